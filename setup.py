@@ -1,0 +1,31 @@
+"""Package metadata of espnet_blrmoe: the ESPnet plugin. The recipe under egs2/ runs from a clone."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="espnet_blrmoe",
+    version="0.1.0",
+    description="BLR-MoE: language-routed mixture of experts for multilingual speech recognition, as an ESPnet plugin",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["espnet_blrmoe", "espnet_blrmoe.*"]),
+    python_requires=">=3.11,<3.13",
+    install_requires=[
+        # Registration and the trainer reach into ESPnet's internals, which move in the next release.
+        "espnet>=202509,<202601",
+        "setuptools<74",  # espnet imports distutils through it
+        "torch>=2.6",
+        "torchaudio>=2.6",
+        "sentencepiece",
+        "espnet_model_zoo",
+        "jiwer>=4",
+    ],
+    extras_require={
+        "recipe": ["espeakng-loader", "num2words", "soundfile", "soxr", "tqdm"],
+        "report": ["jinja2", "matplotlib"],
+        "test": ["pytest", "hypothesis"],
+    },
+)
