@@ -1,0 +1,12 @@
+"""BLR-MoE for ESPnet: multilingual speech recognition with a language-routed mixture of experts (arXiv 2501.12602).
+
+Importing the package registers encoder, model and preprocessor `blr_moe` in ESPnet's class choices.
+"""
+
+from espnet_blrmoe.registration import register
+from espnet_blrmoe.router import AbsRouter, router_choices
+from espnet_blrmoe.routing import LanguagePrior, Routing
+
+register()
+
+__all__ = ["AbsRouter", "LanguagePrior", "Routing", "router_choices"]

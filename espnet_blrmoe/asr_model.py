@@ -1,0 +1,149 @@
+"""BLRMoEModel: ESPnet's ASR model plus the language-identification loss of the router."""
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.torch_utils.device_funcs import force_gatherable
+from torch.nn import functional as F
+
+from espnet_blrmoe.encoder import BLRMoEEncoder
+from espnet_blrmoe.preprocessor import decode_label
+from espnet_blrmoe.routing import LanguagePrior, Routing
+
+IGNORED = -100  # cross entropy's label of padding frames
+
+
+class BLRMoEModel(ESPnetASRModel):
+    """CTC or hybrid CTC/attention model with a BLR-MoE encoder. `model: blr_moe` in ESPnet.
+
+    The loss is ESPnet's plus `lid_weight` times the router's (paper section "Training": lambda = 0.3).
+
+    Args:
+        lid_weight: weight of the LID loss.
+        lid_loss: "frame", cross-entropy of every frame with its utterance's language, or "ctc", CTC over
+            the sequence of language labels, with a blank of constant logit 0.
+        Others: ESPnetASRModel's.
+
+    Raises:
+        ValueError: the encoder is not `blr_moe`, or `lid_loss` does not exist.
+    """
+
+    def __init__(self, *args, lid_weight: float = 0.3, lid_loss: str = "frame", **kwargs):
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.encoder, BLRMoEEncoder):
+            raise ValueError(f"model blr_moe needs encoder blr_moe, not {type(self.encoder).__name__}")
+        if lid_loss not in ("frame", "ctc"):
+            raise ValueError(f"model_conf: lid_loss must be frame or ctc, not {lid_loss!r}")
+        self.lid_weight = lid_weight
+        self.lid_loss = lid_loss
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The model's languages, in expert order."""
+        return self.encoder.languages
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        lid: torch.Tensor | None = None,
+        utt_id: list[str] | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss and statistics of a batch.
+
+        Args:
+            speech: (B, samples) float32.
+            speech_lengths: (B,).
+            text: (B, tokens) int64, padded with -1.
+            text_lengths: (B,).
+            lid: (B, L) int64 language labels, as BLRMoEPreprocessor makes them.
+            utt_id: utterance ids, for error messages.
+
+        Returns:
+            loss, statistics (ESPnet's, `loss_lid`, `acc_lid` over frames and `acc_lid_utt`), B.
+
+        Raises:
+            ValueError: no labels, or a language that is not the model's (names the utterance).
+        """
+        labels = self.expert_labels(lid, utt_id).to(speech.device)
+        with self.encoder.route(labels=labels) as routings:
+            loss, stats, weight = super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
+        loss_lid, lid_stats = self.lid_loss_and_stats(routings[0], labels)
+        loss = loss + self.lid_weight * loss_lid
+        stats.update(lid_stats, loss=loss.detach())
+        return force_gatherable((loss, stats, weight), loss.device)
+
+    def collect_feats(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, text: torch.Tensor, text_lengths: torch.Tensor, **kwargs
+    ) -> dict[str, torch.Tensor]:
+        """Features for ESPnet's statistics; language labels are looked at already here, before any training."""
+        self.expert_labels(kwargs.get("lid"), kwargs.get("utt_id"))
+        return super().collect_feats(speech, speech_lengths, text, text_lengths)
+
+    def encode_under_prior(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, prior: LanguagePrior | None
+    ) -> tuple[torch.Tensor, torch.Tensor, Routing]:
+        """Encode for recognition.
+
+        Args:
+            speech: (B, samples).
+            speech_lengths: (B,).
+            prior: what is known of the languages.
+
+        Returns:
+            (B, T, D) encoder output, (B,) lengths, the Routing.
+        """
+        with self.encoder.route(prior=prior) as routings:
+            encoder_out, lengths = self.encode(speech, speech_lengths)
+        return encoder_out, lengths, routings[0]
+
+    def expert_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> torch.Tensor:
+        """Language labels (B, L) -> experts (B,) int64."""
+        if lid is None:
+            utterances = f"utterance {utt_id[0]}" if utt_id else "a batch"
+            raise ValueError(
+                f"{utterances} comes without a language label; add utt2lang to the training and validation data: "
+                "--train_data_path_and_name_and_type dump/raw/train/utt2lang,lid,text, and use preprocessor blr_moe"
+            )
+        codes = [decode_label(label) for label in lid.tolist()]
+        for position, code in enumerate(codes):
+            if code not in self.languages:
+                utterance = utt_id[position] if utt_id else f"number {position} of the batch"
+                raise ValueError(
+                    f"utterance {utterance} has language {code!r} in utt2lang; this model's encoder_conf "
+                    f"knows {', '.join(self.languages)}"
+                )
+        return torch.tensor([self.languages.index(code) for code in codes])
+
+    def lid_loss_and_stats(
+        self, routing: Routing, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """LID loss of a batch and its statistics, the same keys on every rank.
+
+        Args:
+            routing: of the batch.
+            labels: (B,) int64 experts.
+        """
+        frame_labels = labels.unsqueeze(1).expand_as(routing.valid)
+        if self.lid_loss == "frame":
+            targets = frame_labels.masked_fill(~routing.valid, IGNORED)
+            loss = F.cross_entropy(routing.logits.transpose(1, 2), targets, ignore_index=IGNORED)
+        else:
+            loss = self._lid_ctc_loss(routing, labels)
+        with torch.no_grad():
+            correct = (routing.logits.argmax(dim=-1) == frame_labels) & routing.valid
+            stats = {
+                "loss_lid": loss.detach(),
+                "acc_lid": correct.sum() / routing.valid.sum(),
+                "acc_lid_utt": (routing.utterance_probs.argmax(dim=-1) == labels).float().mean(),
+            }
+        return loss, stats
+
+    def _lid_ctc_loss(self, routing: Routing, labels: torch.Tensor) -> torch.Tensor:
+        """CTC with one label per utterance; the blank's logit is the constant 0, so the router needs no class for it."""
+        log_probs = F.pad(routing.logits, (1, 0)).log_softmax(dim=-1)
+        lengths = routing.valid.sum(dim=1)
+        loss = F.ctc_loss(log_probs.transpose(0, 1), labels.unsqueeze(1) + 1, lengths, torch.ones_like(labels), reduction="none")
+        return (loss / lengths).mean()

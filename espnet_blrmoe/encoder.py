@@ -1,0 +1,244 @@
+"""BLRMoEEncoder: shared blocks, then MLE blocks whose experts one shared router chooses, frame by frame."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from espnet2.asr.encoder.abs_encoder import AbsEncoder
+
+from espnet_blrmoe.attention import RelPositionSelfAttention, SelfAttention
+from espnet_blrmoe.espnet_internals import PositionalEncoding, RelPositionalEncoding, get_activation, make_pad_mask
+from espnet_blrmoe.experts import FeedForward
+from espnet_blrmoe.languages import parse_languages
+from espnet_blrmoe.layers import ConformerLayer, ConvolutionModule, LayerNorm, TransformerLayer
+from espnet_blrmoe.router import router_choices
+from espnet_blrmoe.routing import LanguagePrior, PackedFrames, Routing
+from espnet_blrmoe.subsampling import InputLayer
+
+
+class BLRMoEEncoder(AbsEncoder):
+    """Encoder of BLR-MoE; LR-MoE and the paper's ablations are settings of it. `encoder: blr_moe` in ESPnet.
+
+    With the same settings and one language it computes what ESPnet's TransformerEncoder or ConformerEncoder
+    (`rel_pos_type: latest`) computes, and the parameters of its blocks have the same names.
+
+    Args:
+        input_size: width of the input features (ESPnet sets it).
+        languages: language codes; one expert each, in this order.
+        output_size: D, as in ESPnet's encoders, like all names that they have too.
+        attention_heads: number of attention heads.
+        linear_units: hidden units of the feed-forward modules.
+        num_shared_blocks: blocks without experts, before the MLE blocks.
+        num_moe_blocks: MLE blocks.
+        attention_experts: which of the attention's projections have experts: any of "qkvo", e.g. "vo"
+            (BLR-MoE), or "" for none (LR-MoE).
+        ffn_experts: whether the feed-forward modules have experts.
+        block_type: "transformer" or "conformer".
+        router: name in `router_choices`.
+        router_conf: the router's options.
+        router_input: what the router reads: "features" (the encoder's input, as wide a window as each
+            encoder frame sees: independent of the ASR part), "subsampled" (after `input_layer`) or
+            "shared" (after the shared blocks).
+        label_routing: probability with which a training utterance is routed by its label; otherwise by
+            the router's own choice. 1.0 by label, 0.0 by prediction, between: a mix.
+        dropout_rate, positional_dropout_rate, attention_dropout_rate: as in ESPnet.
+        input_layer: front end, see espnet_blrmoe.subsampling.InputLayer.
+        padding_idx: for `input_layer: embed`.
+        activation_type: of the feed-forward and convolution modules; None: "relu" for a Transformer, "swish"
+            for a Conformer, as in ESPnet's encoders.
+        macaron_style, use_cnn_module, cnn_module_kernel: of Conformer blocks.
+
+    Raises:
+        ValueError: an option that does not exist or languages that are listed twice.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        languages: list[str],
+        output_size: int = 256,
+        attention_heads: int = 4,
+        linear_units: int = 2048,
+        num_shared_blocks: int = 6,
+        num_moe_blocks: int = 6,
+        attention_experts: str | None = "vo",
+        ffn_experts: bool = True,
+        block_type: str = "transformer",
+        router: str = "tdnn",
+        router_conf: dict | None = None,
+        router_input: str = "subsampled",
+        label_routing: float = 1.0,
+        dropout_rate: float = 0.1,
+        positional_dropout_rate: float = 0.1,
+        attention_dropout_rate: float = 0.0,
+        input_layer: str | None = "conv2d",
+        padding_idx: int = -1,
+        activation_type: str | None = None,
+        macaron_style: bool = True,
+        use_cnn_module: bool = True,
+        cnn_module_kernel: int = 31,
+    ):
+        super().__init__()
+        self.languages = parse_languages(languages)
+        attention_experts = attention_experts or ""
+        _choose("attention_experts", set(attention_experts) - set("qkvo"), "any of q, k, v and o")
+        _choose("block_type", {block_type} - {"transformer", "conformer"}, "transformer or conformer")
+        _choose("router_input", {router_input} - {"features", "subsampled", "shared"}, "features, subsampled or shared")
+
+        self.embed = InputLayer(input_layer, input_size, output_size, dropout_rate, padding_idx)
+        is_conformer = block_type == "conformer"
+        positional_encoding = RelPositionalEncoding if is_conformer else PositionalEncoding
+        self.pos_enc = positional_encoding(output_size, positional_dropout_rate)
+        self.has_relative_positions = is_conformer
+
+        activation = get_activation(activation_type or ("swish" if is_conformer else "relu"))
+
+        def block(attention_experts: str, num_experts: int | None) -> torch.nn.Module:
+            attention_class = RelPositionSelfAttention if is_conformer else SelfAttention
+            attention = attention_class(
+                attention_heads, output_size, attention_dropout_rate, attention_experts, len(self.languages)
+            )
+
+            def feed_forward() -> FeedForward:
+                return FeedForward(output_size, linear_units, dropout_rate, activation, num_experts)
+
+            if not is_conformer:
+                return TransformerLayer(output_size, attention, feed_forward(), dropout_rate)
+            conv = ConvolutionModule(output_size, cnn_module_kernel, activation) if use_cnn_module else None
+            macaron = feed_forward() if macaron_style else None
+            return ConformerLayer(output_size, attention, feed_forward(), macaron, conv, dropout_rate)
+
+        shared = [block("", None) for _ in range(num_shared_blocks)]
+        moe = [block(attention_experts, len(self.languages) if ffn_experts else None) for _ in range(num_moe_blocks)]
+        self.encoders = torch.nn.ModuleList(shared + moe)
+        self.num_shared_blocks = num_shared_blocks
+        self.after_norm = LayerNorm(output_size)
+
+        self.router_input = router_input
+        router_width = input_size * self.embed.window if router_input == "features" else output_size
+        self.router = router_choices.get_class(router)(router_width, len(self.languages), **(router_conf or {}))
+        self.label_routing = label_routing
+        self._output_size = output_size
+        self._labels: torch.Tensor | None = None
+        self._prior: LanguagePrior | None = None
+        self._routings: list[Routing] = []
+
+    def output_size(self) -> int:
+        """D."""
+        return self._output_size
+
+    @contextmanager
+    def route(
+        self, labels: torch.Tensor | None = None, prior: LanguagePrior | None = None
+    ) -> Iterator[list[Routing]]:
+        """Tell the batches encoded inside the `with` what is known of their languages, and collect their Routings.
+
+        ESPnet's model calls its encoder with features alone; this is how the rest gets in and out.
+
+        Args:
+            labels: (B,) int64, the utterances' experts, for routing by label in training.
+            prior: restricts the router's choice.
+
+        Yields:
+            A list that gets one Routing for every batch.
+        """
+        self._labels, self._prior, self._routings = labels, prior, []
+        try:
+            yield self._routings
+        finally:
+            self._labels, self._prior, self._routings = None, None, []
+
+    def forward(
+        self,
+        xs_pad: torch.Tensor,
+        ilens: torch.Tensor,
+        prev_states: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor, None]:
+        """Encode a batch.
+
+        Args:
+            xs_pad: (B, T_in, input_size).
+            ilens: (B,) int64, valid input frames of each utterance.
+            prev_states: not used (ESPnet's signature).
+
+        Returns:
+            (B, T, D) encoder output, zero where padded; (B,) int64 its lengths; None.
+
+        Raises:
+            TooShortUttError: an utterance is too short for the front end.
+        """
+        subsampled, lengths, valid, frames = self._subsample(xs_pad, ilens)
+        mask = valid[:, None, None, :]
+        x, pos_emb = self._shared_blocks(subsampled, frames, mask)
+        routing = self._route_batch(self._router_view(xs_pad, subsampled, x, frames), frames, valid)
+        self._routings.append(routing)
+        x = routing.sort(x)
+        for layer in self.encoders[self.num_shared_blocks :]:
+            x = layer(x, routing.frames, mask, pos_emb)
+        return routing.frames.pad(self.after_norm(x)), lengths, None
+
+    def route_features(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> Routing:
+        """Route a batch without encoding it: front end and router alone (and shared blocks, if the router reads them).
+
+        Arguments as in `forward`.
+        """
+        subsampled, _, valid, frames = self._subsample(xs_pad, ilens)
+        shared = None
+        if self.router_input == "shared":
+            shared, _ = self._shared_blocks(subsampled, frames, valid[:, None, None, :])
+        return self._route_batch(self._router_view(xs_pad, subsampled, shared, frames), frames, valid)
+
+    def _subsample(
+        self, xs_pad: torch.Tensor, ilens: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, PackedFrames]:
+        """Front end: (B, T, D) frames, (B,) lengths, (B, T) which are valid, and their packing in time order."""
+        subsampled, lengths = self.embed(xs_pad, ilens)
+        valid = ~make_pad_mask(lengths, maxlen=subsampled.size(1)).to(subsampled.device)
+        return subsampled, lengths, valid, PackedFrames.in_time_order(valid)
+
+    def _shared_blocks(
+        self, subsampled: torch.Tensor, frames: PackedFrames, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Positional encoding and shared blocks: (N, D) packed frames and the relative positions, if any."""
+        embedded = self.pos_enc(subsampled)
+        embedded, pos_emb = embedded if self.has_relative_positions else (embedded, None)
+        x = frames.pack(embedded)
+        for layer in self.encoders[: self.num_shared_blocks]:
+            x = layer(x, frames, mask, pos_emb)
+        return x, pos_emb
+
+    def _router_view(
+        self, features: torch.Tensor, subsampled: torch.Tensor, shared: torch.Tensor | None, frames: PackedFrames
+    ) -> torch.Tensor:
+        """What the router reads, (B, T, width)."""
+        if self.router_input == "shared":
+            return frames.pad(shared)
+        if self.router_input == "subsampled":
+            return subsampled
+        windows = features.unfold(1, self.embed.window, self.embed.factor)  # (B, T, input_size, window)
+        return windows[:, : subsampled.size(1)].flatten(2)
+
+    def _route_batch(self, router_input: torch.Tensor, frames: PackedFrames, valid: torch.Tensor) -> Routing:
+        only_expert = None if self._prior is None else self._prior.only_expert()
+        if only_expert is not None:  # one language each: the router has nothing to choose
+            logits = self._prior.log_weights.unsqueeze(1).expand(*valid.shape, -1)
+            expert = only_expert.unsqueeze(1).expand(valid.shape)
+        else:
+            logits = self.router(router_input, valid).float()
+            if self._prior is not None:
+                logits = logits + self._prior.log_weights.unsqueeze(1)
+            expert = self._choose_experts(logits)
+        return Routing.of(logits, expert, valid, frames)
+
+    def _choose_experts(self, logits: torch.Tensor) -> torch.Tensor:
+        """(B, T, E) -> (B, T): the router's top-1, or in training the label's expert."""
+        expert = logits.argmax(dim=-1)
+        if not self.training or self._labels is None:
+            return expert
+        by_label = torch.rand(len(logits), 1, device=logits.device) < self.label_routing
+        return torch.where(by_label, self._labels.unsqueeze(1), expert)
+
+
+def _choose(option: str, unknown: set[str], known: str) -> None:
+    if unknown:
+        raise ValueError(f"encoder_conf: {option} must be {known}, not {', '.join(sorted(unknown))!r}")

@@ -1,0 +1,27 @@
+"""Language codes: the ordered list of a model's languages, which is also the order of its experts."""
+
+from collections.abc import Iterable, Sequence
+
+
+def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Parse "en,de" or ["en", "de"] into codes.
+
+    Args:
+        codes: language codes, as one comma-separated string or several strings.
+        known: the languages of the model; None accepts every code.
+
+    Raises:
+        ValueError: no code, a code twice, or one that is not among `known` (the message lists those).
+    """
+    codes = codes.split(",") if isinstance(codes, str) else list(codes)
+    codes = tuple(code.strip() for code in codes if code.strip())
+    if not codes:
+        raise ValueError("the list of languages is empty; name at least one, for example 'en,de'")
+    twice = sorted({code for code in codes if codes.count(code) > 1})
+    if twice:
+        raise ValueError(f"language {twice[0]!r} is listed twice in {','.join(codes)!r}")
+    if known is not None:
+        for code in codes:
+            if code not in known:
+                raise ValueError(f"unknown language {code!r}; this model knows {', '.join(known)}")
+    return codes
