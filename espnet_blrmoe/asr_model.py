@@ -99,6 +99,15 @@ class BLRMoEModel(ESPnetASRModel):
             encoder_out, lengths = self.encode(speech, speech_lengths)
         return encoder_out, lengths, routings[0]
 
+    def route(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Routing:
+        """Run only what the router needs, for training it alone; arguments as in `encode_under_prior`."""
+        feats, lengths = self._extract_feats(speech, speech_lengths)
+        if self.normalize is not None:
+            feats, lengths = self.normalize(feats, lengths)
+        if self.preencoder is not None:
+            feats, lengths = self.preencoder(feats, lengths)
+        return self.encoder.route_features(feats, lengths)
+
     def expert_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> torch.Tensor:
         """Language labels (B, L) -> experts (B,) int64."""
         if lid is None:

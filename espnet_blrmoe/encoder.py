@@ -118,6 +118,9 @@ class BLRMoEEncoder(AbsEncoder):
         router_width = input_size * self.embed.window if router_input == "features" else output_size
         self.router = router_choices.get_class(router)(router_width, len(self.languages), **(router_conf or {}))
         self.label_routing = label_routing
+        # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
+        # ESPnet's checkpoint averaging sums integers.
+        self.register_buffer("language_codes", _language_codes(self.languages))
         self._output_size = output_size
         self._labels: torch.Tensor | None = None
         self._prior: LanguagePrior | None = None
@@ -207,6 +210,13 @@ class BLRMoEEncoder(AbsEncoder):
             x = layer(x, frames, mask, pos_emb)
         return x, pos_emb
 
+    def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
+        codes = state_dict.get(prefix + "language_codes")
+        if codes is not None and not codes.equal(self.language_codes.to(codes)):
+            theirs = ",".join("".join(chr(int(c)) for c in row if c) for row in codes.tolist())
+            errors.append(f"the checkpoint's languages are {theirs}, the configuration's {','.join(self.languages)}")
+        super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
+
     def _router_view(
         self, features: torch.Tensor, subsampled: torch.Tensor, shared: torch.Tensor | None, frames: PackedFrames
     ) -> torch.Tensor:
@@ -237,6 +247,12 @@ class BLRMoEEncoder(AbsEncoder):
             return expert
         by_label = torch.rand(len(logits), 1, device=logits.device) < self.label_routing
         return torch.where(by_label, self._labels.unsqueeze(1), expert)
+
+
+def _language_codes(languages: tuple[str, ...]) -> torch.Tensor:
+    """(E, longest code) float32 code points, padded with 0."""
+    longest = max(map(len, languages))
+    return torch.tensor([[float(ord(c)) for c in code.ljust(longest, "\0")] for code in languages])
 
 
 def _choose(option: str, unknown: set[str], known: str) -> None:

@@ -36,8 +36,12 @@ class Utterance:
     text: str | None = None
 
 
-def read_table(path: str | Path) -> dict[str, str]:
+def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
     """Read a Kaldi table: id -> the rest of the line, in the file's order.
+
+    Args:
+        path: the table.
+        allow_empty: take a line with an id alone as an empty value, as decoders write for "nothing recognised".
 
     Raises:
         UserError: the file is missing, or a line has no value, or an id occurs twice (names file and line).
@@ -49,7 +53,7 @@ def read_table(path: str | Path) -> dict[str, str]:
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             key, _, value = line.strip().partition(" ")
-            if not value:
+            if not key or not (value or allow_empty):
                 raise UserError(f"{path}:{number}: expected 'id value', found {line.strip()!r}")
             if key in table:
                 raise UserError(f"{path}:{number}: utterance {key} occurs a second time; ids must be unique")

@@ -1,0 +1,43 @@
+"""Write the languages that each utterance may be recognised in (`utt2langs`), for pruned decoding.
+
+`--groups own` allows every utterance its own language alone: what a user gets who knows the language.
+`--groups "es,pt de,en"` allows it all languages of its group: what a user gets who knows two candidates. A
+language that is in no group stands for itself.
+
+Example:
+    python local/allowed_languages.py --groups "es,pt de,en" dump/raw/test_in/utt2lang utt2langs
+"""
+
+import argparse
+
+from data_dir import UserError, read_table, write_table
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Read utt2lang, write utt2langs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--groups", default="own", help='own, or groups of language codes: "es,pt de,en"')
+    parser.add_argument("utt2lang")
+    parser.add_argument("utt2langs")
+    args = parser.parse_args(argv)
+    group_of = parse_groups(args.groups)
+    write_table(args.utt2langs, {utt: group_of.get(lang, lang) for utt, lang in read_table(args.utt2lang).items()})
+
+
+def parse_groups(groups: str) -> dict[str, str]:
+    """language -> the languages of its group, comma-separated.
+
+    Raises:
+        UserError: a language is in two groups.
+    """
+    group_of: dict[str, str] = {}
+    for group in [] if groups == "own" else groups.split():
+        for language in group.split(","):
+            if language in group_of:
+                raise UserError(f"--prune: language {language} is in two groups, {group_of[language]!r} and {group!r}")
+            group_of[language] = group
+    return group_of
+
+
+if __name__ == "__main__":
+    main()

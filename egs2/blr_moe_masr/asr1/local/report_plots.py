@@ -1,0 +1,125 @@
+"""The report's plots: matplotlib figures as inline SVG that take their foreground colours from the page.
+
+Text and axes use the page's `currentColor` and `--line`, so that one picture reads well on light and dark
+backgrounds; the series' colours have a contrast of at least 3:1 on both.
+"""
+
+import io
+import re
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from score_tables import accuracy
+
+SERIES = ("#7b8794", "#2f7fc1", "#c96a1b", "#2b8a5f", "#9261c2")  # decodings, in the order of their tags
+BETTER, WORSE, UNCLEAR = SERIES[1], SERIES[2], SERIES[0]
+FOREGROUND, LINE = "#010203", "#040506"  # stand for the page's own colours until the SVG is written
+WIDTH = 10.4  # inches
+
+matplotlib.rcParams.update({
+    "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold",
+    "axes.titlelocation": "left", "text.color": FOREGROUND, "axes.labelcolor": FOREGROUND, "xtick.color": FOREGROUND,
+    "ytick.color": FOREGROUND, "axes.edgecolor": LINE, "grid.color": LINE, "xtick.major.size": 0,
+    "ytick.major.size": 0, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True,
+    "legend.frameon": False, "figure.constrained_layout.use": True,
+})
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an <svg> element without a background."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    drawing = buffer.getvalue()
+    drawing = drawing[drawing.index("<svg"):].replace(FOREGROUND, "currentColor").replace(LINE, "var(--line)")
+    return re.sub(r'<svg height="[^"]*" (.*?)width="[^"]*"', r"<svg \1", drawing, count=1)
+
+
+def rate_bars(entries: list[dict], label, minimum_groups: int = 4) -> str:
+    """Bars with intervals: WER, CER and LID accuracy by group, one colour per decoding.
+
+    Args:
+        entries: scores of one or more groups, of every decoding.
+        label: from an entry to its group's label.
+        minimum_groups: fewer groups than this leave room at the right rather than make bars fat.
+    """
+    decodings = sorted({e["decoding"] for e in entries})
+    labels = list(dict.fromkeys(label(e) for e in entries))
+    measures = [m for m in ("WER", "CER", "LID") if any(m in e for e in entries)]
+    figure = Figure(figsize=(WIDTH, 1.75 * len(measures) + 0.6))
+    for axes, measure in zip(figure.subplots(len(measures), sharex=True, squeeze=False)[:, 0], measures):
+        for d, decoding in enumerate(decodings):
+            own = [e for e in entries if e["decoding"] == decoding and measure in e]
+            rates = [accuracy(e[measure]) if measure == "LID" else e[measure] for e in own]
+            position = [labels.index(label(e)) + 0.8 * ((d + 0.5) / len(decodings) - 0.5) for e in own]
+            height = np.array([rate["Err"] for rate in rates])
+            # A percentile interval need not contain the point, but an error bar's arms may not be negative.
+            arms = np.abs(np.array([rate["interval"] for rate in rates]).T - height)
+            axes.bar(position, height, 0.72 / len(decodings), yerr=arms, color=SERIES[d % len(SERIES)],
+                     error_kw={"ecolor": FOREGROUND, "elinewidth": 0.9}, label=decoding)
+        axes.set_title("LID accuracy in %" if measure == "LID" else f"{measure} in %")
+        axes.grid(axis="y", linewidth=0.6)
+        axes.set_ylim(0, 105 if measure == "LID" else None)
+        axes.set_xlim(-0.6, max(len(labels), minimum_groups) - 0.4)
+        axes.set_xticks(range(len(labels)), labels)
+        axes.tick_params(labelbottom=True)
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper left", ncols=len(decodings))
+    return svg(figure)
+
+
+def change_dots(changes: list[dict]) -> str:
+    """One step's paired differences with intervals: rows are groups, a panel per test set for WER and LID accuracy."""
+    test_sets = sorted({c["test_set"] for c in changes})
+    labels = list(dict.fromkeys(c["group"] for c in changes))
+    measures = [m for m in ("WER", "LID") if all(m in c for c in changes)]
+    figure = Figure(figsize=(WIDTH, 0.24 * len(labels) + 1.1))
+    panels = figure.subplots(1, len(test_sets) * len(measures), sharey=True, squeeze=False)[0]
+    for axes, (measure, test_set) in zip(panels, [(m, t) for m in measures for t in test_sets]):
+        sign = -1 if measure == "LID" else 1  # errors go down, accuracy goes up
+        for c in (c for c in changes if c["test_set"] == test_set):
+            row, bounds = labels.index(c["group"]), sorted(sign * bound for bound in c[measure]["interval"])
+            colour = UNCLEAR if bounds[0] <= 0 <= bounds[1] else BETTER if sign * bounds[0] < 0 else WORSE
+            axes.plot(bounds, [row, row], color=colour, linewidth=2)
+            axes.plot(sign * c[measure]["difference"], row, "o", color=colour, markersize=6)
+        axes.axvline(0, color=FOREGROUND, linewidth=0.9)
+        axes.set_title(f"{'LID accuracy' if measure == 'LID' else measure}, {test_set}")
+        axes.set_xlabel("percentage points")
+        axes.grid(axis="x", linewidth=0.6)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    panels[0].set_ylim(len(labels) - 0.4, -0.6)
+    return svg(figure)
+
+
+PANELS = (  # title, factor to the unit, {reporter's key: name in the legend}
+    ("Loss", 1, {"loss": "total", "loss_ctc": "CTC", "loss_att": "attention", "loss_lid": "LID"}),
+    ("CER in %", 100, {"cer_ctc": "CTC, greedy", "cer": "attention"}),
+    ("LID accuracy in %", 100, {"acc_lid": "frames", "acc_lid_utt": "utterances"}),
+)
+
+
+def training_curves(stats: dict[int, dict[str, dict[str, float]]]) -> str:
+    """Loss, CER and LID accuracy by epoch from ESPnet's reporter: {epoch: {"train"|"valid": {key: value}}}."""
+    epochs = sorted(stats)
+
+    def curve(part: str, key: str) -> np.ndarray:
+        return np.array([stats[epoch].get(part, {}).get(key, np.nan) for epoch in epochs])
+
+    panels = [(title, factor, {key: name for key, name in keys.items() if np.isfinite(curve("valid", key)).any()})
+              for title, factor, keys in PANELS]
+    panels = [panel for panel in panels if panel[2]]
+    figure = Figure(figsize=(WIDTH, 2.7))
+    for axes, (title, factor, keys) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        for colour, (key, name) in zip(SERIES[1:], keys.items()):
+            axes.plot(epochs, factor * curve("valid", key), ".-", color=colour, linewidth=1.6, label=f"{name}, validation")
+            if np.isfinite(curve("train", key)).any():
+                axes.plot(epochs, factor * curve("train", key), "--", color=colour, linewidth=1.1, label=f"{name}, training")
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.set_ylim(bottom=0)
+        axes.grid(linewidth=0.6)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(fontsize=8)
+    return svg(figure)

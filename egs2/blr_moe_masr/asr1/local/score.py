@@ -1,0 +1,269 @@
+"""Score every decoding of an ASR experiment (stages 13 and 18): WER, CER and language-identification accuracy.
+
+    python local/score.py exp/asr_train --data dump/raw
+
+reads exp/asr_train/<decode_tag>/<test_set>/{text,lang} for every decode tag that starts with `decode_`, compares
+them with dump/raw/<test_set>, and writes
+
+    exp/asr_train/<decode_tag>/<test_set>/score_{wer,cer,lid}/result.txt   table and alignment of every utterance
+    exp/asr_train/scores.json   all figures: pooled, by language, by domain, and what each step changed
+    exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format
+
+Rules:
+- Reference and hypothesis go through the same text normalisation.
+- Scripts written without spaces (Han, kana, Thai, Lao, Burmese, Khmer) count by character in the word error rate
+  too, as in the mixed error rate of code-switching papers. In the CER a space is a character, as in ESPnet.
+- Language identification is scored like a one-word transcript, so its tables read like the others.
+- An utterance without a hypothesis counts as deleted altogether.
+- Intervals are 95 % percentile bootstrap over utterances. Utterances of one speaker are not independent, so the
+  true uncertainty is somewhat larger.
+"""
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import jiwer
+import numpy as np
+from data_dir import UserError, Utterance, read_data_dir, read_table
+from score_tables import result_text, results_markdown, terminal_table
+from text_normalization import normalise
+from tqdm import tqdm
+
+MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding without `lang` has only the first two
+CHANGES = {"_router": "router fine-tuning", "_pruned": "pruning"}  # what the ending of a decode tag says was added
+RESAMPLES = 1000
+SEED = 0
+UNSPACED_SCRIPTS = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
+)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """One test set decoded in one way.
+
+    Attributes:
+        folder: exp/<asr_exp>/<decode_tag>/<test_set>.
+        references: the utterances of the test set, with transcripts.
+        hypotheses: id -> transcript, maybe empty; an utterance that was not decoded is absent.
+        detected: id -> detected language; None when the recogniser detects no language (a stock ESPnet model).
+    """
+
+    folder: Path
+    references: list[Utterance]
+    hypotheses: dict[str, str]
+    detected: dict[str, str] | None
+
+    @property
+    def tag(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def test_set(self) -> str:
+        return self.folder.name
+
+
+def find_decodings(exp: Path, data: Path) -> list[Decoding]:
+    """Read all decodings of an experiment, sorted by decode tag and test set.
+
+    Raises:
+        UserError: there is none; a reference is missing; a hypothesis has no reference.
+    """
+    folders = [text.parent for text in sorted(exp.glob("decode_*/*/text"))]
+    if not folders:
+        raise UserError(f"{exp}/decode_*/*/text does not exist: nothing is decoded yet, run stage 12 first")
+    return [read_decoding(folder, data / folder.name) for folder in folders]
+
+
+def read_decoding(folder: Path, reference: Path) -> Decoding:
+    """Read one decoding and its reference data directory; see find_decodings for the errors."""
+    references = read_data_dir(reference)
+    if not references or references[0].text is None:
+        raise UserError(f"{reference / 'text'} is missing or empty: scoring needs reference transcripts")
+    tables = {"text": read_table(folder / "text", allow_empty=True)}
+    if (folder / "lang").is_file():
+        tables["lang"] = read_table(folder / "lang")
+    for name, table in tables.items():
+        if unknown := table.keys() - {u.id for u in references}:
+            raise UserError(f"{folder / name} has utterance {min(unknown)}, which {reference / 'text'} lacks: "
+                            "decode this test set again")
+    detected = {key: value.split()[0] for key, value in tables["lang"].items()} if "lang" in tables else None
+    return Decoding(folder, references, tables["text"], detected)
+
+
+def align_words(reference: str, hypothesis: str, language: str) -> jiwer.WordOutput:
+    """Normalise and align two transcripts by words (by characters in scripts without spaces)."""
+    return jiwer.process_words(*(UNSPACED_SCRIPTS.sub(r" \1 ", normalise(text, language))
+                                 for text in (reference, hypothesis)))
+
+
+def align_characters(reference: str, hypothesis: str, language: str) -> jiwer.CharacterOutput:
+    """Normalise and align two transcripts by characters."""
+    return jiwer.process_characters(normalise(reference, language), normalise(hypothesis, language))
+
+
+def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.CharacterOutput]]:
+    """Align every utterance of a decoding: measure -> one alignment per utterance."""
+    aligned = {"WER": [], "CER": []}
+    name = f"{decoding.tag}/{decoding.test_set}"
+    for u in tqdm(decoding.references, desc=name, unit="utt", disable=None, leave=False):
+        hypothesis = decoding.hypotheses.get(u.id, "")
+        aligned["WER"].append(align_words(u.text, hypothesis, u.language))
+        aligned["CER"].append(align_characters(u.text, hypothesis, u.language))
+    if decoding.detected is not None:
+        aligned["LID"] = [jiwer.process_words(u.language, decoding.detected.get(u.id, ""))
+                          for u in decoding.references]
+    return aligned
+
+
+def count(aligned: dict[str, list]) -> np.ndarray:
+    """(utterances, measures, 4): how many were correct, substituted, deleted, inserted."""
+    return np.array([[(a.hits, a.substitutions, a.deletions, a.insertions) for a in alignments]
+                     for alignments in zip(*aligned.values())])
+
+
+def error_rate(counts: np.ndarray) -> np.ndarray:
+    """Errors in % of the reference's length, for counts of shape (..., 4)."""
+    correct, substituted, deleted, inserted = np.moveaxis(counts, -1, 0)
+    return 100 * (substituted + deleted + inserted) / np.maximum(correct + substituted + deleted, 1)
+
+
+def bootstrap(counts: np.ndarray) -> np.ndarray:
+    """Error rates in % of RESAMPLES resamples of the utterances: (utterances, measures, 4) -> (RESAMPLES, measures).
+
+    The seed is always the same: results on the same utterances are paired, so their differences mean something.
+    """
+    rng = np.random.default_rng(SEED)
+    utterances = len(counts)
+    flat = counts.reshape(utterances, -1).astype(float)
+    sums = [np.bincount(rng.integers(utterances, size=utterances), minlength=utterances) @ flat
+            for _ in range(RESAMPLES)]
+    return error_rate(np.reshape(sums, (RESAMPLES, *counts.shape[1:])))
+
+
+def interval(resampled: np.ndarray) -> list[float]:
+    """95 % percentile interval [low, high] of resampled values."""
+    return np.percentile(resampled, [2.5, 97.5]).tolist()
+
+
+def groups(references: list[Utterance]) -> dict[tuple[str, str], list[int]]:
+    """("all", "all"), then ("language", code) and ("domain", name) -> indices of the utterances."""
+    found: dict[tuple[str, str], list[int]] = {("all", "all"): list(range(len(references)))}
+    for by in ("language", "domain"):
+        names = [getattr(u, by) for u in references]
+        for group in sorted(set(names)):
+            found[by, group] = [i for i, name in enumerate(names) if name == group]
+    return found
+
+
+def summarise(counts: np.ndarray, resampled: np.ndarray) -> dict[str, dict]:
+    """One entry per measure, from counts (utterances, measures, 4) and resampled rates (RESAMPLES, measures)."""
+    entries = {}
+    for m, measure in enumerate(MEASURES[:counts.shape[1]]):
+        correct, substituted, deleted, inserted = counts[:, m].sum(axis=0).tolist()
+        entries[measure] = {
+            "Snt": len(counts),
+            "Wrd": correct + substituted + deleted,
+            "Corr": correct, "Sub": substituted, "Del": deleted, "Ins": inserted,
+            "Err": float(error_rate(counts[:, m].sum(axis=0))),
+            "S.Err": float(100 * counts[:, m, 1:].any(axis=1).mean()),
+            "interval": interval(resampled[:, m]),
+        }
+    return entries
+
+
+def confusion(decoding: Decoding) -> dict[str, dict[str, int]]:
+    """{true language: {detected language: utterances}}; utterances that were not decoded are left out."""
+    pairs = Counter((u.language, decoding.detected[u.id]) for u in decoding.references if u.id in decoding.detected)
+    return {true: {detected: n for (other, detected), n in sorted(pairs.items()) if other == true}
+            for true in sorted({u.language for u in decoding.references})}
+
+
+def compare(resampled: dict[tuple, np.ndarray], entries: dict[tuple, dict]) -> list[dict]:
+    """What each step changed: the difference to the decode tag without the step's ending, by group.
+
+    Args:
+        resampled: (decode tag, test set, by, group) -> resampled error rates (RESAMPLES, measures).
+        entries: the same keys -> scores.
+    """
+    changes = []
+    for (tag, *where), after in resampled.items():
+        for ending, change in CHANGES.items():
+            base = (tag.removesuffix(ending), *where)
+            if not tag.endswith(ending) or base not in resampled:
+                continue
+            both = [m for m in MEASURES if m in entries[tag, *where] and m in entries[base]]
+            changes.append({
+                "change": change, "before": base[0], "after": tag, **dict(zip(("test_set", "by", "group"), where)),
+                **{measure: {"difference": entries[tag, *where][measure]["Err"] - entries[base][measure]["Err"],
+                             "interval": interval(after[:, m] - resampled[base][:, m])}
+                   for m, measure in enumerate(both)},
+            })
+    return changes
+
+
+def score(decodings: list[Decoding]) -> dict:
+    """Score all decodings, and write `score_*/result.txt` beside each.
+
+    Returns:
+        interval: how the intervals were made.
+        scores: one entry per decoding, test set and group (`by`: all, language or domain; `group`: its name). Under
+            each measure: Snt (utterances), Wrd (words, characters or languages of the reference), Corr, Sub, Del,
+            Ins (counts), Err, S.Err and the 95 % interval of Err (%). LID accuracy is 100 - Err.
+        confusions: per decoding and test set {true language: {detected language: utterances}}.
+        changes: `after` minus `before` in percentage points of Err, with 95 % paired bootstrap intervals.
+    """
+    entries, resampled, confusions = {}, {}, []
+    for decoding in decodings:
+        aligned = align(decoding)
+        counts = count(aligned)
+        names = {"decoding": decoding.tag, "test_set": decoding.test_set}
+        for (by, group), indices in groups(decoding.references).items():
+            key = (decoding.tag, decoding.test_set, by, group)
+            resampled[key] = bootstrap(counts[indices])
+            entries[key] = {**names, "by": by, "group": group, **summarise(counts[indices], resampled[key])}
+        if decoding.detected is not None:
+            confusions.append({**names, "counts": confusion(decoding)})
+        own = [entry for key, entry in entries.items() if key[:2] == (decoding.tag, decoding.test_set)]
+        for measure, alignments in aligned.items():
+            path = decoding.folder / f"score_{measure.lower()}" / "result.txt"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(result_text(own, measure, decoding.references, alignments), encoding="utf-8")
+    return {"interval": f"95 % bootstrap over utterances, {RESAMPLES:,} resamples, seed {SEED}",
+            "scores": list(entries.values()), "confusions": confusions, "changes": compare(resampled, entries)}
+
+
+def warn_of_missing(decoding: Decoding, data: Path) -> None:
+    """Say on stderr how many utterances have no hypothesis."""
+    missing = [u.id for u in decoding.references if u.id not in decoding.hypotheses]
+    if missing:
+        print(f"Warning: {decoding.folder / 'text'} lacks {len(missing)} of the {len(decoding.references)} utterances "
+              f"of {data / decoding.test_set} (the first: {missing[0]}); they count as deleted", file=sys.stderr)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("exp", type=Path, help="folder of the ASR experiment, with decode_*/<test_set>/text")
+    parser.add_argument("--data", type=Path, default=Path("dump/raw"),
+                        help="folder with the test sets' data directories (default: %(default)s)")
+    args = parser.parse_args(argv)
+
+    decodings = find_decodings(args.exp, args.data)
+    for decoding in decodings:
+        warn_of_missing(decoding, args.data)
+    results = score(decodings)
+    (args.exp / "scores.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    (args.exp / "RESULTS.md").write_text(results_markdown(results, args.exp), encoding="utf-8")
+    print(terminal_table(results))
+    utterances = sum(len(d.references) for d in decodings)
+    print(f"Scored {utterances:,} hypotheses of {len(decodings)} decodings: {args.exp / 'RESULTS.md'}, "
+          f"{args.exp / 'scores.json'}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,125 @@
+"""Tables of error rates for people: sclite's result.txt, ESPnet's RESULTS.md, and the terminal. Input: `score.score`."""
+
+import platform
+import subprocess
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import jiwer
+from data_dir import Utterance
+
+COLUMNS = ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err")
+
+
+def cells(entry: dict) -> list[str]:
+    """The values of COLUMNS: utterances and reference length, then percentages with one decimal, as sclite gives."""
+    length = max(entry["Wrd"], 1)
+    return [str(entry["Snt"]), str(entry["Wrd"]),
+            *(f"{100 * entry[name] / length:.1f}" for name in ("Corr", "Sub", "Del", "Ins")),
+            f"{entry['Err']:.1f}", f"{entry['S.Err']:.1f}"]
+
+
+def accuracy(entry: dict) -> dict:
+    """The rate and interval of an error rate's complement."""
+    low, high = entry["interval"]
+    return {"Err": 100 - entry["Err"], "interval": [100 - high, 100 - low]}
+
+
+def with_interval(entry: dict) -> str:
+    """A rate in % with its interval."""
+    low, high = entry["interval"]
+    return f"{entry['Err']:5.1f} [{low:.1f}, {high:.1f}]"
+
+
+def signed_interval(entry: dict, sign: int = 1) -> str:
+    """A difference in percentage points with its interval; sign -1 turns a change of errors into one of accuracy."""
+    difference, low, high = (round(sign * value, 1) + 0.0  # never -0.0
+                             for value in (entry["difference"], *entry["interval"][::sign]))
+    return f"{difference:+5.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def aligned_table(rows: list[list[str]]) -> str:
+    """Columns padded to equal width, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def markdown_table(head: tuple[str, ...], rows: list[list[str]]) -> str:
+    return "\n".join("|" + "|".join(row) + "|" for row in (head, ["---"] * len(head), *rows)) + "\n"
+
+
+def result_text(entries: list[dict], measure: str, references: list[Utterance], alignments: list) -> str:
+    """A result.txt as sclite writes it, with languages in place of speakers, then the alignment of every utterance.
+
+    Args:
+        entries: the scores of one decoding of one test set.
+        measure: WER, CER or LID.
+        references, alignments: the utterances and jiwer's alignments of them, in the same order.
+    """
+    names = {"language": "{}", "all": "Sum/Avg"}
+    rows = [[names[e["by"]].format(e["group"]), *cells(e[measure])]
+            for by in names for e in entries if e["by"] == by]
+    table = aligned_table([["LANG", *COLUMNS], *rows]).splitlines()
+    drawn = [jiwer.visualize_alignment(alignment, show_measures=False, skip_correct=False).split("\n", 2)[2]
+             for alignment in alignments]
+    return "\n".join([*(f"| {line} |" for line in table), "",
+                      *(f"id: {u.id} ({u.language}, {u.domain})\n{lines}" for u, lines in zip(references, drawn))])
+
+
+def git_hash() -> str | None:
+    """The recipe's commit, or None outside a git checkout."""
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return git.stdout.strip() or None
+
+
+def environment() -> dict[str, str]:
+    """What RESULTS.md says about where the results are from."""
+    found = {
+        "date": datetime.now().astimezone().strftime("%a %b %d %H:%M:%S %Z %Y"),
+        "python version": platform.python_version(),
+        "espnet version": f"espnet {version('espnet')}",
+        "pytorch version": f"pytorch {version('torch')}",
+        "Git hash": git_hash(),
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def results_markdown(results: dict, exp: Path) -> str:
+    """RESULTS.md in ESPnet's format, then tables by language and domain, and what each step changed."""
+    parts = ["# RESULTS", "## Environments", *(f"- {name}: `{value}`" for name, value in environment().items()), "",
+             f"Intervals: {results['interval']}. LID reads the detected language as a one-word transcript.",
+             "", f"## exp/{exp.resolve().name}", ""]
+    for by, heading in (("all", ""), ("language", " by language"), ("domain", " by domain")):
+        head = ("dataset", *([] if by == "all" else [by]), *COLUMNS, "95 % of Err")
+        for measure in ("WER", "CER", "LID"):
+            rows = [[f"{e['decoding']}/{e['test_set']}", *([] if by == "all" else [e["group"]]), *cells(e[measure]),
+                     "{:.1f} to {:.1f}".format(*e[measure]["interval"])]
+                    for e in results["scores"] if e["by"] == by and measure in e]
+            if rows:
+                parts += [f"### {measure}{heading}", "", markdown_table(head, rows)]
+    rows = [[c["change"], c["test_set"], *(signed_interval(c[m]) if m in c else "" for m in ("WER", "CER", "LID"))]
+            for c in results["changes"] if c["by"] == "all"]
+    if rows:
+        parts += ["### Changes of the error rates in percentage points", "",
+                  markdown_table(("change", "dataset", "WER", "CER", "LID"), rows)]
+    return "\n".join(parts)
+
+
+def terminal_table(results: dict) -> str:
+    """The pooled figures, and what each step changed, for people."""
+    rows = [[e["decoding"], e["test_set"], f"{e['WER']['Snt']:,}", with_interval(e["WER"]), with_interval(e["CER"]),
+             with_interval(accuracy(e["LID"])) if "LID" in e else "-"]
+            for e in results["scores"] if e["by"] == "all"]
+    lines = [f"Error rates and accuracy in % [{results['interval']}]",
+             aligned_table([["decoding", "test set", "utterances", "WER", "CER", "LID accuracy"], *rows])]
+    rows = [[c["change"], c["test_set"], signed_interval(c["WER"]), signed_interval(c["CER"]),
+             signed_interval(c["LID"], sign=-1) if "LID" in c else "-"]
+            for c in results["changes"] if c["by"] == "all"]
+    if rows:
+        lines += ["", "Changes in percentage points [95 % paired bootstrap]; better is minus for WER and CER, plus for LID",
+                  aligned_table([["change", "test set", "WER", "CER", "LID accuracy"], *rows])]
+    return "\n".join(lines) + "\n"

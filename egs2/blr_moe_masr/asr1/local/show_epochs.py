@@ -1,0 +1,48 @@
+"""Show the progress of an ESPnet training: reads its log from standard input, keeps it in a file, prints a line per epoch.
+
+Example:
+    python -m espnet_blrmoe.run -m espnet2.bin.asr_train ... 2>&1 | python local/show_epochs.py exp/asr/train.log
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
+ENDS = ("The training was finished", "already reached at max_epoch")
+SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt": "LID utterances"}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Copy standard input to the log; print a line per epoch, and the log's end if the training failed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("log", type=Path, help="file that gets the whole log")
+    args = parser.parse_args(argv)
+    finished, tail = False, []
+    with args.log.open("a", encoding="utf-8") as log:
+        for line in sys.stdin:
+            log.write(line)
+            log.flush()
+            finished = finished or any(end in line for end in ENDS)
+            tail = [*tail[-2:], line]
+            if epoch := EPOCH.search(line):
+                print(epoch_line(*epoch.groups()), flush=True)
+    if not finished:
+        sys.stderr.writelines([f"training stopped before its end; the end of its log, {args.log}:\n", *tail])
+
+
+def epoch_line(epoch: str, train: str, valid: str) -> str:
+    """One line for people from ESPnet's statistics of an epoch."""
+    train_stats, valid_stats = (dict(re.findall(r"(\w+)=([^, ]+)", part)) for part in (train, valid))
+    shown = [f"train loss {float(train_stats['loss']):.3f}"]
+    for key, name in SHOWN.items():
+        if key in valid_stats:
+            value = float(valid_stats[key])
+            shown.append(f"{name} {value:.3f}" if key == "loss" else f"{name} {100 * value:.1f} %")
+    time = re.search(r"time=(.+?), total_count", train)
+    return f"  epoch {epoch:>3}: {', '.join(shown)}" + (f" ({time.group(1)})" if time else "")
+
+
+if __name__ == "__main__":
+    main()

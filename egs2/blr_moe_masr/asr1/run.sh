@@ -1,0 +1,264 @@
+#!/usr/bin/env bash
+# BLR-MoE: multilingual speech recognition with a language-routed mixture of experts, stage by stage.
+set -e -u -o pipefail
+
+help_message=$(cat << EOF
+Usage: ./run.sh [--stage N] [--stop_stage N] [--corpus espeak|commonvoice] [--langs "de en es pt"] [options]
+
+Stages (numbers are those of ESPnet's asr.sh where the work is the same):
+   1 data          data/: audio, transcripts and languages of the corpus
+   2 speed         speed perturbation of the training set (--speed_perturb_factors)
+   3 format        dump/raw/org/: every clip as ${fs:-16k} mono
+   4 length        dump/raw/: clips that are too short or too long leave the training and validation sets
+   5 tokens        data/token_list/: sentencepiece BPE over all languages, or characters
+ 6-9               language model and n-gram: left out
+  10 statistics    exp/asr_stats_*/: shapes and feature statistics
+  11 training      exp/asr_*/: the ASR model with its router
+  12 decoding      all languages allowed
+  13 scoring       error rates and language identification
+  16 router        router fine-tuning on audio-language pairs, without transcripts
+  17 decoding      with the fine-tuned router: all languages, and pruned to the allowed ones (--prune)
+  18 scoring       by language and domain: RESULTS.md
+  19 report        report.html
+  20 pack          one zip for espnet_model_zoo
+  21 upload        to the Hugging Face hub (--hf_repo; without it, a dry run)
+
+Options:
+  --stage, --stop_stage     first and last stage (default 1 and 21)
+  --ngpu                    GPUs for training; 0 trains on the CPU (default 0)
+  --nj                      parallel jobs for audio (default 2)
+  --inference_nj            parallel jobs for every decoding (default 1; test sets run side by side)
+  --corpus                  espeak: synthesised at stage 1 (default); commonvoice: the folder COMMONVOICE in db.sh
+  --langs                   language codes (default: "de en es pt"; for commonvoice: every folder)
+  --train_hours             hours of training speech that --corpus espeak makes
+  --test_sentences          sentences per language and test set that --corpus espeak makes
+  --speed_perturb_factors   e.g. "0.9 1.0 1.1" (default: none)
+  --min_wav_duration, --max_wav_duration   seconds (default 0.1 and 20)
+  --token_type, --nbpe      char (default) or bpe, and its vocabulary size
+  --asr_config, --router_config, --inference_config   files in conf/
+  --asr_args, --router_args, --inference_args         further options of the training and decoding programs
+  --asr_tag                 name of the experiment folder, exp/asr_TAG
+  --prune                   own: every test utterance is decoded with its language alone (default), or groups of
+                            languages: "es,pt de,en" allows each utterance the languages of its group
+  --datadir, --dumpdir, --expdir   where everything goes (default data, dump, exp)
+EOF
+)
+
+log() { echo "$(date '+%H:%M:%S') (run.sh) $*"; }
+
+stage=1
+stop_stage=21
+ngpu=0
+nj=2
+inference_nj=1
+corpus=espeak
+langs=
+train_hours=
+test_sentences=
+speed_perturb_factors=
+fs=16000
+audio_format=wav            # decoding flac in every epoch would cost training time
+min_wav_duration=0.1
+max_wav_duration=20
+token_type=char
+nbpe=500
+asr_config=conf/train_asr.yaml
+router_config=conf/train_router.yaml
+inference_config=conf/decode_asr.yaml
+asr_args=
+router_args=
+inference_args=
+asr_tag=
+prune=own
+hf_repo=
+datadir=data
+dumpdir=dump
+expdir=exp
+downloads=downloads
+python=python3
+
+cd "$(dirname "$0")"
+. local/parse_options.sh
+. ./path.sh
+. ./cmd.sh
+. ./db.sh
+
+[ "${corpus}" = espeak ] && langs=${langs:-"de en es pt"}
+train_set=train
+[ -n "${speed_perturb_factors}" ] && train_set=train_sp
+tokens_tag=${token_type}
+[ "${token_type}" = bpe ] && tokens_tag=bpe${nbpe}
+token_dir=${datadir}/token_list/${tokens_tag}
+token_list=${token_dir}/tokens.txt
+bpemodel=none
+[ "${token_type}" = bpe ] && bpemodel=${token_dir}/bpe.model
+asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_raw_${tokens_tag}}
+asr_stats_dir=${expdir}/asr_stats_raw_${tokens_tag}
+asr_exp=${expdir}/asr_${asr_tag}
+router_exp=${expdir}/router_${asr_tag}
+asr_model_file=${asr_exp}/valid.cer_ctc.ave.pth
+run() { ${python} -m espnet_blrmoe.run "$@"; }
+
+# The stages' times, for the report.
+begin() {
+    [ "${stage}" -le "$1" ] && [ "$1" -le "${stop_stage}" ] || return 1
+    finish
+    log "stage $1: $2"
+    current="$1	$2" started=${SECONDS}
+}
+current= started=0
+finish() {
+    [ -n "${current}" ] || return 0
+    mkdir -p "${expdir}"
+    printf '%s\t%d\n' "${current}" "$((SECONDS - started))" >> "${expdir}/stage_times.tsv"
+    current=
+}
+need() {  # need FILE STAGE
+    [ -e "$1" ] || { echo "$1 does not exist: run stage $2 first (./run.sh --stage $2 ...)" >&2; exit 1; }
+}
+test_sets() { (cd "$1" && ls -d test_*); }
+
+if begin 1 "data preparation (${corpus})"; then
+    rm -f "${expdir}/stage_times.tsv"
+    local/data.sh --corpus "${corpus}" --langs "${langs}" --datadir "${datadir}" --downloads "${downloads}" \
+        --nj "${nj}" --train_hours "${train_hours}" --test_sentences "${test_sentences}"
+fi
+
+if begin 2 "speed perturbation (${speed_perturb_factors:-none})"; then
+    need "${datadir}/train/wav.scp" 1
+    if [ -n "${speed_perturb_factors}" ]; then
+        ${python} local/perturb_data_dir_speed.py --factors ${speed_perturb_factors} "${datadir}/train" "${datadir}/train_sp"
+    fi
+fi
+
+if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
+    need "${datadir}/${train_set}/wav.scp" 1
+    for dset in "${train_set}" valid router_train router_valid; do
+        ${python} local/format_wav_scp.py --nj "${nj}" --fs "${fs}" --audio_format "${audio_format}" \
+            "${datadir}/${dset}" "${dumpdir}/raw/org/${dset}"
+    done
+    for dset in $(test_sets "${datadir}"); do
+        ${python} local/format_wav_scp.py --nj "${nj}" --fs "${fs}" --audio_format "${audio_format}" \
+            "${datadir}/${dset}" "${dumpdir}/raw/${dset}"
+    done
+fi
+
+if begin 4 "length filter (${min_wav_duration} to ${max_wav_duration} s)"; then
+    for dset in "${train_set}" valid router_train router_valid; do
+        need "${dumpdir}/raw/org/${dset}/wav.scp" 3
+        ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
+            --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/${dset}"
+    done
+fi
+
+if begin 5 "tokens (${tokens_tag})"; then
+    need "${dumpdir}/raw/${train_set}/text" 4
+    mkdir -p "${token_dir}"
+    if [ "${token_type}" = bpe ]; then
+        ${python} local/train_sentencepiece.py --vocab_size "${nbpe}" "${dumpdir}/raw/${train_set}/text" "${token_dir}"
+    fi
+    ${python} -m espnet2.bin.tokenize_text --token_type "${token_type}" --bpemodel "${bpemodel}" \
+        --input "${dumpdir}/raw/${train_set}/text" --output "${token_list}" --field 2- --write_vocabulary true \
+        --add_symbol "<blank>:0" --add_symbol "<unk>:1" --add_symbol "<sos/eos>:-1" 2> "${token_dir}/tokenize_text.log"
+    echo "$(wc -l < "${token_list}") tokens in ${token_list}"
+fi
+
+begin 6 "language model and n-gram (stages 6 to 9): left out" || true
+
+# What stages 10 and 11 read; the languages of the training set, in this order, are the model's experts.
+data_options() {  # data_options train|valid SET
+    for what in wav.scp,speech,sound text,text,text utt2lang,lid,text; do
+        echo "--$1_data_path_and_name_and_type ${dumpdir}/raw/$2/${what}"
+    done
+}
+asr_train() {
+    languages=$(cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u | paste -sd,)
+    run -m espnet2.bin.asr_train --config "${asr_config}" --encoder_conf "languages=[${languages}]" \
+        --frontend_conf "fs=${fs}" --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}" \
+        --cleaner none --g2p none --allow_variable_data_keys true --use_preprocessor true --ngpu "${ngpu}" \
+        $(data_options train "${train_set}") $(data_options valid valid) "$@" ${asr_args}
+}
+
+if begin 10 "statistics of the training and validation sets"; then
+    need "${token_list}" 5
+    rm -rf "${asr_stats_dir}"
+    mkdir -p "${asr_stats_dir}"
+    asr_train --collect_stats true --ngpu 0 --train_shape_file "${dumpdir}/raw/${train_set}/wav.scp" \
+        --valid_shape_file "${dumpdir}/raw/valid/wav.scp" --output_dir "${asr_stats_dir}" \
+        > "${asr_stats_dir}/stats.log" 2>&1 || { tail -n 3 "${asr_stats_dir}/stats.log" >&2; exit 1; }
+fi
+
+if begin 11 "ASR training"; then
+    need "${asr_stats_dir}/train/speech_shape" 10
+    mkdir -p "${asr_exp}"
+    asr_train --resume true --output_dir "${asr_exp}" \
+        --train_shape_file "${asr_stats_dir}/train/speech_shape" --train_shape_file "${asr_stats_dir}/train/text_shape" \
+        --valid_shape_file "${asr_stats_dir}/valid/speech_shape" --valid_shape_file "${asr_stats_dir}/valid/text_shape" \
+        2>&1 | ${python} local/show_epochs.py "${asr_exp}/train.log"
+fi
+
+# decode TAG MODEL_FILE [options]: every test set, side by side.
+decode() {
+    tag=$1 model_file=$2
+    shift 2
+    need "${model_file}" "$([ "${model_file}" = "${asr_model_file}" ] && echo 11 || echo 16)"
+    pids=()
+    for dset in $(test_sets "${dumpdir}/raw"); do
+        local/decode.sh --data "${dumpdir}/raw/${dset}" --output_dir "${asr_exp}/${tag}/${dset}" \
+            --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${model_file}" \
+            --inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "${ngpu}" \
+            --prune "$([[ "${tag}" == *_pruned ]] && echo "${prune}")" --inference_args "${inference_args}" &
+        pids+=($!)
+    done
+    for pid in "${pids[@]}"; do wait "${pid}"; done
+}
+
+if begin 12 "decoding, all languages allowed"; then
+    decode decode_asr "${asr_model_file}"
+fi
+
+if begin 13 "scoring"; then
+    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw"
+fi
+
+if begin 16 "router fine-tuning on audio-language pairs"; then
+    need "${asr_model_file}" 11
+    need "${dumpdir}/raw/router_train/wav.scp" 4
+    mkdir -p "${router_exp}"
+    router_data() {
+        for what in wav.scp,speech,sound utt2lang,lid,text; do
+            echo "--$1_data_path_and_name_and_type ${dumpdir}/raw/router_$1/${what}"
+        done
+        echo "--$1_shape_file ${dumpdir}/raw/router_$1/utt2num_samples"
+    }
+    ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" --asr_train_config "${asr_exp}/config.yaml" \
+        --asr_model_file "${asr_model_file}" --output_dir "${router_exp}" --ngpu "${ngpu}" \
+        $(router_data train) $(router_data valid) ${router_args} \
+        2>&1 | ${python} local/show_epochs.py "${router_exp}/train.log"
+fi
+
+if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${prune})"; then
+    decode decode_asr_router "${router_exp}/asr.pth"
+    decode decode_asr_router_pruned "${router_exp}/asr.pth"
+fi
+
+if begin 18 "scoring by language and domain"; then
+    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw" --results RESULTS.md
+fi
+
+if begin 19 "report"; then
+    finish
+    ${python} local/report.py "${asr_exp}" --router_exp "${router_exp}" --output "${asr_exp}/report.html"
+fi
+
+if begin 20 "packing the model"; then
+    need "${router_exp}/asr.pth" 16
+    local/pack.sh --asr_exp "${asr_exp}" --router_exp "${router_exp}" --bpemodel "${bpemodel}" \
+        --outpath "${asr_exp}/${asr_tag}.zip"
+fi
+
+if begin 21 "upload to the Hugging Face hub"; then
+    ${python} local/upload.py "${asr_exp}/${asr_tag}.zip" ${hf_repo:+--repo "${hf_repo}"}
+fi
+finish
+log "done; the report is ${asr_exp}/report.html"

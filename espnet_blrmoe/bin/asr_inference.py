@@ -1,0 +1,115 @@
+"""Decode with an allowed-language list: espnet2.bin.asr_inference for BLR-MoE models, all its options included.
+
+Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
+  lang            utterance, detected language, its probability
+  timeline        utterance, JSON list of [start seconds, end seconds, language]
+  expert_frames   utterance, language:encoder frames of every language
+`--batch_size` may exceed 1. Models of other classes are decoded by ESPnet's own program.
+"""
+
+import json
+import logging
+import sys
+
+from espnet2.bin import asr_inference
+from espnet2.fileio.datadir_writer import DatadirWriter
+from espnet2.fileio.read_text import read_2columns_text
+from espnet2.tasks.asr import ASRTask
+from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
+
+from espnet_blrmoe.checkpoint import read_config
+from espnet_blrmoe.inference import Speech2Text, Transcript
+
+# Options of ESPnet's program that are not options of its Speech2Text.
+PROGRAM_OPTIONS = (
+    "output_dir", "ngpu", "seed", "num_workers", "log_level", "data_path_and_name_and_type", "key_file",
+    "allow_variable_data_keys", "batch_size", "model_tag", "word_lm_train_config", "word_lm_file", "config",
+    "languages", "utt2langs",
+)  # fmt: skip
+
+
+def get_parser():
+    """ESPnet's parser with the language options."""
+    parser = asr_inference.get_parser()
+    parser.description = __doc__
+    group = parser.add_argument_group("Languages that may be detected (expert pruning)")
+    group.add_argument("--languages", help="for every utterance, for example en,de; all of the model's if not given")
+    group.add_argument("--utt2langs", help="file with one line per utterance: its id, then its languages: utt1 en,de")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Decode; a mistake in the options or files ends in one sentence."""
+    args = get_parser().parse_args(cmd)
+    try:
+        if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
+            if args.languages or args.utt2langs:
+                raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
+            options = {k: v for k, v in vars(args).items() if k not in ("config", "languages", "utt2langs")}
+            return asr_inference.inference(**options)
+        decode(args)
+    except ValueError as error:
+        sys.exit(f"asr_inference: {error}")
+
+
+def decode(args) -> None:
+    """Decode all utterances with the parsed options.
+
+    Raises:
+        ValueError: a model file does not fit, or a language is unknown.
+    """
+    logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
+    set_all_random_seed(args.seed)
+    options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
+    options.update(device="cuda" if args.ngpu else "cpu", languages=args.languages)
+    if args.model_tag:
+        for name in ("asr_train_config", "asr_model_file"):
+            options.pop(name)
+        speech2text = Speech2Text.from_pretrained(args.model_tag, **options)
+    else:
+        speech2text = Speech2Text(**options)
+    utt2langs = read_2columns_text(args.utt2langs) if args.utt2langs else None
+    loader = ASRTask.build_streaming_iterator(
+        args.data_path_and_name_and_type,
+        dtype=args.dtype,
+        batch_size=args.batch_size,
+        key_file=args.key_file,
+        num_workers=args.num_workers,
+        preprocess_fn=ASRTask.build_preprocess_fn(speech2text.asr_train_args, False),
+        collate_fn=ASRTask.build_collate_fn(speech2text.asr_train_args, False),
+        allow_variable_data_keys=args.allow_variable_data_keys,
+        inference=True,
+    )
+    done = 0
+    with DatadirWriter(args.output_dir) as writer:
+        for utterances, batch in loader:
+            speeches = [speech[:n] for speech, n in zip(batch["speech"], batch["speech_lengths"].tolist())]
+            languages = None if utt2langs is None else [_allowed(utt2langs, u, args.utt2langs) for u in utterances]
+            for utterance, transcript in zip(utterances, speech2text.batch(speeches, languages)):
+                write(writer, utterance, transcript)
+            done += len(utterances)
+            logging.info(f"{done} utterances decoded")
+
+
+def _allowed(utt2langs: dict[str, str], utterance: str, path: str) -> str:
+    if utterance not in utt2langs:
+        raise ValueError(f"{path} has no line for utterance {utterance}; add it, for example '{utterance} en,de'")
+    return utt2langs[utterance]
+
+
+def write(writer: DatadirWriter, utterance: str, transcript: Transcript) -> None:
+    """Write one utterance's results in ESPnet's layout."""
+    for n, (text, tokens, token_ids, hypothesis) in enumerate(transcript.hypotheses, start=1):
+        nbest = writer[f"{n}best_recog"]
+        nbest["token"][utterance] = " ".join(tokens)
+        nbest["token_int"][utterance] = " ".join(map(str, token_ids))
+        nbest["score"][utterance] = str(float(hypothesis.score))
+        nbest["text"][utterance] = text or ""
+    best = writer["1best_recog"]
+    best["lang"][utterance] = f"{transcript.language} {transcript.language_probability:.4f}"
+    best["timeline"][utterance] = json.dumps([[s.start, s.end, s.language] for s in transcript.timeline])
+    best["expert_frames"][utterance] = " ".join(f"{language}:{n}" for language, n in transcript.frames.items())
+
+
+if __name__ == "__main__":
+    main()

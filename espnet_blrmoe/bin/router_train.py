@@ -1,0 +1,45 @@
+"""Fine-tune the router of a trained BLR-MoE model on audio-language pairs, without transcripts.
+
+    python -m espnet_blrmoe.bin.router_train --config conf/train_router.yaml \\
+        --asr_train_config exp/asr/config.yaml --asr_model_file exp/asr/valid.loss.ave.pth \\
+        --train_data_path_and_name_and_type dump/raw/router_train/wav.scp,speech,sound \\
+        --train_data_path_and_name_and_type dump/raw/router_train/utt2lang,lid,text \\
+        --train_shape_file dump/raw/router_train/utt2num_samples (the same three for --valid_...) \\
+        --output_dir exp/router
+
+ESPnet's training options apply. Besides ESPnet's checkpoints it writes OUTPUT_DIR/asr.pth: the whole ASR model
+with the new router, to be used with the config.yaml of --asr_train_config.
+"""
+
+import sys
+from pathlib import Path
+
+from espnet_blrmoe.router_task import RouterTask, write_asr_checkpoint
+
+
+def get_parser():
+    """ESPnet's parser of the task; ESPnet's documentation tools look for this name."""
+    return RouterTask.get_parser()
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Train, then write the ASR checkpoint (rank 0 alone)."""
+    args = get_parser().parse_args(cmd)
+    try:
+        RouterTask.main(args=args)
+        if not args.collect_stats and not args.dry_run and args.dist_rank in (None, 0):
+            best = best_checkpoint(Path(args.output_dir), args.best_model_criterion)
+            write_asr_checkpoint(args.asr_train_config, args.asr_model_file, best, Path(args.output_dir) / "asr.pth")
+    except ValueError as error:
+        sys.exit(f"router_train: {error}")
+
+
+def best_checkpoint(output_dir: Path, criteria: list[tuple[str, str, str]]) -> Path:
+    """The averaged or best checkpoint of the first criterion of --best_model_criterion, as ESPnet names it."""
+    phase, criterion, _ = criteria[0]
+    averaged, best = (output_dir / f"{phase}.{criterion}.{kind}.pth" for kind in ("ave", "best"))
+    return averaged if averaged.exists() else best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Reading and writing the weights of BLR-MoE models."""
+
+from pathlib import Path
+
+import torch
+import yaml
+
+ROUTER_PREFIX = "encoder.router."
+
+
+def read_config(path: str | Path) -> dict:
+    """Read a training configuration as ESPnet saves it, safely.
+
+    Raises:
+        ValueError: it is missing or no mapping.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; it is the config.yaml that training writes next to its checkpoints")
+    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} is not a training configuration: expected 'option: value' lines")
+    return config
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read a checkpoint of weights alone; nothing in it is executed.
+
+    Raises:
+        ValueError: it is missing, broken, or holds anything but tensors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; train a model first or correct the path")
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is no checkpoint
+        raise ValueError(f"{path} is not a checkpoint of weights: {str(error).splitlines()[0]}") from error
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError(f"{path} holds more than weights; give a model file such as valid.loss.best.pth")
+    return weights
+
+
+def load_weights(model: torch.nn.Module, path: str | Path) -> None:
+    """Load a checkpoint into a model of exactly its architecture and languages.
+
+    Raises:
+        ValueError: another architecture or other languages; says what differs.
+    """
+    try:
+        model.load_state_dict(read_weights(path))
+    except RuntimeError as error:
+        first_difference = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        raise ValueError(f"{path} does not fit the training configuration: {first_difference}") from error
+
+
+def with_router_of(weights: dict[str, torch.Tensor], router: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The same weights with another router's; every other tensor is the very same."""
+    own = {f"{ROUTER_PREFIX}{name}": value.detach().cpu() for name, value in router.state_dict().items()}
+    return {name: own.get(name, value) for name, value in weights.items()}

@@ -1,0 +1,181 @@
+"""Speech2Text with an allowed-language list, the detected language and a timeline of languages."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import humanfriendly
+import numpy as np
+import torch
+from espnet2.bin import asr_inference
+from espnet.nets.beam_search import Hypothesis
+
+from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights
+from espnet_blrmoe.routing import LanguagePrior, Routing
+
+
+@dataclass(frozen=True)
+class LanguageSpan:
+    """A stretch of speech whose frames went to one expert.
+
+    Attributes:
+        start, end: seconds.
+        language: code.
+    """
+
+    start: float
+    end: float
+    language: str
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was recognised in one utterance.
+
+    Attributes:
+        text: the best hypothesis.
+        language: the detected language.
+        language_probability: the router's probability of it, averaged over the frames, under the prior.
+        timeline: the language of every stretch of speech, in time order.
+        frames: encoder frames of each language, in the model's order of languages.
+        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis).
+    """
+
+    text: str
+    language: str
+    language_probability: float
+    timeline: tuple[LanguageSpan, ...]
+    frames: dict[str, int]
+    hypotheses: list[tuple[str, list[str], list[int], Hypothesis]]
+
+
+class Speech2Text(asr_inference.Speech2Text):
+    """Recogniser of a BLR-MoE model, built on ESPnet's class of the same name.
+
+    Args:
+        asr_train_config: config.yaml of the training.
+        asr_model_file: checkpoint.
+        languages: languages that may be detected, e.g. ["en", "de"]; None allows all of the model's.
+        espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
+            With `beam_size=1` and `ctc_weight=1.0` decoding is the CTC's best path, for whole batches.
+
+    Raises:
+        ValueError: a file is missing or broken, the model is no BLR-MoE model, a language is unknown.
+
+    Example:
+        >>> speech2text = Speech2Text("exp/asr/config.yaml", "exp/asr/valid.loss.ave.pth", languages=["en", "de"])
+        >>> transcript = speech2text(waveform)
+        >>> transcript.text, transcript.language, transcript.language_probability
+    """
+
+    def __init__(
+        self,
+        asr_train_config: str | Path,
+        asr_model_file: str | Path,
+        languages: str | Sequence[str] | None = None,
+        **espnet_options,
+    ):
+        if read_config(asr_train_config).get("model") != "blr_moe":
+            raise ValueError(f"{asr_train_config} is no BLR-MoE model; decode it with espnet2.bin.asr_inference")
+        read_weights(asr_model_file)  # ESPnet would execute whatever a pickle says; this refuses
+        super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
+        assert isinstance(self.asr_model, BLRMoEModel)
+        if not espnet_options.get("quantize_asr_model"):  # ESPnet overlooks missing and unexpected weights
+            load_weights(self.asr_model, asr_model_file)
+        self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
+        self.languages = self.asr_model.languages
+        self._prior = None if languages is None else self._allow([languages])
+        frontend = self.asr_train_args.frontend_conf
+        embed = self.asr_model.encoder.embed
+        hop = frontend.get("hop_length", 128)
+        self.fs = humanfriendly.parse_size(str(frontend.get("fs", 16000)))  # ESPnet takes 16000 and "16k"
+        self._seconds_per_frame = embed.factor * hop / self.fs
+        # One encoder frame's worth of samples: shorter audio is padded with silence to this.
+        self._shortest = frontend.get("n_fft", 512) + (embed.window - 1) * hop
+
+    @classmethod
+    def from_pretrained(cls, model_tag: str | None = None, **options) -> "Speech2Text":
+        """Download a model with espnet_model_zoo (a tag, a Hugging Face id, a URL or a packed file) and load it."""
+        from espnet_model_zoo.downloader import ModelDownloader
+
+        return cls(**ModelDownloader().download_and_unpack(model_tag), **options)
+
+    def __call__(
+        self, speech: np.ndarray | torch.Tensor, languages: str | Sequence[str] | None = None
+    ) -> Transcript:
+        """Recognise one utterance: (samples,) at the model's sampling rate; `languages` overrides the instance's."""
+        return self.batch([speech], None if languages is None else [languages])[0]
+
+    @torch.no_grad()
+    def batch(
+        self,
+        speeches: Sequence[np.ndarray | torch.Tensor],
+        languages: Sequence[str | Sequence[str]] | None = None,
+    ) -> list[Transcript]:
+        """Recognise several utterances at once.
+
+        Args:
+            speeches: arrays (samples,).
+            languages: the allowed languages of each utterance; None for the instance's.
+
+        Raises:
+            ValueError: an utterance is empty or holds NaN, or a language is unknown.
+        """
+        waves = [self._as_wave(speech) for speech in speeches]
+        lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
+        speech = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(self.device)
+        prior = self._prior if languages is None else self._allow(languages)
+        if prior is not None:
+            prior = prior.to(speech.device)
+        encoder_out, out_lengths, routing = self.asr_model.encode_under_prior(speech, lengths, prior)
+        if isinstance(encoder_out, tuple):  # with intermediate CTC
+            encoder_out = encoder_out[0]
+        utterances = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
+        nbest = [self._best_path(u) if self._is_best_path else self._decode_single_sample(u) for u in utterances]
+        return [
+            self._transcript(hypotheses, routing, position) for position, hypotheses in enumerate(nbest)
+        ]
+
+    def _allow(self, languages: Sequence[str | Sequence[str]]) -> LanguagePrior:
+        return LanguagePrior.allow(languages, self.languages)
+
+    def _as_wave(self, speech: np.ndarray | torch.Tensor) -> torch.Tensor:
+        wave = torch.as_tensor(speech, dtype=getattr(torch, self.dtype))
+        if wave.dim() != 1 or len(wave) == 0:
+            raise ValueError(f"speech must be one channel with at least one sample, got shape {tuple(wave.shape)}")
+        if not wave.isfinite().all():
+            raise ValueError("speech holds NaN or infinite samples")
+        return torch.nn.functional.pad(wave, (0, max(0, self._shortest - len(wave))))
+
+    def _best_path(self, encoder_out: torch.Tensor) -> list[tuple[str, list[str], list[int], Hypothesis]]:
+        """The most probable token of every frame, without repetitions and blanks, from (T, D)."""
+        scores, ids = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0].max(dim=-1)
+        token_ids = [token for token, _ in groupby(ids.tolist()) if token != self.asr_model.blank_id]
+        tokens = self.converter.ids2tokens(token_ids)
+        sos = self.asr_model.sos
+        hypothesis = Hypothesis(yseq=torch.tensor([sos, *token_ids, sos]), score=scores.sum())
+        return [(self.tokenizer.tokens2text(tokens), tokens, token_ids, hypothesis)]
+
+    def _transcript(self, hypotheses: list, routing: Routing, position: int) -> Transcript:
+        probability, expert = routing.utterance_probs[position].max(dim=-1)
+        experts = routing.expert[position, routing.valid[position]].tolist()
+        return Transcript(
+            text=hypotheses[0][0] if hypotheses else "",
+            language=self.languages[int(expert)],
+            language_probability=float(probability),
+            timeline=self._timeline(experts),
+            frames={language: experts.count(expert) for expert, language in enumerate(self.languages)},
+            hypotheses=hypotheses,
+        )
+
+    def _timeline(self, experts: list[int]) -> tuple[LanguageSpan, ...]:
+        """Runs of frames with the same expert, in seconds."""
+        spans, start = [], 0
+        for expert, run in groupby(experts):
+            end = start + len(list(run))
+            seconds = (round(frame * self._seconds_per_frame, 3) for frame in (start, end))
+            spans.append(LanguageSpan(*seconds, self.languages[expert]))
+            start = end
+        return tuple(spans)

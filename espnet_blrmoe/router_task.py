@@ -1,0 +1,117 @@
+"""Router augmentation: trains the router alone, on audio-language pairs without transcripts (paper section
+"Router augmentation"), with ESPnet's own Trainer."""
+
+import argparse
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from espnet2.tasks.asr import ASRTask
+from espnet2.torch_utils.device_funcs import force_gatherable
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+
+from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights, with_router_of
+from espnet_blrmoe.preprocessor import BLRMoEPreprocessor
+
+
+class RouterModel(AbsESPnetModel):
+    """A trained ASR model of which only the router learns; the rest stays frozen and in evaluation mode."""
+
+    def __init__(self, asr_model: BLRMoEModel):
+        super().__init__()
+        self.asr_model = asr_model.requires_grad_(False)
+        self.router.requires_grad_(True)
+
+    @property
+    def router(self) -> torch.nn.Module:
+        """The part that learns."""
+        return self.asr_model.encoder.router
+
+    def train(self, mode: bool = True) -> "RouterModel":
+        """Only the router's dropout follows `mode`."""
+        super().train(mode)
+        self.asr_model.eval()
+        self.router.train(mode)
+        return self
+
+    def forward(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, lid: torch.Tensor, utt_id: list[str] | None = None, **kwargs
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """LID loss and statistics of a batch; arguments as in BLRMoEModel.forward."""
+        labels = self.asr_model.expert_labels(lid, utt_id).to(speech.device)
+        routing = self.asr_model.route(speech, speech_lengths)
+        loss, stats = self.asr_model.lid_loss_and_stats(routing, labels)
+        stats["loss"] = loss.detach()
+        return force_gatherable((loss, stats, len(speech)), loss.device)
+
+    def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> dict[str, torch.Tensor]:
+        """ESPnet's interface; features of this model are those of the ASR model."""
+        feats, lengths = self.asr_model._extract_feats(speech, speech_lengths)
+        return {"feats": feats, "feats_lengths": lengths}
+
+
+class RouterTask(ASRTask):
+    """ESPnet task of RouterModel: data are `speech` and `lid`, the model comes from a trained ASR model."""
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """ESPnet's ASR options keep their place, but the model's shape is that of --asr_train_config."""
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group("The trained model whose router is fine-tuned")
+        group.add_argument("--asr_train_config", help="config.yaml of the ASR training")
+        group.add_argument("--asr_model_file", help="its checkpoint, for example valid.loss.ave.pth")
+        parser.set_defaults(required=["output_dir", "asr_train_config", "asr_model_file"])
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """Audio and language; no transcript."""
+        return "speech", "lid"
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """Language labels; `preprocessor_conf` may add ESPnet's augmentation."""
+        return BLRMoEPreprocessor(train=train, **args.preprocessor_conf)
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> RouterModel:
+        """Build the ASR model of --asr_train_config and load --asr_model_file.
+
+        Raises:
+            ValueError: a file is missing or no BLR-MoE model, or they do not fit.
+        """
+        return RouterModel(load_asr_model(args.asr_train_config, args.asr_model_file))
+
+
+def load_asr_model(asr_train_config: str, asr_model_file: str) -> BLRMoEModel:
+    """Build a trained BLR-MoE model.
+
+    Raises:
+        ValueError: a file is missing or no BLR-MoE model, or they do not fit.
+    """
+    config = read_config(asr_train_config)
+    if config.get("model") != "blr_moe":
+        raise ValueError(f"{asr_train_config} is no BLR-MoE model: it says 'model: {config.get('model')}'")
+    model = ASRTask.build_model(argparse.Namespace(**config))
+    load_weights(model, asr_model_file)
+    return model
+
+
+def write_asr_checkpoint(asr_train_config: str, asr_model_file: str, router_model_file: str, output: str | Path) -> None:
+    """Write the ASR checkpoint with the fine-tuned router in it; all other tensors are bit-identical.
+
+    Args:
+        asr_train_config, asr_model_file: the ASR model before.
+        router_model_file: checkpoint that RouterTask's training wrote.
+        output: file to write.
+    """
+    tuned = RouterModel(load_asr_model(asr_train_config, asr_model_file))
+    load_weights(tuned, router_model_file)
+    torch.save(with_router_of(read_weights(asr_model_file), tuned.router), output)
+    logging.info(f"The ASR model with its fine-tuned router is {output}")
