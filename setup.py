@@ -24,8 +24,8 @@ setup(
         "jiwer>=4",
     ],
     extras_require={
-        "recipe": ["espeakng-loader", "num2words", "soundfile", "soxr", "tqdm"],
-        "report": ["jinja2", "matplotlib"],
+        "recipe": ["espeakng-loader", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"],
+        "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },
 )

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data_dir import Utterance, write_data_dir, write_table
+from data_dir import Utterance, read_data_dir, write_data_dir, write_table
 
 LANGUAGES = ("de", "en", "es", "pt")
 SIXTEEN = ("ca", "cs", "cy", "de", "en", "es", "et", "eu", "fr", "it", "nl", "pl", "pt", "ru", "tr", "zh-CN")
 DOMAINS = {"test_in": ("espeak",), "test_out": ("noise", "reverberation", "telephone")}
-DECODINGS = {  # decode tag: (share of wrong words, share of wrong languages)
-    "decode_asr": (0.25, 0.15), "decode_asr_router": (0.18, 0.06), "decode_asr_router_pruned": (0.15, 0.02),
+DECODINGS = {  # decode tag: (share of wrong words, share of wrong languages; None gives each utterance its own)
+    "decode_asr": (0.25, 0.15), "decode_asr_router": (0.18, 0.06), "decode_asr_router_pruned": (0.15, None),
 }
 WORDS = [consonant + vowel + end for consonant in "bdklmprst" for vowel in "aeiou" for end in ("", "n", "r")]
 
@@ -47,28 +47,27 @@ def corrupt(rng: np.random.Generator, text: str, share: float) -> str:
     return " ".join(changed)
 
 
-def make_decoding(folder: Path, reference: Path, wrong_words: float, wrong_languages: float, seed: int) -> None:
-    """One <decode_tag>/<test_set> folder: text, lang, timeline, expert_frames."""
-    from data_dir import read_data_dir
-
+def make_decoding(folder: Path, reference: Path, wrong_words: float, wrong_languages: float | None, seed: int) -> None:
+    """One <decode_tag>/<test_set> folder: text, lang, timeline, expert_frames; utt2langs if languages are given."""
     rng = np.random.default_rng(seed)
     references = read_data_dir(reference)
     languages = sorted({u.language for u in references})
-    text, lang, frames, timelines = {}, {}, {}, []
+    tables = {name: {} for name in ("text", "lang", "timeline", "expert_frames")}
     for u in references:
-        detected = rng.choice(languages) if rng.random() < wrong_languages else u.language
-        other = rng.choice(languages)
-        text[u.id] = corrupt(rng, u.text, wrong_words)
-        lang[u.id] = f"{detected} {rng.uniform(0.5, 1):.4f}"
-        counts = {detected: int(rng.integers(60, 120))}
-        counts[other] = counts.get(other, 0) + int(rng.integers(1, 20))
-        frames[u.id] = " ".join(f"{code}:{n}" for code, n in counts.items())
-        switch, end = rng.uniform(1, 2), rng.uniform(2.2, 4)
-        timelines.append({"id": u.id, "languages": [[0.0, round(switch, 2), detected], [round(switch, 2), round(end, 2), other]]})
+        detected = str(rng.choice(languages)) if rng.random() < (wrong_languages or 0) else u.language
+        other = u.language if wrong_languages is None else str(rng.choice(languages))
+        frames = {detected: int(rng.integers(60, 120))}
+        frames[other] = frames.get(other, 0) + int(rng.integers(1, 20))
+        switch, end = round(rng.uniform(1, 2), 2), round(rng.uniform(2.2, 4), 2)
+        tables["text"][u.id] = corrupt(rng, u.text, wrong_words)
+        tables["lang"][u.id] = f"{detected} {rng.uniform(0.5, 1):.4f}"
+        tables["timeline"][u.id] = json.dumps([[0.0, switch, detected], [switch, end, other]])
+        tables["expert_frames"][u.id] = " ".join(f"{code}:{n}" for code, n in frames.items())
+    if wrong_languages is None:
+        tables["utt2langs"] = {u.id: u.language for u in references}
     folder.mkdir(parents=True)
-    for name, table in {"text": text, "lang": lang, "expert_frames": frames}.items():
+    for name, table in tables.items():
         write_table(folder / name, table)
-    (folder / "timeline").write_text("".join(json.dumps(line) + "\n" for line in timelines), encoding="utf-8")
 
 
 def make_checkpoint(folder: Path, epochs: int, with_ctc: bool) -> None:
@@ -85,25 +84,27 @@ def make_checkpoint(folder: Path, epochs: int, with_ctc: bool) -> None:
             for part in stats[epoch].values():
                 del part["cer_ctc"]
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save({"model": {"weight": torch.zeros(2)}, "reporter": {"epoch": epochs, "stats": stats},
+    weights = {"encoder.embed.weight": torch.zeros(2000, 3), "encoder.router.linear.weight": torch.zeros(500)}
+    torch.save({"model": weights, "reporter": {"epoch": epochs, "stats": stats},
                 "optimizers": [], "schedulers": [None], "scaler": None}, folder / "checkpoint.pth")
 
 
-def make_experiment(root: Path, languages: tuple[str, ...] = LANGUAGES, per_language: int = 12) -> tuple[Path, Path, Path]:
+def make_experiment(root: Path, languages: tuple[str, ...] = LANGUAGES,
+                    per_language: int = 12) -> tuple[Path, Path, Path]:
     """A whole recipe folder below `root`: (exp/asr_fake, exp/router_fake, dump/raw)."""
     exp, router, data = root / "exp" / "asr_fake", root / "exp" / "router_fake", root / "dump" / "raw"
     make_references(data, languages, per_language)
     for d, (tag, (wrong_words, wrong_languages)) in enumerate(DECODINGS.items()):
         for s, test_set in enumerate(DOMAINS):
-            make_decoding(exp / tag / test_set, data / test_set, wrong_words * (1 + s), wrong_languages * (1 + 2 * s),
-                          seed=10 * d + s)
+            make_decoding(exp / tag / test_set, data / test_set, wrong_words * (1 + s),
+                          wrong_languages and wrong_languages * (1 + 2 * s), seed=10 * d + s)
     make_checkpoint(exp, epochs=20, with_ctc=True)
     make_checkpoint(router, epochs=5, with_ctc=False)
-    (exp / "config.yaml").write_text(
-        "encoder: blr_moe\nencoder_conf:\n    num_moe_blocks: 3\n    languages:\n"
-        + "".join(f"    - {language}\n" for language in languages)
-        + "model_conf:\n    lid_weight: 0.3\noptim: adam\ntoken_list:\n- <blank>\n- a\n", encoding="utf-8")
-    (exp / "summary.json").write_text(json.dumps({"parameters": 2_345_678, "router_parameters": 123_456}))
-    (root / "exp" / "stage_times.tsv").write_text("1\tdata preparation\t41.2\n10\tstatistics\t20\n11\tASR training\t512.7\n"
-                                                  "12\tdecoding\t60.1\n16\trouter fine-tuning\t33.3\n")
+    for folder in (exp, router):
+        (folder / "config.yaml").write_text(
+            "encoder: blr_moe\nencoder_conf:\n    num_moe_blocks: 3\n    languages:\n"
+            + "".join(f"    - {language}\n" for language in languages)
+            + "model_conf:\n    lid_weight: 0.3\noptim: adam\ntoken_list:\n- <blank>\n- a\n", encoding="utf-8")
+    (root / "exp" / "stage_times.tsv").write_text("1\tdata preparation\t41\n10\tstatistics\t20\n11\tASR training\t700\n"
+                                                  "12\tdecoding\t60\n11\tASR training\t512\n")
     return exp, router, data

@@ -30,6 +30,8 @@ Options:
   --inference_nj            parallel jobs for every decoding (default 1; test sets run side by side)
   --corpus                  espeak: synthesised at stage 1 (default); commonvoice: the folder COMMONVOICE in db.sh
   --langs                   language codes (default: "de en es pt"; for commonvoice: every folder)
+  --router_conditions       conditions that degrade the audio-language pairs for the router: clean noise
+                            reverberation telephone codec (commonvoice: all; espeak makes such speech itself)
   --train_hours             hours of training speech that --corpus espeak makes
   --test_sentences          sentences per language and test set that --corpus espeak makes
   --speed_perturb_factors   e.g. "0.9 1.0 1.1" (default: none)
@@ -53,6 +55,7 @@ nj=2
 inference_nj=1
 corpus=espeak
 langs=
+router_conditions=
 train_hours=
 test_sentences=
 speed_perturb_factors=
@@ -83,7 +86,11 @@ cd "$(dirname "$0")"
 . ./cmd.sh
 . ./db.sh
 
-[ "${corpus}" = espeak ] && langs=${langs:-"de en es pt"}
+if [ "${corpus}" = espeak ]; then
+    langs=${langs:-"de en es pt"}
+else
+    router_conditions=${router_conditions:-"clean noise reverberation telephone codec"}
+fi
 train_set=train
 [ -n "${speed_perturb_factors}" ] && train_set=train_sp
 tokens_tag=${token_type}
@@ -116,7 +123,7 @@ finish() {
 need() {  # need FILE STAGE
     [ -e "$1" ] || { echo "$1 does not exist: run stage $2 first (./run.sh --stage $2 ...)" >&2; exit 1; }
 }
-test_sets() { (cd "$1" && ls -d test_*); }
+test_sets() { (cd "${datadir}" && ls -d test_*); }
 
 if begin 1 "data preparation (${corpus})"; then
     rm -f "${expdir}/stage_times.tsv"
@@ -127,27 +134,31 @@ fi
 if begin 2 "speed perturbation (${speed_perturb_factors:-none})"; then
     need "${datadir}/train/wav.scp" 1
     if [ -n "${speed_perturb_factors}" ]; then
-        ${python} local/perturb_data_dir_speed.py --factors ${speed_perturb_factors} "${datadir}/train" "${datadir}/train_sp"
+        ${python} local/perturb_data_dir_speed.py --factors "${speed_perturb_factors}" "${datadir}/train" "${datadir}/train_sp"
     fi
 fi
 
 if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
     need "${datadir}/${train_set}/wav.scp" 1
-    for dset in "${train_set}" valid router_train router_valid; do
+    for dset in "${train_set}" valid router_train router_valid $(test_sets); do
+        org=$([[ "${dset}" == test_* ]] || echo org/)  # test sets are not filtered by length
         ${python} local/format_wav_scp.py --nj "${nj}" --fs "${fs}" --audio_format "${audio_format}" \
-            "${datadir}/${dset}" "${dumpdir}/raw/org/${dset}"
+            "${datadir}/${dset}" "${dumpdir}/raw/${org}${dset}"
     done
-    for dset in $(test_sets "${datadir}"); do
-        ${python} local/format_wav_scp.py --nj "${nj}" --fs "${fs}" --audio_format "${audio_format}" \
-            "${datadir}/${dset}" "${dumpdir}/raw/${dset}"
-    done
+    if [ -n "${router_conditions}" ]; then
+        for dset in router_train router_valid; do
+            ${python} local/augment_data_dir.py --conditions "${router_conditions}" --nj "${nj}" \
+                "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/org/${dset}_degraded"
+        done
+    fi
 fi
 
 if begin 4 "length filter (${min_wav_duration} to ${max_wav_duration} s)"; then
     for dset in "${train_set}" valid router_train router_valid; do
         need "${dumpdir}/raw/org/${dset}/wav.scp" 3
+        degraded=$([[ "${dset}" == router_* && -n "${router_conditions}" ]] && echo _degraded || true)
         ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
-            --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/${dset}"
+            --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}${degraded}" "${dumpdir}/raw/${dset}"
     done
 fi
 
@@ -203,7 +214,7 @@ decode() {
     shift 2
     need "${model_file}" "$([ "${model_file}" = "${asr_model_file}" ] && echo 11 || echo 16)"
     pids=()
-    for dset in $(test_sets "${dumpdir}/raw"); do
+    for dset in $(test_sets); do
         local/decode.sh --data "${dumpdir}/raw/${dset}" --output_dir "${asr_exp}/${tag}/${dset}" \
             --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${model_file}" \
             --inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "${ngpu}" \
@@ -247,8 +258,7 @@ if begin 18 "scoring by language and domain"; then
 fi
 
 if begin 19 "report"; then
-    finish
-    ${python} local/report.py "${asr_exp}" --router_exp "${router_exp}" --output "${asr_exp}/report.html"
+    ${python} local/report.py "${asr_exp}" --data "${dumpdir}/raw" --router_exp "${router_exp}" --output "${asr_exp}/report.html"
 fi
 
 if begin 20 "packing the model"; then
@@ -261,4 +271,5 @@ if begin 21 "upload to the Hugging Face hub"; then
     ${python} local/upload.py "${asr_exp}/${asr_tag}.zip" ${hf_repo:+--repo "${hf_repo}"}
 fi
 finish
-log "done; the report is ${asr_exp}/report.html"
+[ ! -e "${asr_exp}/report.html" ] || log "the report is ${asr_exp}/report.html"
+log "done"

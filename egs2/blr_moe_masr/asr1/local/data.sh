@@ -13,6 +13,8 @@ test_sentences=
 . local/parse_options.sh
 . ./db.sh
 
+started=$(mktemp)
+trap 'rm -f "${started}"' EXIT
 case "${corpus}" in
     espeak)
         python3 local/espeak_corpus.py --langs ${langs} --nj "${nj}" --audio_dir "${downloads}/espeak" \
@@ -28,3 +30,5 @@ case "${corpus}" in
         exit 1
         ;;
 esac
+# Test sets that another corpus left here are none of this one's.
+find "${datadir}" -mindepth 1 -maxdepth 1 -name 'test_*' ! -newer "${started}" -exec rm -r {} +

@@ -6,7 +6,8 @@ Tables are UTF-8, sorted by utterance id, with one space between id and value, a
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,10 +62,26 @@ def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
     return table
 
 
-def write_table(path: str | Path, table: dict[str, str]) -> None:
+def write_table(path: str | Path, table: dict[str, object]) -> None:
     """Write a Kaldi table sorted by id."""
     with Path(path).open("w", encoding="utf-8") as lines:
         lines.writelines(f"{key} {table[key]}\n" for key in sorted(table))
+
+
+def read_utterance_table(folder: str | Path, name: str) -> dict[str, str]:
+    """Read the table `name` of a data directory: a value for every utterance of `wav.scp`; transcripts may be empty.
+
+    Raises:
+        UserError: `name` or `wav.scp` is missing, or one of them has an utterance that the other lacks.
+    """
+    folder = Path(folder)
+    audio = read_table(folder / "wav.scp")
+    table = read_table(folder / name, allow_empty=name == "text")
+    for key in sorted(audio.keys() - table.keys()):
+        raise UserError(f"{folder / name} has no line for utterance {key} of {folder / 'wav.scp'}; add it")
+    for key in sorted(table.keys() - audio.keys()):
+        raise UserError(f"{folder / name} has utterance {key}, which {folder / 'wav.scp'} lacks; remove it")
+    return table
 
 
 def read_data_dir(folder: str | Path) -> list[Utterance]:
@@ -75,14 +92,8 @@ def read_data_dir(folder: str | Path) -> list[Utterance]:
     """
     folder = Path(folder)
     audio = read_table(folder / "wav.scp")
-    optional = {name: read_table(folder / name) if (folder / name).is_file() else None
-                for name in ("text", "utt2spk", "utt2domain")}
-    tables = {"utt2lang": read_table(folder / "utt2lang"), **{n: t for n, t in optional.items() if t is not None}}
-    for name, table in tables.items():
-        for key in audio.keys() - table.keys():
-            raise UserError(f"{folder / name} has no line for utterance {key} of {folder / 'wav.scp'}; add it")
-        for key in table.keys() - audio.keys():
-            raise UserError(f"{folder / name} has utterance {key}, which {folder / 'wav.scp'} lacks; remove it")
+    optional = [name for name in ("text", "utt2spk", "utt2domain") if (folder / name).is_file()]
+    tables = {name: read_utterance_table(folder, name) for name in ("utt2lang", *optional)}
     return [
         Utterance(
             id=key,
@@ -96,7 +107,34 @@ def read_data_dir(folder: str | Path) -> list[Utterance]:
     ]
 
 
-def write_data_dir(folder: str | Path, utterances: Iterable[Utterance], **extra: dict[str, str]) -> None:
+@contextmanager
+def replacing(folder: str | Path, utterances: Iterable[Utterance]) -> Iterator[Path]:
+    """An empty folder that takes the place of `folder` when the block ends; after an error `folder` is as before.
+
+    Args:
+        folder: data directory to make or to replace.
+        utterances: what the block reads.
+
+    Raises:
+        UserError: `folder` holds the audio of `utterances`, or files of another kind: they would be lost.
+    """
+    folder = Path(folder)
+    if any(Path(u.audio).absolute().is_relative_to(folder.absolute()) for u in utterances):
+        raise UserError(f"{folder} holds the audio that is read; choose another folder for the result")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "wav.scp").is_file():
+        raise UserError(f"{folder} has files but is no data directory (no wav.scp): move it away or name another")
+    unfinished = folder.with_name(folder.name + ".unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        yield unfinished
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def write_data_dir(folder: str | Path, utterances: Iterable[Utterance], **extra: dict[str, object]) -> None:
     """Write a data directory in one step: it appears whole, or not at all.
 
     Args:
@@ -105,12 +143,18 @@ def write_data_dir(folder: str | Path, utterances: Iterable[Utterance], **extra:
         extra: further tables by file name, e.g. utt2num_samples={id: samples}.
 
     Raises:
-        UserError: there is no utterance at all.
+        UserError: there is no utterance at all, or `folder` is something else than a data directory.
     """
-    folder = Path(folder)
     utterances = list(utterances)
     if not utterances:
         raise UserError(f"no utterance is left for {folder}; see the messages above for what was skipped")
+    with replacing(folder, utterances) as unfinished:
+        write_tables(unfinished, utterances, **extra)
+
+
+def write_tables(folder: Path, utterances: Iterable[Utterance], **extra: dict[str, object]) -> None:
+    """Write the tables of a data directory into an existing folder; arguments as for `write_data_dir`."""
+    utterances = list(utterances)
     tables = {
         "wav.scp": {u.id: u.audio for u in utterances},
         "utt2lang": {u.id: u.language for u in utterances},
@@ -124,11 +168,5 @@ def write_data_dir(folder: str | Path, utterances: Iterable[Utterance], **extra:
     for u in sorted(utterances, key=lambda u: u.id):
         speakers.setdefault(u.speaker, []).append(u.id)
     tables["spk2utt"] = {speaker: " ".join(ids) for speaker, ids in speakers.items()}
-
-    unfinished = folder.with_name(folder.name + ".unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
     for name, table in tables.items():
-        write_table(unfinished / name, table)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)
+        write_table(folder / name, table)

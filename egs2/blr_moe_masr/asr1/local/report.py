@@ -4,22 +4,23 @@
 
 It shows error rates by language and domain, which languages are confused, which experts are used, training curves,
 what router fine-tuning and pruning changed, and examples. It reads what the other stages left: scores.json and the
-decodings (stages 12 to 18), checkpoint.pth and config.yaml of both experiments, summary.json (sizes), and
-stage_times.tsv beside the experiment (stage, description, seconds). What is not there yet is named in its place.
+decodings (stages 12 to 18), checkpoint.pth and config.yaml of both experiments, and stage_times.tsv beside the
+experiment (stage, description, seconds). What is not there yet is named in its place.
 """
 
 import argparse
-import csv
 import json
+import random
 from collections import Counter
 from datetime import timedelta
+from itertools import cycle
 from pathlib import Path
 
 import jiwer
 import numpy as np
 import torch
 import yaml
-from data_dir import UserError, read_table
+from data_dir import UserError, Utterance, read_table
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from report_plots import SERIES, change_dots, rate_bars, training_curves
 from score import Decoding, align_words, find_decodings
@@ -31,23 +32,43 @@ CONFIG_KEYS = ("token_type", "frontend_conf", "specaug_conf", "encoder", "encode
                "batch_bins", "batch_size", "accum_grad", "max_epoch", "seed")
 
 
-def read_scores(exp: Path) -> dict:
+def read_scores(exp: Path, decodings: list[Decoding]) -> dict:
+    """The results that `score.py` wrote.
+
+    Raises:
+        UserError: there are none, or they are not those of these decodings.
+    """
     path = exp / "scores.json"
     if not path.is_file():
         raise UserError(f"{path} does not exist: run scoring (stage 13 or 18) first")
-    return json.loads(path.read_text(encoding="utf-8"))
+    results = json.loads(path.read_text(encoding="utf-8"))
+    if {(e["decoding"], e["test_set"]) for e in results["scores"]} != {(d.tag, d.test_set) for d in decodings}:
+        raise UserError(f"{path} is not of the decodings beside it: run scoring (stage 13 or 18) again")
+    return results
 
 
-def read_training(folder: Path | None) -> str | None:
-    """Training curves as SVG, or None without a checkpoint.pth with at least one epoch."""
+def read_checkpoint(folder: Path | None) -> dict | None:
+    """The checkpoint that ESPnet's trainer writes after every epoch, or None before the first."""
     if folder is None or not (folder / "checkpoint.pth").is_file():
         return None
     # What ESPnet's reporter keeps besides plain numbers; mmap leaves the weights on disk.
     allowed = [timedelta, np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType]
     with torch.serialization.safe_globals(allowed):
-        checkpoint = torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True, mmap=True)
-    stats = checkpoint["reporter"]["stats"]
-    return training_curves(stats) if stats else None
+        return torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True, mmap=True)
+
+
+def curves(checkpoint: dict | None) -> str | None:
+    """Training curves as SVG."""
+    return training_curves(checkpoint["reporter"]["stats"]) if checkpoint else None
+
+
+def sizes(checkpoint: dict | None) -> dict[str, int]:
+    """Numbers of weights (with buffers, such as running means) of the whole model and of its router."""
+    if checkpoint is None:
+        return {}
+    numbers = {name: weight.numel() for name, weight in checkpoint["model"].items()}
+    return {"weights of the ASR model": sum(numbers.values()),
+            "of these, in the router": sum(n for name, n in numbers.items() if "router" in name.split("."))}
 
 
 def read_config(folder: Path | None) -> str | None:
@@ -59,55 +80,37 @@ def read_config(folder: Path | None) -> str | None:
                           default_flow_style=None, allow_unicode=True, width=100)
 
 
-def read_sizes(exp: Path) -> dict[str, int]:
-    """The numbers of summary.json, by name."""
-    if not (exp / "summary.json").is_file():
-        return {}
-    summary = json.loads((exp / "summary.json").read_text(encoding="utf-8"))
-    return {name.replace("_", " "): value for name, value in summary.items() if isinstance(value, int | float)}
-
-
 def read_times(path: Path) -> list[dict]:
     """Stages with their seconds from a table of stage, description, seconds; the last run of each stage counts."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as lines:
-        rows = [row for row in csv.reader(lines, delimiter="\t") if row and row[0] != "stage"]
-    try:
-        latest = {stage: {"stage": stage, "description": description, "seconds": float(seconds)}
-                  for stage, description, seconds in rows}
-    except ValueError:
-        raise UserError(f"{path}: expected lines of stage, description and seconds, separated by tabs") from None
-    return sorted(latest.values(), key=lambda row: float(row["stage"]))
-
-
-def read_timeline(decoding: Decoding) -> dict[str, list]:
-    """id -> [[start s, end s, language], ...]."""
-    path = decoding.folder / "timeline"
-    if not path.is_file():
-        return {}
-    timelines = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    latest = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], start=1):
         try:
-            entry = json.loads(line)
-            timelines[entry["id"]] = entry["languages"]
-        except (json.JSONDecodeError, KeyError, TypeError):
-            raise UserError(f'{path}:{number}: expected {{"id": ..., "languages": [...]}}; decode again') from None
-    return timelines
+            stage, description, seconds = line.split("\t")
+            latest[int(stage)] = {"stage": stage, "description": description, "seconds": float(seconds)}
+        except ValueError:
+            raise UserError(f"{path}:{number}: expected stage, description and seconds with tabs between them, "
+                            f"found {line!r}") from None
+    return [latest[stage] for stage in sorted(latest)]
+
+
+def read_output(decoding: Decoding, name: str) -> dict[str, str]:
+    """A further table of a decoding; empty where a recogniser does not write it."""
+    path = decoding.folder / name
+    return read_table(path, allow_empty=True) if path.is_file() else {}
 
 
 def expert_usage(decoding: Decoding) -> dict[str, Counter] | None:
-    """{true language: {expert: encoder frames}}, or None without expert_frames."""
-    path = decoding.folder / "expert_frames"
-    if not path.is_file():
+    """{true language: {expert: encoder frames}}; None where there is no choice of expert, or none is recorded."""
+    table = read_output(decoding, "expert_frames")
+    if not table or decoding.detected is None:
         return None
-    table = read_table(path, allow_empty=True)
     usage = {language: Counter() for language in sorted({u.language for u in decoding.references})}
     for u in decoding.references:
         for field in table.get(u.id, "").split():
             expert, _, frames = field.rpartition(":")
             if not frames.isdigit():
-                raise UserError(f"{path}: utterance {u.id} has {field!r}, expected language:frames; decode again")
+                raise UserError(f"{decoding.folder / 'expert_frames'}: utterance {u.id} has {field!r}, "
+                                "expected language:frames; decode again")
             usage[u.language][expert] += int(frames)
     return usage
 
@@ -136,32 +139,32 @@ def marked(alignment: jiwer.WordOutput) -> list[tuple[str, str]]:
     return words
 
 
-def choose_examples(decodings: list[Decoding]) -> list:
-    """Utterances of one test set, one a language; first those whose detected language differs between decodings."""
-    def changed(u) -> bool:
-        return len({d.detected.get(u.id) for d in decodings if d.detected}) > 1
+def choose_examples(decodings: list[Decoding]) -> list[Utterance]:
+    """Some utterances of one test set, one a language; first those whose language the decodings disagree on."""
+    def disputed(u: Utterance) -> bool:
+        return len({d.detected.get(u.id) for d in decodings if d.detected is not None}) > 1
 
     chosen = {}
-    for u in sorted(decodings[0].references, key=lambda u: not changed(u)):
+    references = random.Random(0).sample(decodings[0].references, len(decodings[0].references))
+    for u in sorted(references, key=disputed, reverse=True):
         chosen.setdefault(u.language, u)
-    return list(chosen.values())[:EXAMPLES_PER_TEST_SET]
+    return sorted(list(chosen.values())[:EXAMPLES_PER_TEST_SET], key=lambda u: u.id)
 
 
 def examples(decodings: list[Decoding]) -> list[dict]:
     """Examples of one test set: the reference, and what each decoding made of it."""
-    tables = [(d, read_timeline(d), read_table(d.folder / "lang") if d.detected is not None else {})
-              for d in decodings]
+    tables = [(d, read_output(d, "lang"), read_output(d, "timeline")) for d in decodings]
     shown = []
     for u in choose_examples(decodings):
         results = []
-        for decoding, timelines, languages in tables:
+        for decoding, languages, timelines in tables:
             language, _, probability = languages.get(u.id, "").partition(" ")
             results.append({
                 "decoding": decoding.tag,
                 "words": marked(align_words(u.text, decoding.hypotheses.get(u.id, ""), u.language)),
                 "language": language,
-                "probability": float(probability) if probability else None,
-                "timeline": timelines.get(u.id, []),
+                "probability": float(probability) if decoding.detected is not None and probability else None,
+                "timeline": json.loads(timelines.get(u.id, "[]")),
             })
         shown.append({"utterance": u, "results": results})
     return shown
@@ -169,48 +172,50 @@ def examples(decodings: list[Decoding]) -> list[dict]:
 
 def language_colours(languages: set[str]) -> dict[str, str]:
     """One hue per language, evenly spaced; labels say the language too, so that colour alone never carries it."""
-    return {language: f"hsl({360 * i / len(languages):.0f} 55% 45%)" for i, language in enumerate(sorted(languages))}
+    return {language: f"hsl({(200 + 360 * i / len(languages)) % 360:.0f} 42% 34%)"
+            for i, language in enumerate(sorted(languages))}
 
 
 def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
     """Everything that the template shows."""
-    results, decodings = read_scores(exp), find_decodings(exp, data)
-    test_sets = sorted({d.test_set for d in decodings})
-    by_test_set = {test_set: [d for d in decodings if d.test_set == test_set] for test_set in test_sets}
-    usages = {d: expert_usage(d) for d in decodings}
+    decodings = find_decodings(exp, data)
+    results = read_scores(exp, decodings)
+    by_test_set = {test_set: [d for d in decodings if d.test_set == test_set]
+                   for test_set in sorted({d.test_set for d in decodings})}
     shown = {test_set: examples(own) for test_set, own in by_test_set.items()}
     languages = {u.language for d in decodings for u in d.references}
     languages |= {span[2] for own in shown.values() for e in own for r in e["results"] for span in r["timeline"]}
-    scores, changes = results["scores"], results["changes"]
+    scores, changes, checkpoint = results["scores"], results["changes"], read_checkpoint(exp)
     return {
         "name": exp.resolve().name,
         "environment": environment(),
         "interval": results["interval"],
         "pooled": [e for e in scores if e["by"] == "all"],
         "pooled_changes": [c for c in changes if c["by"] == "all"],
+        "confusions": {t: [(c["decoding"], heat_map(c["counts"], percent=False)) for c in results["confusions"]
+                           if c["test_set"] == t] for t in by_test_set},
+        "usages": {t: [(d.tag, heat_map(usage, percent=True)) for d in own if (usage := expert_usage(d))]
+                   for t, own in by_test_set.items()},
+        "examples": shown,
+        "colours": language_colours(languages),
+        "series": dict(zip(sorted({d.tag for d in decodings}), cycle(SERIES))),
+        "sizes": sizes(checkpoint),
+        "times": read_times(exp.parent / "stage_times.tsv"),
+        "asr_config": read_config(exp),
+        "router_config": read_config(router_exp),
         "language_bars": {t: rate_bars([e for e in scores if e["by"] == "language" and e["test_set"] == t],
-                                       lambda e: e["group"]) for t in test_sets},
+                                       lambda e: e["group"]) for t in by_test_set},
         "domain_bars": rate_bars([e for e in scores if e["by"] == "domain"],
                                  lambda e: f"{e['group']}\n({e['test_set']})"),
         "change_dots": {change: change_dots([c for c in changes if c["change"] == change and c["by"] != "domain"])
                         for change in dict.fromkeys(c["change"] for c in changes)},
-        "confusions": {t: [(c["decoding"], heat_map(c["counts"], percent=False)) for c in results["confusions"]
-                           if c["test_set"] == t] for t in test_sets},
-        "usages": {t: [(d.tag, heat_map(usages[d], percent=True)) for d in own if usages[d]]
-                   for t, own in by_test_set.items()},
-        "asr_curves": read_training(exp),
-        "router_curves": read_training(router_exp),
-        "examples": shown,
-        "colours": language_colours(languages),
-        "series": dict(zip(sorted({d.tag for d in decodings}), SERIES)),
-        "sizes": read_sizes(exp),
-        "times": read_times(exp.parent / "stage_times.tsv"),
-        "asr_config": read_config(exp),
-        "router_config": read_config(router_exp),
+        "asr_curves": curves(checkpoint),
+        "router_curves": curves(read_checkpoint(router_exp)),
     }
 
 
 def render(content: dict) -> str:
+    """The page as HTML."""
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
                             lstrip_blocks=True, undefined=StrictUndefined)
     templates.filters.update(accuracy=accuracy, with_interval=with_interval, signed_interval=signed_interval)

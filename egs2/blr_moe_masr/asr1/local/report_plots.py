@@ -6,6 +6,7 @@ backgrounds; the series' colours have a contrast of at least 3:1 on both.
 
 import io
 import re
+from itertools import product
 
 import matplotlib
 import numpy as np
@@ -46,17 +47,18 @@ def rate_bars(entries: list[dict], label, minimum_groups: int = 4) -> str:
     """
     decodings = sorted({e["decoding"] for e in entries})
     labels = list(dict.fromkeys(label(e) for e in entries))
+    pitch = 0.8 / max(len(decodings), 3)  # a single decoding's bars stay slim
     measures = [m for m in ("WER", "CER", "LID") if any(m in e for e in entries)]
     figure = Figure(figsize=(WIDTH, 1.75 * len(measures) + 0.6))
     for axes, measure in zip(figure.subplots(len(measures), sharex=True, squeeze=False)[:, 0], measures):
         for d, decoding in enumerate(decodings):
             own = [e for e in entries if e["decoding"] == decoding and measure in e]
             rates = [accuracy(e[measure]) if measure == "LID" else e[measure] for e in own]
-            position = [labels.index(label(e)) + 0.8 * ((d + 0.5) / len(decodings) - 0.5) for e in own]
+            position = [labels.index(label(e)) + pitch * (d + 0.5 - len(decodings) / 2) for e in own]
             height = np.array([rate["Err"] for rate in rates])
             # A percentile interval need not contain the point, but an error bar's arms may not be negative.
             arms = np.abs(np.array([rate["interval"] for rate in rates]).T - height)
-            axes.bar(position, height, 0.72 / len(decodings), yerr=arms, color=SERIES[d % len(SERIES)],
+            axes.bar(position, height, 0.9 * pitch, yerr=arms, color=SERIES[d % len(SERIES)],
                      error_kw={"ecolor": FOREGROUND, "elinewidth": 0.9}, label=decoding)
         axes.set_title("LID accuracy in %" if measure == "LID" else f"{measure} in %")
         axes.grid(axis="y", linewidth=0.6)
@@ -76,7 +78,8 @@ def change_dots(changes: list[dict]) -> str:
     measures = [m for m in ("WER", "LID") if all(m in c for c in changes)]
     figure = Figure(figsize=(WIDTH, 0.24 * len(labels) + 1.1))
     panels = figure.subplots(1, len(test_sets) * len(measures), sharey=True, squeeze=False)[0]
-    for axes, (measure, test_set) in zip(panels, [(m, t) for m in measures for t in test_sets]):
+    for i, (axes, (measure, test_set)) in enumerate(zip(panels, product(measures, test_sets))):
+        axes.sharex(panels[i - i % len(test_sets)])  # one scale per measure
         sign = -1 if measure == "LID" else 1  # errors go down, accuracy goes up
         for c in (c for c in changes if c["test_set"] == test_set):
             row, bounds = labels.index(c["group"]), sorted(sign * bound for bound in c[measure]["interval"])
@@ -113,9 +116,10 @@ def training_curves(stats: dict[int, dict[str, dict[str, float]]]) -> str:
     figure = Figure(figsize=(WIDTH, 2.7))
     for axes, (title, factor, keys) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
         for colour, (key, name) in zip(SERIES[1:], keys.items()):
-            axes.plot(epochs, factor * curve("valid", key), ".-", color=colour, linewidth=1.6, label=f"{name}, validation")
-            if np.isfinite(curve("train", key)).any():
-                axes.plot(epochs, factor * curve("train", key), "--", color=colour, linewidth=1.1, label=f"{name}, training")
+            valid, train = (factor * curve(part, key) for part in ("valid", "train"))
+            axes.plot(epochs, valid, ".-", color=colour, linewidth=1.6, label=f"{name}, validation")
+            if np.isfinite(train).any():
+                axes.plot(epochs, train, "--", color=colour, linewidth=1.1, label=f"{name}, training")
         axes.set_title(title)
         axes.set_xlabel("epoch")
         axes.set_ylim(bottom=0)

@@ -7,13 +7,14 @@ them with dump/raw/<test_set>, and writes
 
     exp/asr_train/<decode_tag>/<test_set>/score_{wer,cer,lid}/result.txt   table and alignment of every utterance
     exp/asr_train/scores.json   all figures: pooled, by language, by domain, and what each step changed
-    exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format
+    exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format; --results writes it elsewhere as well
 
 Rules:
 - Reference and hypothesis go through the same text normalisation.
 - Scripts written without spaces (Han, kana, Thai, Lao, Burmese, Khmer) count by character in the word error rate
   too, as in the mixed error rate of code-switching papers. In the CER a space is a character, as in ESPnet.
-- Language identification is scored like a one-word transcript, so its tables read like the others.
+- Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
+  left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance one language alone.
 - An utterance without a hypothesis counts as deleted altogether.
 - Intervals are 95 % percentile bootstrap over utterances. Utterances of one speaker are not independent, so the
   true uncertainty is somewhat larger.
@@ -31,16 +32,13 @@ import jiwer
 import numpy as np
 from data_dir import UserError, Utterance, read_data_dir, read_table
 from score_tables import result_text, results_markdown, terminal_table
-from text_normalization import normalise
+from text_normalization import UNSPACED, normalise
 from tqdm import tqdm
 
-MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding without `lang` has only the first two
+MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
 CHANGES = {"_router": "router fine-tuning", "_pruned": "pruning"}  # what the ending of a decode tag says was added
 RESAMPLES = 1000
 SEED = 0
-UNSPACED_SCRIPTS = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff])"
-)
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,8 @@ class Decoding:
         folder: exp/<asr_exp>/<decode_tag>/<test_set>.
         references: the utterances of the test set, with transcripts.
         hypotheses: id -> transcript, maybe empty; an utterance that was not decoded is absent.
-        detected: id -> detected language; None when the recogniser detects no language (a stock ESPnet model).
+        detected: id -> detected language; None when the language was given (every utterance allowed one alone), or
+            when the recogniser detects none (a stock ESPnet model).
     """
 
     folder: Path
@@ -86,7 +85,7 @@ def read_decoding(folder: Path, reference: Path) -> Decoding:
     if not references or references[0].text is None:
         raise UserError(f"{reference / 'text'} is missing or empty: scoring needs reference transcripts")
     tables = {"text": read_table(folder / "text", allow_empty=True)}
-    if (folder / "lang").is_file():
+    if (folder / "lang").is_file() and not language_is_given(folder):
         tables["lang"] = read_table(folder / "lang")
     for name, table in tables.items():
         if unknown := table.keys() - {u.id for u in references}:
@@ -96,9 +95,15 @@ def read_decoding(folder: Path, reference: Path) -> Decoding:
     return Decoding(folder, references, tables["text"], detected)
 
 
+def language_is_given(folder: Path) -> bool:
+    """Whether pruning left every utterance of a decoding one language alone."""
+    allowed = folder / "utt2langs"
+    return allowed.is_file() and all("," not in languages for languages in read_table(allowed).values())
+
+
 def align_words(reference: str, hypothesis: str, language: str) -> jiwer.WordOutput:
     """Normalise and align two transcripts by words (by characters in scripts without spaces)."""
-    return jiwer.process_words(*(UNSPACED_SCRIPTS.sub(r" \1 ", normalise(text, language))
+    return jiwer.process_words(*(re.sub(f"([{UNSPACED}])", r" \1 ", normalise(text, language))
                                  for text in (reference, hypothesis)))
 
 
@@ -251,6 +256,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("exp", type=Path, help="folder of the ASR experiment, with decode_*/<test_set>/text")
     parser.add_argument("--data", type=Path, default=Path("dump/raw"),
                         help="folder with the test sets' data directories (default: %(default)s)")
+    parser.add_argument("--results", type=Path, help="a further file that gets the tables of RESULTS.md")
     args = parser.parse_args(argv)
 
     decodings = find_decodings(args.exp, args.data)
@@ -258,7 +264,8 @@ def main(argv: list[str] | None = None) -> None:
         warn_of_missing(decoding, args.data)
     results = score(decodings)
     (args.exp / "scores.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (args.exp / "RESULTS.md").write_text(results_markdown(results, args.exp), encoding="utf-8")
+    for path in {args.exp / "RESULTS.md", args.results or args.exp / "RESULTS.md"}:
+        path.write_text(results_markdown(results, args.exp), encoding="utf-8")
     print(terminal_table(results))
     utterances = sum(len(d.references) for d in decodings)
     print(f"Scored {utterances:,} hypotheses of {len(decodings)} decodings: {args.exp / 'RESULTS.md'}, "

@@ -1,4 +1,4 @@
-"""Tables of error rates for people: sclite's result.txt, ESPnet's RESULTS.md, and the terminal. Input: `score.score`."""
+"""Tables of the results of `score.score` for people: sclite's result.txt, ESPnet's RESULTS.md, and the terminal."""
 
 import platform
 import subprocess
@@ -111,15 +111,17 @@ def results_markdown(results: dict, exp: Path) -> str:
 
 def terminal_table(results: dict) -> str:
     """The pooled figures, and what each step changed, for people."""
+    pooled = [e for e in results["scores"] if e["by"] == "all"]
     rows = [[e["decoding"], e["test_set"], f"{e['WER']['Snt']:,}", with_interval(e["WER"]), with_interval(e["CER"]),
-             with_interval(accuracy(e["LID"])) if "LID" in e else "-"]
-            for e in results["scores"] if e["by"] == "all"]
+             with_interval(accuracy(e["LID"])) if "LID" in e else "    -"] for e in pooled]
     lines = [f"Error rates and accuracy in % [{results['interval']}]",
              aligned_table([["decoding", "test set", "utterances", "WER", "CER", "LID accuracy"], *rows])]
+    if any("LID" not in e for e in pooled):
+        lines += ["-: the language is given to the decoder, or not detected"]
     rows = [[c["change"], c["test_set"], signed_interval(c["WER"]), signed_interval(c["CER"]),
-             signed_interval(c["LID"], sign=-1) if "LID" in c else "-"]
+             signed_interval(c["LID"], sign=-1) if "LID" in c else "    -"]
             for c in results["changes"] if c["by"] == "all"]
     if rows:
-        lines += ["", "Changes in percentage points [95 % paired bootstrap]; better is minus for WER and CER, plus for LID",
+        lines += ["", "Changes in percentage points [95 % paired bootstrap]; better: WER and CER down, LID up",
                   aligned_table([["change", "test set", "WER", "CER", "LID accuracy"], *rows])]
     return "\n".join(lines) + "\n"

@@ -40,7 +40,7 @@ def epoch_line(epoch: str, train: str, valid: str) -> str:
         if key in valid_stats:
             value = float(valid_stats[key])
             shown.append(f"{name} {value:.3f}" if key == "loss" else f"{name} {100 * value:.1f} %")
-    time = re.search(r"time=(.+?), total_count", train)
+    time = re.search(r"\btime=(.+?), total_count", train)
     return f"  epoch {epoch:>3}: {', '.join(shown)}" + (f" ({time.group(1)})" if time else "")
 
 

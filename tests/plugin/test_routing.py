@@ -1,0 +1,128 @@
+"""Packing, sorting by expert and language priors, against plain Python."""
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espnet_blrmoe.routing import LanguagePrior, PackedFrames, Routing
+
+LANGUAGES = ("en", "de", "es", "zh-CN")
+
+
+@st.composite
+def expert_lists(draw) -> tuple[int, list[list[int]]]:
+    """(E, the expert of each frame of each utterance): one-frame utterances and experts without frames included."""
+    num_experts = draw(st.integers(1, 5))
+    utterance = st.lists(st.integers(0, num_experts - 1), min_size=1, max_size=8)
+    return num_experts, draw(st.lists(utterance, min_size=1, max_size=5))
+
+
+def routing_of(num_experts: int, experts: list[list[int]], padding: int = 0, seed: int = 0) -> Routing:
+    """Random logits; padding frames get the expert `padding`."""
+    time = max(map(len, experts))
+    expert = torch.tensor([utterance + [padding] * (time - len(utterance)) for utterance in experts])
+    valid = torch.tensor([[t < len(utterance) for t in range(time)] for utterance in experts])
+    logits = torch.randn(*expert.shape, num_experts, generator=torch.Generator().manual_seed(seed))
+    logits = logits.masked_fill(~valid.unsqueeze(-1), 100.0 * padding)
+    return Routing.of(logits, expert, valid, PackedFrames.in_time_order(valid))
+
+
+def numbered_frames(shape: tuple[int, int]) -> torch.Tensor:
+    """(B, T, 2): every frame holds its own b and t."""
+    batch, time = shape
+    return torch.stack(torch.meshgrid(torch.arange(batch), torch.arange(time), indexing="ij"), dim=-1)
+
+
+@given(expert_lists())
+def test_packing_keeps_the_frames_in_time_order_and_drops_the_padding(lists):
+    _, experts = lists
+    frames = PackedFrames.in_time_order(routing_of(*lists).valid)
+    packed = frames.pack(numbered_frames(frames.shape)).tolist()
+    assert packed == [[b, t] for b, utterance in enumerate(experts) for t in range(len(utterance))]
+    assert frames.spans == (len(packed),)
+
+
+@given(expert_lists(), st.booleans())
+def test_padding_undoes_packing_in_either_order_and_leaves_zeros(lists, by_expert):
+    routing = routing_of(*lists)
+    frames = routing.frames if by_expert else PackedFrames.in_time_order(routing.valid)
+    x = torch.rand(*frames.shape, 3) + 1.0
+    assert frames.pad(frames.pack(x)).equal(torch.where(routing.valid.unsqueeze(-1), x, torch.zeros(())))
+    packed = frames.pack(x)
+    assert frames.pack(frames.pad(packed)).equal(packed)
+
+
+@given(expert_lists())
+def test_frames_are_sorted_by_expert_and_stay_in_time_order_within_one(lists):
+    num_experts, experts = lists
+    routing = routing_of(*lists)
+    in_time_order = [(e, b, t) for b, utterance in enumerate(experts) for t, e in enumerate(utterance)]
+    by_expert = sorted(in_time_order)
+    assert routing.frames.pack(numbered_frames(routing.frames.shape)).tolist() == [[b, t] for _, b, t in by_expert]
+    assert routing.frames.spans == tuple(sum(e == expert for e, _, _ in by_expert) for expert in range(num_experts))
+    rows = torch.arange(len(in_time_order)).unsqueeze(1)
+    assert [in_time_order[row] for row in routing.sort(rows).flatten()] == by_expert
+
+
+@given(expert_lists())
+def test_utterance_probabilities_are_means_over_frames(lists):
+    num_experts, experts = lists
+    routing = routing_of(*lists)
+    for b, utterance in enumerate(experts):
+        sums = [0.0] * num_experts
+        for t in range(len(utterance)):
+            exponentials = [math.exp(logit) for logit in routing.logits[b, t].tolist()]
+            sums = [total + e / sum(exponentials) for total, e in zip(sums, exponentials)]
+        expected = torch.tensor(sums) / len(utterance)
+        torch.testing.assert_close(routing.utterance_probs[b], expected)
+
+
+@given(expert_lists())
+def test_frame_counts(lists):
+    num_experts, experts = lists
+    counts = routing_of(*lists).frame_counts().tolist()
+    assert counts == [[utterance.count(expert) for expert in range(num_experts)] for utterance in experts]
+
+
+@given(expert_lists(), st.data())
+def test_padding_takes_part_in_nothing(lists, data):
+    num_experts, _ = lists
+    routing = routing_of(*lists)
+    other = routing_of(*lists, padding=data.draw(st.integers(0, num_experts - 1)))
+    assert other.frames.order.equal(routing.frames.order)
+    assert other.frames.spans == routing.frames.spans
+    assert other.frame_counts().equal(routing.frame_counts())
+    assert other.utterance_probs.equal(routing.utterance_probs)
+
+
+@given(st.lists(st.sets(st.sampled_from(LANGUAGES), min_size=1), min_size=1, max_size=4))
+def test_prior_excludes_exactly_the_languages_that_are_not_allowed(allowed):
+    prior = LanguagePrior.allow([sorted(codes) for codes in allowed], LANGUAGES)
+    expected = [[0.0 if language in codes else -math.inf for language in LANGUAGES] for codes in allowed]
+    assert prior.log_weights.tolist() == expected
+    only = prior.only_expert()
+    if all(len(codes) == 1 for codes in allowed):
+        assert only.tolist() == [LANGUAGES.index(*codes) for codes in allowed]
+    else:
+        assert only is None
+
+
+def test_prior_reads_lists_as_users_write_them():
+    assert LanguagePrior.allow(["en, zh-CN"], LANGUAGES).log_weights.isfinite().tolist() == [[True, False, False, True]]
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        ([], "the list of languages is empty"),
+        (" , ", "the list of languages is empty"),
+        (["en", "fr"], "unknown language 'fr'; this model knows en, de, es, zh-CN"),
+        ("de,en,de", "language 'de' is listed twice in 'de,en,de'"),
+    ],
+)
+def test_prior_refuses_a_bad_list(codes, message):
+    with pytest.raises(ValueError, match=message):
+        LanguagePrior.allow([codes], LANGUAGES)

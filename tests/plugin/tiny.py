@@ -1,0 +1,112 @@
+"""A tiny BLR-MoE model as ESPnet builds it, and random batches and recordings for it."""
+
+import argparse
+import copy
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+import yaml
+from espnet2.tasks.asr import ASRTask
+
+import espnet_blrmoe  # noqa: F401 (registers)
+from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.preprocessor import LABEL_PADDING, encode_label
+
+LANGUAGES = ("en", "de", "zh-CN")
+RATE = 8000  # samples a second
+HOP = 64  # samples between features
+
+CONFIG = {
+    "encoder": "blr_moe",
+    "encoder_conf": {
+        "languages": list(LANGUAGES),
+        "output_size": 16,
+        "attention_heads": 2,
+        "linear_units": 24,
+        "num_shared_blocks": 1,
+        "num_moe_blocks": 2,
+        "input_layer": "dwconv2d",
+        "router": "tdnn",
+        "router_conf": {"channels": 8, "layers": 2},
+    },
+    "model": "blr_moe",
+    "model_conf": {"ctc_weight": 1.0},
+    "preprocessor": "blr_moe",
+    # center: false, so that no feature looks beyond an utterance's end.
+    "frontend_conf": {"fs": RATE, "n_fft": 128, "hop_length": HOP, "n_mels": 20, "center": False},
+    "normalize": None,
+    "token_type": "char",
+    "token_list": ["<blank>", "<unk>", "a", "b", "c", "<space>", "<sos/eos>"],
+    "use_tensorboard": False,
+    "use_matplotlib": False,
+    "num_att_plot": 0,
+    "num_workers": 0,
+}
+
+
+def tiny_config(**changes) -> dict:
+    """CONFIG with other options; a dict is merged into the option of the same name."""
+    config = copy.deepcopy(CONFIG)
+    for name, value in changes.items():
+        config[name] = {**config[name], **value} if isinstance(config.get(name), dict) else value
+    return config
+
+
+def write_training_config(folder: Path, **changes) -> Path:
+    """Let ESPnet write the config.yaml of a training with these options into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = folder / "options.yaml"
+    options.write_text(yaml.safe_dump(tiny_config(**changes)), encoding="utf-8")
+    ASRTask.main(cmd=["--config", str(options), "--output_dir", str(folder), "--dry_run", "true"])
+    return folder / "config.yaml"
+
+
+def build_model(config: Path, seed: int = 0) -> BLRMoEModel:
+    """The configuration's model with random weights, in training mode; its router is of many minds."""
+    torch.manual_seed(seed)
+    model = ASRTask.build_model(argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8"))))
+    with torch.no_grad():
+        model.encoder.router.output.weight.mul_(20.0)
+        model.encoder.router.output.bias.zero_()
+    return model
+
+
+def speech_of(seconds: float, seed: int) -> np.ndarray:
+    """(samples,) float32: noise whose loudness and colour change some times a second, so that frames differ."""
+    generator = np.random.default_rng(seed)
+    samples = round(seconds * RATE)
+    pieces = np.arange(samples) // (RATE // 5)
+    tone = np.sin(2 * np.pi * generator.uniform(100, 3000, pieces[-1] + 1)[pieces] * np.arange(samples) / RATE)
+    loudness = generator.uniform(0.01, 0.3, pieces[-1] + 1)[pieces]
+    return (loudness * (tone + 0.3 * generator.standard_normal(samples))).astype(np.float32)
+
+
+def batch_of(languages: list[str], seed: int = 0) -> dict:
+    """A collated batch, one utterance for each of the languages, of different lengths."""
+    speeches = [torch.from_numpy(speech_of(0.5 + 0.2 * n, seed + n)) for n in range(len(languages))]
+    labels = [torch.from_numpy(encode_label(language)) for language in languages]
+    pad_sequence = torch.nn.utils.rnn.pad_sequence
+    return {
+        "speech": pad_sequence(speeches, batch_first=True),
+        "speech_lengths": torch.tensor([len(speech) for speech in speeches]),
+        "text": torch.tensor([[2, 3, 4]] * len(languages)),
+        "text_lengths": torch.tensor([3] * len(languages)),
+        "lid": pad_sequence(labels, batch_first=True, padding_value=LABEL_PADDING),
+        "utt_id": [f"utt{n}" for n in range(len(languages))],
+    }
+
+
+def write_data_dir(folder: Path, languages: list[str], seed: int = 0) -> Path:
+    """wav.scp, utt2lang and utt2num_samples of generated recordings; no transcripts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tables = {"wav.scp": [], "utt2lang": [], "utt2num_samples": []}
+    for n, language in enumerate(languages):
+        speech = speech_of(0.5 + 0.1 * n, seed + n)
+        soundfile.write(folder / f"utt{n}.wav", speech, RATE, subtype="FLOAT")
+        for table, value in zip(tables.values(), (folder / f"utt{n}.wav", language, len(speech))):
+            table.append(f"utt{n} {value}\n")
+    for name, lines in tables.items():
+        (folder / name).write_text("".join(lines), encoding="utf-8")
+    return folder

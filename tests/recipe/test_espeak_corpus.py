@@ -1,0 +1,203 @@
+"""The default corpus: its sentences, its synthetic speech, and the data directories made of them."""
+
+import itertools
+import unicodedata
+from pathlib import Path
+
+import espeak
+import espeak_corpus
+import numpy as np
+import pytest
+import sentences as text
+import soundfile
+from data_dir import UserError, read_data_dir
+
+LANGUAGES = ["de", "en", "es", "pt"]
+SETS = ["train", "valid", "test_in", "test_out", "router_train", "router_valid"]
+
+
+def make_corpus(folder: Path, *options: str) -> dict[str, list]:
+    """Run the script at a tiny size; data set -> utterances."""
+    espeak_corpus.main(["--train_hours", "0.01", "--test_sentences", "4",
+                        "--audio_dir", str(folder / "audio"), "--data_dir", str(folder / "data"), *options])
+    return {name: read_data_dir(folder / "data" / name) for name in SETS}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("corpus")
+
+
+@pytest.fixture(scope="module")
+def corpus(folder) -> dict[str, list]:
+    return make_corpus(folder)
+
+
+# Sentences
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_sentences_are_many_plain_and_of_sensible_length(language):
+    drawn = list(itertools.islice(text.sentences(language), 3000))
+    assert len(set(drawn)) == len(drawn)
+    words = [sentence.split() for sentence in drawn]
+    assert {len(w) for w in words} <= set(range(3, 11))
+    assert len({word for w in words for word in w}) > 300
+    for sentence in drawn:
+        assert sentence == unicodedata.normalize("NFC", sentence.lower())
+        assert all(c.isalpha() or c == " " for c in sentence)
+
+
+def test_sentences_follow_from_language_and_seed():
+    first = [tuple(itertools.islice(text.sentences(language, seed), 50)) for language in LANGUAGES for seed in (0, 1)]
+    assert len(set(first)) == len(first)
+    assert first[0] == tuple(itertools.islice(text.sentences(LANGUAGES[0], 0), 50))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_grammar_has_enough_content_words_and_no_rule_without_use(language):
+    rules = text.grammar(language).rules
+    alternatives = list(itertools.chain(*rules.values()))
+    used = set(text.RULE_SLOT.findall(" ".join(alternatives)))
+    assert used | {"sentence"} == set(rules)
+    assert len({a for a in alternatives if "{" not in a}) >= 150
+
+
+def test_a_language_without_grammar_says_numbers():
+    assert next(text.sentences("fr")).replace(" ", "").isalpha()
+    assert text.grammar("fr").voice in espeak.languages()
+
+
+def test_an_unknown_language_lists_the_known_ones():
+    with pytest.raises(UserError, match="'xx'; with sentences: de en es pt; with numbers only: .*fr.*write xx.toml"):
+        text.grammar("xx")
+
+
+@pytest.mark.parametrize("content, complaint", [
+    ("voice = ", "xx.toml is not a grammar: Invalid value"),
+    ('numbers = "en"\n[rules]\nsentence = "a"', "xx.toml is not a grammar: 'voice'"),
+    ('voice = "en"\nnumbers = "en"\n[rules]\nsentence = "the {noun}"', "xx.toml has no rule 'noun'"),
+])
+def test_a_broken_grammar_is_named(tmp_path, monkeypatch, content, complaint):
+    (tmp_path / "xx.toml").write_text(content)
+    monkeypatch.setattr(text, "GRAMMARS", tmp_path)
+    with pytest.raises(UserError, match=complaint):
+        text.grammar("xx")
+
+
+def test_a_grammar_that_is_used_up_says_so(tmp_path, monkeypatch):
+    rules = 'sentence = "one two {letter}"\nletter = "x, y, z"'
+    (tmp_path / "tiny.toml").write_text(f'voice = "en"\nnumbers = "en"\n[rules]\n{rules}')
+    monkeypatch.setattr(text, "GRAMMARS", tmp_path)
+    with pytest.raises(UserError, match="'tiny' has only 3 sentences"):
+        list(text.sentences("tiny"))
+
+
+# Synthesis
+
+def test_speech_does_not_depend_on_what_was_spoken_before():
+    for variant in ("f3", "croak", "whisperf", "Reed"):  # oscillators, flutter, and two generators of noise
+        first = espeak.synthesise("guten morgen", "de", variant)
+        espeak.synthesise("buenos días", "es", "m1")
+        np.testing.assert_array_equal(espeak.synthesise("guten morgen", "de", variant), first)
+
+
+def test_speed_pitch_variant_and_language_matter():
+    settings = {"language": "en-us", "variant": "m1", "speed": 150, "pitch": 50}
+    plain = espeak.synthesise("good morning", **settings)
+    for change in ({"language": "es"}, {"variant": "f3"}, {"pitch": 70}):
+        other = espeak.synthesise("good morning", **settings | change)
+        assert len(other) != len(plain) or np.abs(other - plain).max() > 0.05
+    assert len(espeak.synthesise("good morning", **settings | {"speed": 220})) < 0.85 * len(plain)
+
+
+def test_a_long_data_path_is_linked(tmp_path, monkeypatch):
+    spoken = espeak.synthesise("hello there", "en-us", "m1")
+    long_path = tmp_path / ("long" * 40) / "data"
+    long_path.parent.mkdir()
+    long_path.symlink_to(espeak.espeakng_loader.get_data_path())
+    monkeypatch.setattr(espeak.espeakng_loader, "get_data_path", lambda: str(long_path))
+    np.testing.assert_array_equal(espeak.synthesise("hello there", "en-us", "m1"), spoken)
+
+
+@pytest.mark.parametrize("language, variant, complaint", [
+    ("tlh", "m1", "no language 'tlh'; it knows: .* de .* pt-br "),
+    ("de", "nobody", "no voice variant 'nobody'; it knows: .* f1 "),
+])
+def test_an_unknown_voice_lists_the_known_ones(language, variant, complaint):
+    with pytest.raises(UserError, match=complaint):
+        espeak.synthesise("hello", language, variant)
+
+
+def test_every_voice_of_the_corpus_exists_and_belongs_to_one_group():
+    groups = [espeak_corpus.TRAINING_VOICES, espeak_corpus.IN_DOMAIN_VOICES, espeak_corpus.OUT_OF_DOMAIN_VOICES,
+              espeak_corpus.ROUTER_VOICES]
+    voices = list(itertools.chain(*groups))
+    assert len(voices) == len(set(voices)) and set(voices) <= set(espeak.variants())
+    assert len(espeak_corpus.TRAINING_VOICES) >= 30
+
+
+# Data directories
+
+def test_no_sentence_and_no_voice_is_shared(corpus):
+    transcripts = [(u.language, u.text) for name in SETS[:4] for u in corpus[name]]
+    assert len(transcripts) == len(set(transcripts))
+    groups = [SETS[:2], SETS[2:3], SETS[3:4], SETS[4:]]
+    voices = [{u.speaker.split("-", 1)[1] for name in group for u in corpus[name]} for group in groups]
+    assert all(a.isdisjoint(b) for a, b in itertools.combinations(voices, 2))
+
+
+def test_every_set_has_every_language_and_its_domains(corpus):
+    domains = {name: {u.domain for u in utterances} for name, utterances in corpus.items()}
+    assert domains["train"] == domains["valid"] == domains["test_in"] == {"clean"}
+    assert domains["test_out"] == {"noise", "reverberation", "telephone", "codec"}
+    assert domains["router_train"] == domains["test_out"] | {"clean"}
+    for name, utterances in corpus.items():
+        assert {u.language for u in utterances} == set(LANGUAGES)
+        assert all((u.text is None) == name.startswith("router") for u in utterances)
+        assert all(u.id.startswith(u.speaker + "-") for u in utterances)
+        if name.startswith("test"):
+            assert len(utterances) == 4 * len(LANGUAGES)
+
+
+def test_audio_is_speech_of_plausible_length_and_level(corpus):
+    for u in itertools.chain(*corpus.values()):
+        info = soundfile.info(u.audio)
+        audio, rate = soundfile.read(u.audio)
+        assert (info.subtype, rate, audio.ndim) == ("PCM_16", 16000, 1)
+        assert 0.02 < audio.std() < 0.4 and np.abs(audio).max() <= 1
+        if u.text:
+            assert 7 < len(u.text) / info.duration < 25, u  # characters a second
+
+
+def test_the_same_options_give_the_same_corpus(corpus, folder, tmp_path):
+    again = make_corpus(tmp_path, "--langs", "es", "--train_hours", "0.0025", "--nj", "1")
+    for name in SETS:
+        expected = [u for u in corpus[name] if u.language == "es"]
+        assert [(u.id, u.text, u.domain) for u in again[name]] == [(u.id, u.text, u.domain) for u in expected]
+        for one, other in zip(again[name], expected, strict=True):
+            np.testing.assert_array_equal(soundfile.read(one.audio)[0], soundfile.read(other.audio)[0])
+
+
+def test_audio_is_reused_for_the_same_options_and_made_again_for_others(tmp_path):
+    options = ("--langs", "en", "--train_hours", "0.001", "--test_sentences", "1")
+    first = make_corpus(tmp_path, *options)["test_in"][0].audio
+    made = Path(first).stat().st_mtime_ns
+    make_corpus(tmp_path, *options)
+    assert Path(first).stat().st_mtime_ns == made
+    make_corpus(tmp_path, *options, "--seed", "1")
+    assert not Path(first).exists() or Path(first).stat().st_mtime_ns != made
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path):
+    (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="audio has files but"):
+        make_corpus(tmp_path, "--langs", "en")
+    assert (tmp_path / "audio" / "thesis.txt").read_text() == "years of work"
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_unknown_language_stops_before_anything_is_written(tmp_path):
+    with pytest.raises(UserError, match="no text for the language 'xx'"):
+        make_corpus(tmp_path, "--langs", "en", "xx")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,48 @@
+import pytest
+
+import filter_by_length
+from data_dir import UserError, Utterance, read_data_dir, read_table, write_data_dir
+
+
+@pytest.fixture
+def source(tmp_path):
+    """Clips of 0.05, 1, 2 and 30 s, and one of 1 s without words."""
+    rows = {"a-short": (800, "un", "fr"), "b-ok": (16000, "deux", "fr"), "c-ok": (32000, "dwa", "pl"),
+            "d-long": (480000, "trzy", "pl"), "e-silent": (16000, "", "fr")}
+    write_data_dir(tmp_path / "org",
+                   [Utterance(key, f"{key}.wav", language, key[0], "studio", text)
+                    for key, (_, text, language) in rows.items()],
+                   utt2num_samples={key: samples for key, (samples, *_) in rows.items()})
+    return tmp_path / "org"
+
+
+def test_what_stays_and_what_goes(source, capsys):
+    target = source.parent / "train"
+    filter_by_length.main(["--min_wav_duration", "0.1", "--max_wav_duration", "20", str(source), str(target)])
+    assert [(u.id, u.audio, u.text) for u in read_data_dir(target)] == [
+        ("b-ok", "b-ok.wav", "deux"), ("c-ok", "c-ok.wav", "dwa")]
+    assert read_table(target / "utt2num_samples") == {"b-ok": "16000", "c-ok": "32000"}
+    assert read_table(target / "skipped") == {
+        "a-short": "shorter than 0.1 s", "d-long": "longer than 20.0 s", "e-silent": "empty transcript"}
+    output = capsys.readouterr().out
+    assert "2 utterances, 3 removed (1 shorter than 0.1 s, 1 longer than 20.0 s, 1 empty transcript)" in output
+    assert [line.split() for line in output.splitlines()[1:]] == [
+        ["language", "utterances", "hours"], ["fr", "1", "0.00"], ["pl", "1", "0.00"], ["all", "2", "0.00"]]
+
+
+def test_hours_are_counted_at_the_sampling_rate(source):
+    (utterance,) = [u for u in read_data_dir(source) if u.id == "c-ok"]
+    table = filter_by_length.hours_by_language([utterance], {"c-ok": 5400.0})
+    assert table.splitlines()[1].split() == ["pl", "1", "1.50"]
+
+
+def test_nothing_left(source):
+    with pytest.raises(UserError, match="no utterance is left .4 shorter than 25.0 s, 1 longer"):
+        filter_by_length.main(["--min_wav_duration", "25", "--max_wav_duration", "26",
+                               str(source), str(source.parent / "train")])
+
+
+def test_before_stage_3(source):
+    (source / "utt2num_samples").unlink()
+    with pytest.raises(UserError, match="utt2num_samples does not exist: run the stage that makes it first"):
+        filter_by_length.main([str(source), str(source.parent / "train")])

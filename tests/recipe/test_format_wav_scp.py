@@ -1,0 +1,178 @@
+import numpy as np
+import pytest
+import soundfile
+
+import format_wav_scp
+import perturb_data_dir_speed
+from audio import UnusableAudio, read_audio
+from data_dir import UserError, Utterance, read_data_dir, read_table, write_data_dir
+
+SECONDS = 0.5
+
+
+def tone(rate, hertz=440.0):
+    """Half a second of a sine, float32 (samples,)."""
+    return 0.3 * np.sin(2 * np.pi * hertz * np.arange(int(SECONDS * rate)) / rate).astype("float32")
+
+
+def pitch(samples, rate):
+    """Strongest frequency in Hz."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return spectrum.argmax() * rate / len(samples)
+
+
+def data_dir(folder, clips):
+    """A data directory over audio files {id: path}."""
+    write_data_dir(folder, [Utterance(key, str(path), "fr", "anna", "studio", f"texte {key}")
+                            for key, path in clips.items()])
+    return folder
+
+
+def run(*arguments):
+    format_wav_scp.main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize("ending, rate", [("wav", 8000), ("flac", 16000), ("ogg", 44100), ("opus", 48000),
+                                          ("mp3", 48000)])
+def test_reads_every_format(tmp_path, ending, rate):
+    options = {"format": "OGG", "subtype": "OPUS"} if ending == "opus" else {}
+    soundfile.write(tmp_path / f"clip.{ending}", tone(rate), rate, **options)
+    samples, new_rate = read_audio(tmp_path / f"clip.{ending}", 16000)
+    assert new_rate == 16000 and samples.dtype == np.float32 and samples.ndim == 1
+    assert len(samples) == pytest.approx(SECONDS * 16000, rel=0.02)
+    assert pitch(samples, 16000) == pytest.approx(440, abs=4)
+
+
+def test_stereo_is_averaged(tmp_path):
+    left = tone(16000)
+    soundfile.write(tmp_path / "stereo.wav", np.stack([left, 0 * left], axis=1), 16000, subtype="FLOAT")
+    samples, _ = read_audio(tmp_path / "stereo.wav")
+    np.testing.assert_allclose(samples, left / 2, atol=1e-6)
+
+
+def test_speed_changes_length_and_pitch(tmp_path):
+    soundfile.write(tmp_path / "clip.wav", tone(16000), 16000)
+    samples, _ = read_audio(tmp_path / "clip.wav", 16000, speed=1.25)
+    assert len(samples) == SECONDS * 16000 / 1.25
+    assert pitch(samples, 16000) == pytest.approx(550, abs=4)
+
+
+def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
+    silence, broken = np.zeros(8000, "float32"), tone(16000)
+    broken[5] = np.nan
+    soundfile.write(tmp_path / "good.mp3", tone(48000), 48000)
+    soundfile.write(tmp_path / "silent.wav", silence, 16000)
+    soundfile.write(tmp_path / "nan.wav", broken, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "empty.wav", silence[:0], 16000)
+    (tmp_path / "noise.mp3").write_bytes(b"this is no audio" * 50)
+    (tmp_path / "nothing.mp3").touch()
+    mp3 = (tmp_path / "good.mp3").read_bytes()
+    (tmp_path / "half.mp3").write_bytes(mp3[: len(mp3) // 2])
+    names = ("good.mp3", "silent.wav", "nan.wav", "empty.wav", "noise.mp3", "nothing.mp3", "half.mp3", "missing.mp3")
+    source = data_dir(tmp_path / "train", {name: tmp_path / name for name in names})
+    target = tmp_path / "org" / "train"
+    run(source, target)
+
+    (left,) = read_data_dir(target)
+    assert (left.id, left.text, left.language, left.domain) == ("good.mp3", "texte good.mp3", "fr", "studio")
+    assert read_table(target / "spk2utt") == {"anna": "good.mp3"}
+    reasons = {key: value.removeprefix(f"{tmp_path / key}: ") for key, value in read_table(target / "skipped").items()}
+    assert reasons.pop("half.mp3").startswith("cut off: ")
+    assert reasons == {
+        "silent.wav": "silent: below -70 dB of full scale",
+        "nan.wav": "has samples that are infinite or not a number",
+        "empty.wav": "empty: no samples",
+        "noise.mp3": "unreadable: not audio, or damaged",
+        "nothing.mp3": "unreadable: not audio, or damaged",
+        "missing.mp3": "no such file",
+    }
+    assert f"1 clips, 0.00 hours; 7 unusable, listed in {target / 'skipped'}" in capsys.readouterr().out
+    assert len(list(target.glob("data/*/*"))) == 1, "nothing is left of unusable clips"
+
+
+@pytest.mark.parametrize("audio_format, subtype", [("wav", "PCM_16"), ("flac", "PCM_16")])
+def test_written_audio(tmp_path, monkeypatch, audio_format, subtype):
+    monkeypatch.chdir(tmp_path)
+    clips = {f"anna-{i}": tmp_path / f"{i}.wav" for i in range(3)}
+    for i, path in enumerate(clips.values()):
+        soundfile.write(path, tone(22050, 300 + 100 * i), 22050)
+    data_dir(tmp_path / "train", clips)
+    for _ in range(2):  # a stage can be run again
+        run("--nj", 2, "--fs", 8000, "--audio_format", audio_format, "train", "dump/train")
+    paths = read_table("dump/train/wav.scp")
+    assert paths == {key: f"dump/train/data/format.1/{key}.{audio_format}" for key in clips}
+    for i, (key, path) in enumerate(paths.items()):
+        samples, rate = soundfile.read(path)
+        assert rate == 8000 and soundfile.info(path).subtype == subtype
+        assert pitch(samples, rate) == pytest.approx(300 + 100 * i, abs=4)
+        assert read_table("dump/train/utt2num_samples")[key] == str(len(samples))
+    assert not (tmp_path / "dump" / "train.unfinished").exists()
+
+
+def test_loud_audio_is_clipped_not_wrapped(tmp_path):
+    soundfile.write(tmp_path / "loud.wav", 10 * tone(16000), 16000, subtype="FLOAT")
+    run(data_dir(tmp_path / "train", {"loud": tmp_path / "loud.wav"}), tmp_path / "out")
+    samples, _ = soundfile.read(tmp_path / "out" / "data" / "format.1" / "loud.wav")
+    assert np.all(np.sign(samples) * np.sign(tone(16000)) >= 0)
+
+
+def test_speed_perturbation_of_a_data_directory(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    source = data_dir(tmp_path / "train", {"anna-a": tmp_path / "a.wav"})
+    perturb_data_dir_speed.main(["--factors", "0.8 1.0", str(source), str(tmp_path / "train_sp")])
+    run(tmp_path / "train_sp", tmp_path / "out")
+    slow, own = sorted(read_data_dir(tmp_path / "out"), key=lambda u: u.speaker, reverse=True)
+    assert (own.id, own.speaker, slow.id, slow.speaker) == ("anna-a", "anna", "sp0.8-anna-a", "sp0.8-anna")
+    assert (slow.text, slow.language) == (own.text, own.language)
+    lengths = read_table(tmp_path / "out" / "utt2num_samples")
+    assert int(lengths[slow.id]) == int(lengths[own.id]) / 0.8
+    assert not (tmp_path / "out" / "utt2speed").exists(), "formatting again would change the speed again"
+
+
+@pytest.mark.parametrize("factors", ["0 1.0", "", "fast"])
+def test_bad_speeds(tmp_path, capsys, factors):
+    with pytest.raises(SystemExit):
+        perturb_data_dir_speed.main(["--factors", factors, str(tmp_path / "train"), str(tmp_path / "train_sp")])
+    assert "argument --factors" in capsys.readouterr().err
+
+
+def test_no_usable_clip_leaves_the_earlier_result(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    source = data_dir(tmp_path / "train", {"a": tmp_path / "a.wav"})
+    run(source, tmp_path / "out")
+    (tmp_path / "a.wav").write_bytes(b"")
+    with pytest.raises(UserError, match="none of 1 clips is usable; .*a.wav: unreadable"):
+        run(source, tmp_path / "out")
+    assert (tmp_path / "out" / "data" / "format.1" / "a.wav").is_file()
+    assert not (tmp_path / "out.unfinished").exists()
+
+
+def test_stage_before_the_one_it_needs(tmp_path):
+    with pytest.raises(UserError, match="run the stage that makes it first"):
+        run(tmp_path / "train", tmp_path / "out")
+
+
+def test_utterance_without_a_language(tmp_path):
+    source = data_dir(tmp_path / "train", {"a": tmp_path / "a.wav", "b": tmp_path / "b.wav"})
+    (source / "utt2lang").write_text("a fr\n")
+    with pytest.raises(UserError, match="utt2lang has no line for utterance b"):
+        run(source, tmp_path / "out")
+
+
+def test_never_replaces_its_own_input_or_a_foreign_folder(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    source = data_dir(tmp_path / "train", {"a": tmp_path / "a.wav"})
+    run(source, tmp_path / "out")
+    with pytest.raises(UserError, match="holds the audio that is read"):
+        run(tmp_path / "out", tmp_path / "out")
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "thesis").touch()
+    with pytest.raises(UserError, match="is no data directory"):
+        run(source, tmp_path / "documents")
+    assert (tmp_path / "out" / "data" / "format.1" / "a.wav").is_file()
+    assert (tmp_path / "documents" / "thesis").is_file()
+
+
+def test_missing_file_reason(tmp_path):
+    with pytest.raises(UnusableAudio, match="no such file"):
+        read_audio(tmp_path / "nowhere.wav")

@@ -1,0 +1,142 @@
+"""The report: one file that shows what there is and names what is missing."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import report
+import score
+from data_dir import UserError, read_table, write_table
+from fake_experiment import SIXTEEN, make_experiment
+
+
+class Page(HTMLParser):
+    """Collects the page's text, and checks that every element that is opened is closed."""
+
+    VOID = {"meta", "br", "link", "img", "hr"}
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.stack, self.text = [], []
+        self.feed(html)
+        assert self.stack == []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def write_report(exp: Path, data: Path, output: Path, *options: str) -> str:
+    report.main([str(exp), "--data", str(data), "--output", str(output), *options])
+    return output.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    exp, router, data = make_experiment(tmp_path_factory.mktemp("experiment"))
+    score.main([str(exp), "--data", str(data)])
+    return exp, router, data
+
+
+@pytest.fixture
+def copy(experiment, tmp_path):
+    """A copy that a test may spoil."""
+    root = experiment[0].parents[1]
+    shutil.copytree(root, tmp_path / "copy")
+    return tuple(tmp_path / "copy" / path.relative_to(root) for path in experiment)
+
+
+def test_report_is_whole_and_needs_nothing_else(experiment, tmp_path):
+    exp, router, data = experiment
+    html = write_report(exp, data, tmp_path / "report.html", "--router_exp", str(router))
+    text = " ".join(Page(html).text)
+    assert html.count("<svg") == 7  # two changes, two test sets by language, domains, two trainings
+    assert 'class="missing"' not in html
+    # Only the names of SVG's vocabularies are addresses; nothing is loaded from another place.
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html)
+    pooled = json.loads((exp / "scores.json").read_text())["scores"][0]
+    assert f"{pooled['WER']['Err']:.1f} [" in text
+    assert "6,500" in text  # weights of the fake model, router included
+    assert "num_moe_blocks: 3" in text
+    assert "token_list" not in text
+    assert "es (given)" in text
+
+
+def test_confusions_and_expert_usage_are_the_data(experiment):
+    exp, _, data = experiment
+    decoding = score.read_decoding(exp / "decode_asr" / "test_out", data / "test_out")
+    usage = report.expert_usage(decoding)
+    frames = sum(int(field.split(":")[1]) for line in (decoding.folder / "expert_frames").read_text().splitlines()
+                 for field in line.split()[1:])
+    assert sum(sum(row.values()) for row in usage.values()) == frames
+    heat = report.heat_map({"es": {"es": 3, "pt": 1}, "pt": {"pt": 2}}, percent=True)
+    assert heat["columns"] == ["es", "pt"]
+    assert [[cell["shown"] for cell in row["cells"]] for row in heat["rows"]] == [["75", "25"], ["0", "100"]]
+
+
+def test_the_last_run_of_a_stage_counts(tmp_path):
+    path = tmp_path / "stage_times.tsv"
+    path.write_text("1\tdata\t41\n11\ttraining\t700\n2\tspeed\t3\n11\ttraining\t512\n")
+    assert [(row["stage"], row["seconds"]) for row in report.read_times(path)] == [("1", 41), ("2", 3), ("11", 512)]
+
+
+def test_marked_words():
+    alignment = score.align_words("uno dos tres", "uno doce tres mas", "es")
+    assert report.marked(alignment) == [("uno", "equal"), ("doce", "substitute"), ("tres", "equal"), ("mas", "insert")]
+    assert report.marked(score.align_words("uno dos", "", "es")) == [("uno", "delete"), ("dos", "delete")]
+
+
+def test_missing_parts_are_named(copy, tmp_path):
+    exp, router, data = copy
+    shutil.rmtree(router)
+    for folder in exp.glob("decode_asr_*"):
+        shutil.rmtree(folder)
+    for path in (exp / "checkpoint.pth", exp / "config.yaml", exp.parent / "stage_times.tsv",
+                 *exp.glob("*/*/expert_frames"), *exp.glob("*/*/timeline"), *exp.glob("*/*/lang")):
+        path.unlink()
+    score.main([str(exp), "--data", str(data)])
+    text = " ".join(Page(write_report(exp, data, tmp_path / "report.html", "--router_exp", str(router))).text)
+    for sentence in ("Nothing to compare yet for router fine-tuning", "Nothing to compare yet for pruning",
+                     "No router fine-tuning yet: run stage 16", "No finished epoch", "no language is detected",
+                     "expert_frames", "there is no config.yaml yet", "No stage_times.tsv", "size is unknown"):
+        assert sentence in text
+
+
+def test_sixteen_languages(tmp_path):
+    exp, router, data = make_experiment(tmp_path, SIXTEEN, per_language=2)
+    score.main([str(exp), "--data", str(data)])
+    html = write_report(exp, data, tmp_path / "report.html", "--router_exp", str(router))
+    Page(html)
+    assert html.count("zh-CN") > 6
+
+
+def test_transcripts_are_escaped(copy, tmp_path):
+    exp, _, data = copy
+    text = data / "test_in" / "text"
+    write_table(text, dict.fromkeys(read_table(text), "<script>alert(1)</script>"))
+    html = write_report(exp, data, tmp_path / "report.html")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "<script>" not in html
+
+
+@pytest.mark.parametrize(("break_it", "message"), [
+    (lambda exp: (exp / "scores.json").unlink(), "run scoring"),
+    (lambda exp: shutil.rmtree(exp / "decode_asr_router"), "run scoring .* again"),
+    (lambda exp: write_table(exp / "decode_asr/test_in/expert_frames", {"de-test_in-000": "de"}), "-000 has 'de'"),
+    (lambda exp: (exp.parent / "stage_times.tsv").write_text("1 data 3\n"), "stage_times.tsv:1: expected stage"),
+])
+def test_mistakes_end_in_one_sentence(copy, tmp_path, break_it, message):
+    exp, _, data = copy
+    break_it(exp)
+    with pytest.raises(UserError, match=message):
+        write_report(exp, data, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,192 @@
+"""Scoring: counts, rates, intervals, and what a user gets to read."""
+
+import json
+
+import numpy as np
+import pytest
+from data_dir import UserError, Utterance, read_table, write_data_dir, write_table
+from fake_experiment import make_experiment
+from score import align_words, bootstrap, error_rate, interval, main
+
+
+def make_test_set(root, references, hypotheses, lang=None, tag="decode_asr", test_set="test_in"):
+    """exp and data folders with one decoding; references: id -> (language, domain, transcript)."""
+    write_data_dir(root / "raw" / test_set, [Utterance(key, "a.wav", language, "s", domain, text)
+                                             for key, (language, domain, text) in references.items()])
+    folder = root / "exp" / "asr_x" / tag / test_set
+    folder.mkdir(parents=True)
+    write_table(folder / "text", hypotheses)
+    if lang is not None:
+        write_table(folder / "lang", lang)
+    return root / "exp" / "asr_x", root / "raw"
+
+
+def scores_of(exp, data, *options):
+    """Run the program; {(decoding, test set, by, group): entry} and the whole scores.json."""
+    main([str(exp), "--data", str(data), *options])
+    results = json.loads((exp / "scores.json").read_text())
+    return {(e["decoding"], e["test_set"], e["by"], e["group"]): e for e in results["scores"]}, results
+
+
+@pytest.mark.parametrize(("language", "reference", "hypothesis", "expected"), [
+    ("en", "one two three", "one two three", (3, 0, 0, 0)),
+    ("en", "one two three", "one tow", (1, 1, 1, 0)),
+    ("en", "one two", "one or two", (2, 0, 0, 1)),
+    ("en", "one two three", "", (0, 0, 3, 0)),
+    ("en", "One, two!", "one two", (2, 0, 0, 0)),  # both sides are normalised
+    ("zh-CN", "今天很好", "今天好", (3, 0, 1, 0)),  # by character
+    ("ja", "東京タワー", "東京 たワー", (4, 1, 0, 0)),
+    ("th", "กขค", "กค", (2, 0, 1, 0)),
+    ("zh-CN", "我用 python 写", "我用 python 写", (4, 0, 0, 0)),  # a Latin word stays one word
+    ("es", "uno dos", "uno 今天", (1, 1, 0, 1)),
+])
+def test_word_counts(language, reference, hypothesis, expected):
+    alignment = align_words(reference, hypothesis, language)
+    assert (alignment.hits, alignment.substitutions, alignment.deletions, alignment.insertions) == expected
+
+
+def test_rates_by_hand(tmp_path):
+    exp, data = make_test_set(
+        tmp_path,
+        {"a1": ("es", "studio", "uno dos tres"), "a2": ("pt", "street", "um dois"), "a3": ("pt", "studio", "quatro")},
+        {"a1": "uno dos dos", "a2": "um dois sim", "a3": ""},
+        {"a1": "es 0.9", "a2": "es 0.6", "a3": "pt 0.8"})
+    entries, results = scores_of(exp, data)
+    pooled = entries["decode_asr", "test_in", "all", "all"]
+    wer = pooled["WER"]
+    assert [wer[name] for name in ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins")] == [3, 6, 4, 1, 1, 1]
+    assert wer["Err"] == pytest.approx(50.0)
+    assert wer["S.Err"] == pytest.approx(100.0)
+    # Characters: "tres" -> "dos" is t:d r:o e:- (3 edits), " sim" inserted (4), "quatro" deleted (6).
+    assert pooled["CER"]["Wrd"] == 12 + 7 + 6
+    assert pooled["CER"]["Err"] == pytest.approx(100 * (3 + 4 + 6) / 25)
+    assert pooled["LID"]["Err"] == pytest.approx(100 / 3)
+    assert entries["decode_asr", "test_in", "language", "pt"]["LID"]["Err"] == pytest.approx(50.0)
+    assert entries["decode_asr", "test_in", "domain", "street"]["WER"]["Err"] == pytest.approx(50.0)
+    assert results["confusions"][0]["counts"] == {"es": {"es": 1}, "pt": {"es": 1, "pt": 1}}
+
+
+def test_missing_hypothesis_counts_as_deleted(tmp_path, capsys):
+    exp, data = make_test_set(tmp_path, {"a1": ("es", "d", "uno dos"), "a2": ("es", "d", "tres")},
+                              {"a1": "uno dos"}, {"a1": "es 1.0"})
+    entries, results = scores_of(exp, data)
+    pooled = entries["decode_asr", "test_in", "all", "all"]
+    assert (pooled["WER"]["Del"], pooled["LID"]["Del"]) == (1, 1)
+    assert results["confusions"][0]["counts"] == {"es": {"es": 1}}
+    warning = capsys.readouterr().err
+    assert "lacks 1 of the 2 utterances" in warning
+    assert "a2" in warning
+
+
+@pytest.mark.parametrize("utt2langs", [None, {"a1": "es"}])
+def test_no_language_accuracy_where_nothing_is_detected(tmp_path, capsys, utt2langs):
+    lang = None if utt2langs is None else {"a1": "es 1.0"}
+    exp, data = make_test_set(tmp_path, {"a1": ("es", "d", "uno")}, {"a1": "uno"}, lang)
+    if utt2langs is not None:
+        write_table(exp / "decode_asr" / "test_in" / "utt2langs", utt2langs)
+    entries, results = scores_of(exp, data)
+    assert set(entries["decode_asr", "test_in", "all", "all"]) & {"WER", "CER", "LID"} == {"WER", "CER"}
+    assert results["confusions"] == []
+    assert "the language is given" in capsys.readouterr().out
+
+
+def test_language_accuracy_stays_where_pruning_left_a_choice(tmp_path):
+    exp, data = make_test_set(tmp_path, {"a1": ("es", "d", "uno")}, {"a1": "uno"}, {"a1": "pt 0.6"})
+    write_table(exp / "decode_asr" / "test_in" / "utt2langs", {"a1": "es,pt"})
+    assert scores_of(exp, data)[0]["decode_asr", "test_in", "all", "all"]["LID"]["Err"] == 100.0
+
+
+@pytest.mark.parametrize(("break_it", "message"), [
+    (lambda exp, data: (exp / "decode_asr/test_in/text").unlink(), "run stage 12 first"),
+    (lambda exp, data: write_table(exp / "decode_asr/test_in/text", {"zz": "uno"}), "test_in/text has utterance zz"),
+    (lambda exp, data: write_table(exp / "decode_asr/test_in/lang", {"zz": "es 1.0"}), "test_in/lang has utterance zz"),
+    (lambda exp, data: (data / "test_in/text").unlink(), "scoring needs reference transcripts"),
+    (lambda exp, data: (data / "test_in/wav.scp").unlink(), "wav.scp does not exist"),
+])
+def test_mistakes_end_in_one_sentence_and_write_nothing(tmp_path, break_it, message):
+    exp, data = make_test_set(tmp_path, {"a1": ("es", "d", "uno")}, {"a1": "uno"})
+    break_it(exp, data)
+    with pytest.raises(UserError, match=message):
+        main([str(exp), "--data", str(data)])
+    assert not (exp / "scores.json").exists()
+    assert not list(exp.glob("**/result.txt"))
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory):
+    return make_experiment(tmp_path_factory.mktemp("experiment"))
+
+
+def test_languages_and_domains_sum_to_the_pooled_counts(experiment):
+    exp, _, data = experiment
+    entries, _ = scores_of(exp, data)
+    for (decoding, test_set, by, _), pooled in entries.items():
+        if by != "all":
+            continue
+        for measure in {"WER", "CER", "LID"} & pooled.keys():
+            for name in ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins"):
+                for part in ("language", "domain"):
+                    parts = [e[measure][name] for key, e in entries.items() if key[:3] == (decoding, test_set, part)]
+                    assert sum(parts) == pooled[measure][name]
+
+
+def test_intervals_contain_the_rate_and_repeat(experiment):
+    exp, _, data = experiment
+    entries, results = scores_of(exp, data)
+    for key, entry in entries.items():
+        if key[2] == "all":
+            for measure in {"WER", "CER", "LID"} & entry.keys():
+                low, high = entry[measure]["interval"]
+                assert low <= entry[measure]["Err"] <= high
+                assert low < high
+    assert scores_of(exp, data)[1] == results
+
+
+def test_bootstrap_width_is_that_of_a_binomial():
+    counts = np.zeros((400, 1, 4), dtype=int)
+    counts[:100, 0, 1] = 1  # one in four single-word utterances is wrong
+    counts[100:, 0, 0] = 1
+    low, high = interval(bootstrap(counts)[:, 0])
+    assert error_rate(counts.sum(axis=0)) == pytest.approx([25.0])
+    assert high - low == pytest.approx(2 * 1.96 * 100 * np.sqrt(0.25 * 0.75 / 400), rel=0.1)
+
+
+def test_changes_are_paired(tmp_path):
+    references = {f"a{i:02}": ("es", "d", "uno dos tres") for i in range(30)}
+    before = {key: "uno dos tres" if i % 2 else "uno dos" for i, key in enumerate(references)}
+    exp, data = make_test_set(tmp_path, references, before)
+    folder = exp / "decode_asr_router" / "test_in"
+    folder.mkdir(parents=True)
+    write_table(folder / "text", {key: "mas " + text for key, text in before.items()})  # one more error each
+    _, results = scores_of(exp, data)
+    change = next(c for c in results["changes"] if c["by"] == "all")
+    assert change["change"] == "router fine-tuning"
+    assert (change["before"], change["after"]) == ("decode_asr", "decode_asr_router")
+    # The same change in every utterance: no uncertainty is left once pairs are compared.
+    assert change["WER"] == {"difference": pytest.approx(100 / 3), "interval": pytest.approx([100 / 3, 100 / 3])}
+
+
+def test_tables_for_people(experiment, capsys):
+    exp, _, data = experiment
+    capsys.readouterr()
+    entries, _ = scores_of(exp, data, "--results", str(exp.parent / "RESULTS.md"))
+    terminal = capsys.readouterr().out
+    pooled = entries["decode_asr", "test_in", "all", "all"]
+    assert f"{pooled['WER']['Err']:.1f} [" in terminal
+    assert f"{100 - pooled['LID']['Err']:.1f} [" in terminal
+    assert "router fine-tuning" in terminal
+    assert "pruning" in terminal
+
+    results = (exp / "RESULTS.md").read_text()
+    assert (exp.parent / "RESULTS.md").read_text() == results
+    assert results.startswith("# RESULTS\n## Environments\n- date: `")
+    assert "## exp/asr_fake\n\n### WER\n\n|dataset|Snt|Wrd|Corr|Sub|Del|Ins|Err|S.Err|" in results
+    assert f"|decode_asr/test_in|{pooled['WER']['Snt']}|{pooled['WER']['Wrd']}|" in results
+
+    text = (exp / "decode_asr" / "test_in" / "score_wer" / "result.txt").read_text()
+    average = next(line for line in text.splitlines() if "Sum/Avg" in line).split()
+    assert average[2:4] == [str(pooled["WER"]["Snt"]), str(pooled["WER"]["Wrd"])]
+    assert average[8] == f"{pooled['WER']['Err']:.1f}"
+    first = next(iter(read_table(data / "test_in" / "text").items()))
+    assert f"id: {first[0]} (" in text
+    assert text.count("REF:") == pooled["WER"]["Snt"]
