@@ -10,8 +10,9 @@ unexport PYTHONDONTWRITEBYTECODE
 
 env: $(VENV)/.installed
 
+# DEMO_OPTIONS are options of run.sh, for example DEMO_OPTIONS="--langs 'de nl'".
 demo: env
-	cd $(RECIPE) && ./run.sh
+	cd $(RECIPE) && ./run.sh $(DEMO_OPTIONS)
 
 test: env
 	$(VENV)/bin/python -m pytest tests
@@ -34,4 +35,4 @@ lock: | $(UV)
 	  --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade requirements.in -o requirements.txt
 
 clean:
-	rm -rf $(RECIPE)/data $(RECIPE)/dump $(RECIPE)/exp $(RECIPE)/downloads $(RECIPE)/RESULTS.md
+	rm -rf $(RECIPE)/data $(RECIPE)/dump $(RECIPE)/exp $(RECIPE)/downloads

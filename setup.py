@@ -24,7 +24,7 @@ setup(
         "jiwer>=4",
     ],
     extras_require={
-        "recipe": ["espeakng-loader", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"],
+        "recipe": ["espeakng-loader", "huggingface_hub", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"],
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },

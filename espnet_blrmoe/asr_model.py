@@ -101,9 +101,10 @@ class BLRMoEModel(ESPnetASRModel):
 
     def route(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Routing:
         """Run only what the router needs, for training it alone; arguments as in `encode_under_prior`."""
-        feats, lengths = self._extract_feats(speech, speech_lengths)
-        if self.normalize is not None:
-            feats, lengths = self.normalize(feats, lengths)
+        with torch.autocast(speech.device.type, enabled=self.autocast_frontend):  # as ESPnet's encode does
+            feats, lengths = self._extract_feats(speech, speech_lengths)
+            if self.normalize is not None:
+                feats, lengths = self.normalize(feats, lengths)
         if self.preencoder is not None:
             feats, lengths = self.preencoder(feats, lengths)
         return self.encoder.route_features(feats, lengths)

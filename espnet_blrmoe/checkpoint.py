@@ -1,5 +1,6 @@
 """Reading and writing the weights of BLR-MoE models."""
 
+import textwrap
 from pathlib import Path
 
 import torch
@@ -12,12 +13,15 @@ def read_config(path: str | Path) -> dict:
     """Read a training configuration as ESPnet saves it, safely.
 
     Raises:
-        ValueError: it is missing or no mapping.
+        ValueError: it is missing or no YAML mapping.
     """
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; it is the config.yaml that training writes next to its checkpoints")
-    config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError):
+        config = None
     if not isinstance(config, dict):
         raise ValueError(f"{path} is not a training configuration: expected 'option: value' lines")
     return config
@@ -34,10 +38,12 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"{path} does not exist; train a model first or correct the path")
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a file that is no checkpoint
-        raise ValueError(f"{path} is not a checkpoint of weights: {str(error).splitlines()[0]}") from error
+    except Exception:  # torch raises many kinds for a file that is no checkpoint, and advises to execute it
+        weights = None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
-        raise ValueError(f"{path} holds more than weights; give a model file such as valid.loss.best.pth")
+        raise ValueError(
+            f"{path} is damaged or holds anything but weights; give a model file such as valid.loss.best.pth"
+        )
     return weights
 
 
@@ -50,7 +56,7 @@ def load_weights(model: torch.nn.Module, path: str | Path) -> None:
     try:
         model.load_state_dict(read_weights(path))
     except RuntimeError as error:
-        first_difference = str(error).split("\n")[1].strip() if "\n" in str(error) else str(error)
+        first_difference = textwrap.shorten(str(error).splitlines()[1], 200, placeholder=" ...")
         raise ValueError(f"{path} does not fit the training configuration: {first_difference}") from error
 
 

@@ -79,11 +79,13 @@ class Speech2Text(asr_inference.Speech2Text):
     ):
         if read_config(asr_train_config).get("model") != "blr_moe":
             raise ValueError(f"{asr_train_config} is no BLR-MoE model; decode it with espnet2.bin.asr_inference")
-        read_weights(asr_model_file)  # ESPnet would execute whatever a pickle says; this refuses
-        super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
-        assert isinstance(self.asr_model, BLRMoEModel)
-        if not espnet_options.get("quantize_asr_model"):  # ESPnet overlooks missing and unexpected weights
+        if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them,
+            read_weights(asr_model_file)  # and would execute whatever a pickle says; this refuses
+            super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
+        else:  # ESPnet overlooks missing and unexpected weights
+            super().__init__(str(asr_train_config), **espnet_options)
             load_weights(self.asr_model, asr_model_file)
+        assert isinstance(self.asr_model, BLRMoEModel)
         self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
         self.languages = self.asr_model.languages
         self._prior = None if languages is None else self._allow([languages])
@@ -100,7 +102,7 @@ class Speech2Text(asr_inference.Speech2Text):
         """Download a model with espnet_model_zoo (a tag, a Hugging Face id, a URL or a packed file) and load it."""
         from espnet_model_zoo.downloader import ModelDownloader
 
-        return cls(**ModelDownloader().download_and_unpack(model_tag), **options)
+        return cls(**options | ModelDownloader().download_and_unpack(model_tag))
 
     def __call__(
         self, speech: np.ndarray | torch.Tensor, languages: str | Sequence[str] | None = None
@@ -121,8 +123,11 @@ class Speech2Text(asr_inference.Speech2Text):
             languages: the allowed languages of each utterance; None for the instance's.
 
         Raises:
-            ValueError: an utterance is empty or holds NaN, or a language is unknown.
+            ValueError: an utterance is empty or holds NaN, a language is unknown, or `languages` is not one
+                list per utterance.
         """
+        if languages is not None and len(languages) != len(speeches):
+            raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one for each")
         waves = [self._as_wave(speech) for speech in speeches]
         lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
         speech = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(self.device)

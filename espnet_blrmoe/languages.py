@@ -11,9 +11,13 @@ def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = No
         known: the languages of the model; None accepts every code.
 
     Raises:
-        ValueError: no code, a code twice, or one that is not among `known` (the message lists those).
+        ValueError: no code, a code that is no string, a code twice, or one that is not among `known` (the message
+            lists those).
     """
     codes = codes.split(",") if isinstance(codes, str) else list(codes)
+    for code in codes:
+        if not isinstance(code, str):  # YAML reads Norwegian's no as false
+            raise ValueError(f"language {code!r} is no string; write the code in quotation marks, as in ['no', 'en']")
     codes = tuple(code.strip() for code in codes if code.strip())
     if not codes:
         raise ValueError("the list of languages is empty; name at least one, for example 'en,de'")

@@ -4,33 +4,48 @@
     python -m espnet_blrmoe.run pyscripts/utils/some_script.py ...
 
 With ESPnet's asr.sh: `--python "python3 -m espnet_blrmoe.run"`. `espnet2.bin.asr_inference` becomes the plugin's
-own, which knows `--languages`. Processes that ESPnet spawns, one per GPU, import this module again and so
-have the plugin too; it must not be a `__main__.py`, which Python leaves out there.
+own, which knows `--languages`. Processes that a command spawns, one per GPU, import the main module again; that
+is this one, so they have the plugin too. It must not be a `__main__.py`, which Python leaves out there.
 """
 
+import os
 import runpy
 import sys
+from pathlib import Path
 
 import espnet_blrmoe  # noqa: F401 (registers)
 
 REPLACED = {"espnet2.bin.asr_inference": "espnet_blrmoe.bin.asr_inference"}
+SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to the processes that it spawns
 
 
 def main() -> None:
     """Hand over to the module (`-m name`) or script that the command line names."""
     arguments = sys.argv[1:]
+    os.environ.pop(SCRIPT, None)
     if arguments and arguments[0] in ("-h", "--help"):
         print(__doc__)
     elif len(arguments) > 1 and arguments[0] == "-m":
         module = REPLACED.get(arguments[1], arguments[1])
         sys.argv = [module, *arguments[2:]]
         runpy.run_module(module, run_name="__main__")
-    elif arguments and arguments[0] != "-m":
+    elif arguments and Path(arguments[0]).is_file():
         sys.argv = arguments
-        runpy.run_path(arguments[0], run_name="__main__")
+        os.environ[SCRIPT] = os.path.abspath(arguments[0])
+        run_script()
     else:
         sys.exit("usage: python -m espnet_blrmoe.run (-m MODULE | SCRIPT.py) [arguments]; --help says more")
 
 
+def run_script() -> None:
+    """Run the script as `python SCRIPT` does, but within this module, which so stays the main one."""
+    path = Path(os.environ[SCRIPT])
+    sys.path.insert(0, str(path.parent))
+    globals()["__file__"] = str(path)
+    exec(compile(path.read_bytes(), path, "exec"), globals())
+
+
 if __name__ == "__main__":
     main()
+elif __name__ == "__mp_main__" and SCRIPT in os.environ:  # a process that the script spawned
+    run_script()

@@ -10,6 +10,7 @@ Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
 import json
 import logging
 import sys
+from collections.abc import Sequence
 
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
@@ -19,6 +20,7 @@ from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 
 from espnet_blrmoe.checkpoint import read_config
 from espnet_blrmoe.inference import Speech2Text, Transcript
+from espnet_blrmoe.languages import parse_languages
 
 # Options of ESPnet's program that are not options of its Speech2Text.
 PROGRAM_OPTIONS = (
@@ -40,7 +42,10 @@ def get_parser():
 
 def main(cmd: list[str] | None = None) -> None:
     """Decode; a mistake in the options or files ends in one sentence."""
-    args = get_parser().parse_args(cmd)
+    parser = get_parser()
+    args = parser.parse_args(cmd)
+    if not args.model_tag and not (args.asr_train_config and args.asr_model_file):
+        parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
     try:
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
             if args.languages or args.utt2langs:
@@ -56,7 +61,8 @@ def decode(args) -> None:
     """Decode all utterances with the parsed options.
 
     Raises:
-        ValueError: a model file does not fit, or a language is unknown.
+        ValueError: a model or --utt2langs file is missing or does not fit, a language is unknown, or an utterance
+            is empty or holds NaN.
     """
     logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
     set_all_random_seed(args.seed)
@@ -68,7 +74,7 @@ def decode(args) -> None:
         speech2text = Speech2Text.from_pretrained(args.model_tag, **options)
     else:
         speech2text = Speech2Text(**options)
-    utt2langs = read_2columns_text(args.utt2langs) if args.utt2langs else None
+    utt2langs = read_utt2langs(args.utt2langs, speech2text.languages) if args.utt2langs else None
     loader = ASRTask.build_streaming_iterator(
         args.data_path_and_name_and_type,
         dtype=args.dtype,
@@ -85,13 +91,29 @@ def decode(args) -> None:
         for utterances, batch in loader:
             speeches = [speech[:n] for speech, n in zip(batch["speech"], batch["speech_lengths"].tolist())]
             languages = None if utt2langs is None else [_allowed(utt2langs, u, args.utt2langs) for u in utterances]
-            for utterance, transcript in zip(utterances, speech2text.batch(speeches, languages)):
+            try:
+                transcripts = speech2text.batch(speeches, languages)
+            except ValueError as error:
+                raise ValueError(f"{error}; it is among {', '.join(utterances)}") from error
+            for utterance, transcript in zip(utterances, transcripts):
                 write(writer, utterance, transcript)
             done += len(utterances)
             logging.info(f"{done} utterances decoded")
 
 
-def _allowed(utt2langs: dict[str, str], utterance: str, path: str) -> str:
+def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Allowed languages of every utterance.
+
+    Raises:
+        ValueError: the file is missing, lists an utterance twice or a language that is not among `known`.
+    """
+    try:
+        return {utterance: parse_languages(codes, known) for utterance, codes in read_2columns_text(path).items()}
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(f"--utt2langs {path}: {error}") from error
+
+
+def _allowed(utt2langs: dict[str, tuple[str, ...]], utterance: str, path: str) -> tuple[str, ...]:
     if utterance not in utt2langs:
         raise ValueError(f"{path} has no line for utterance {utterance}; add it, for example '{utterance} en,de'")
     return utt2langs[utterance]

@@ -1,29 +1,13 @@
 """One tiny model, built and written once for all tests of the plugin."""
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 import torch
 from hypothesis import settings
-from tiny import build_model, write_training_config
+from tiny import TinyModel, build_model, write_training_config
 
 # The same examples in every run, and no deadline: machines differ in speed.
 settings.register_profile("plugin", derandomize=True, deadline=None, max_examples=50)
 settings.load_profile("plugin")
-
-
-@dataclass(frozen=True)
-class TinyModel:
-    """Files of a model as training leaves them.
-
-    Attributes:
-        config: config.yaml, written by ESPnet.
-        weights: checkpoint.
-    """
-
-    config: Path
-    weights: Path
 
 
 @pytest.fixture(scope="session")

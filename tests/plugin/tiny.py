@@ -1,7 +1,7 @@
 """A tiny BLR-MoE model as ESPnet builds it, and random batches and recordings for it."""
 
 import argparse
-import copy
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -46,19 +46,24 @@ CONFIG = {
 }
 
 
-def tiny_config(**changes) -> dict:
-    """CONFIG with other options; a dict is merged into the option of the same name."""
-    config = copy.deepcopy(CONFIG)
-    for name, value in changes.items():
-        config[name] = {**config[name], **value} if isinstance(config.get(name), dict) else value
-    return config
+@dataclass(frozen=True)
+class TinyModel:
+    """Files of a model as training leaves them.
+
+    Attributes:
+        config: config.yaml, written by ESPnet.
+        weights: checkpoint.
+    """
+
+    config: Path
+    weights: Path
 
 
 def write_training_config(folder: Path, **changes) -> Path:
-    """Let ESPnet write the config.yaml of a training with these options into the folder."""
+    """Let ESPnet write the config.yaml of a training into the folder; `changes` replace options of CONFIG."""
     folder.mkdir(parents=True, exist_ok=True)
     options = folder / "options.yaml"
-    options.write_text(yaml.safe_dump(tiny_config(**changes)), encoding="utf-8")
+    options.write_text(yaml.safe_dump({**CONFIG, **changes}), encoding="utf-8")
     ASRTask.main(cmd=["--config", str(options), "--output_dir", str(folder), "--dry_run", "true"])
     return folder / "config.yaml"
 

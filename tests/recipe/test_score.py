@@ -169,7 +169,7 @@ def test_changes_are_paired(tmp_path):
 def test_tables_for_people(experiment, capsys):
     exp, _, data = experiment
     capsys.readouterr()
-    entries, _ = scores_of(exp, data, "--results", str(exp.parent / "RESULTS.md"))
+    entries, _ = scores_of(exp, data)
     terminal = capsys.readouterr().out
     pooled = entries["decode_asr", "test_in", "all", "all"]
     assert f"{pooled['WER']['Err']:.1f} [" in terminal

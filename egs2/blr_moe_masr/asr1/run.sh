@@ -18,8 +18,8 @@ Stages (numbers are those of ESPnet's asr.sh where the work is the same):
   13 scoring       error rates and language identification
   16 router        router fine-tuning on audio-language pairs, without transcripts
   17 decoding      with the fine-tuned router: all languages, and pruned to the allowed ones (--prune)
-  18 scoring       by language and domain: RESULTS.md
-  19 report        report.html
+  18 scoring       by language and domain: exp/asr_*/RESULTS.md
+  19 report        exp/asr_*/report.html
   20 pack          one zip for espnet_model_zoo
   21 upload        to the Hugging Face hub (--hf_repo; without it, a dry run)
 
@@ -39,6 +39,7 @@ Options:
   --token_type, --nbpe      char (default) or bpe, and its vocabulary size
   --asr_config, --router_config, --inference_config   files in conf/
   --asr_args, --router_args, --inference_args         further options of the training and decoding programs
+  --inference_asr_model     checkpoint to decode with (default valid.cer_ctc.ave.pth)
   --asr_tag                 name of the experiment folder, exp/asr_TAG
   --prune                   own: every test utterance is decoded with its language alone (default), or groups of
                             languages: "es,pt de,en" allows each utterance the languages of its group
@@ -71,6 +72,7 @@ inference_config=conf/decode_asr.yaml
 asr_args=
 router_args=
 inference_args=
+inference_asr_model=valid.cer_ctc.ave.pth
 asr_tag=
 prune=own
 hf_repo=
@@ -103,7 +105,7 @@ asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_raw_${tokens_tag}}
 asr_stats_dir=${expdir}/asr_stats_raw_${tokens_tag}
 asr_exp=${expdir}/asr_${asr_tag}
 router_exp=${expdir}/router_${asr_tag}
-asr_model_file=${asr_exp}/valid.cer_ctc.ave.pth
+asr_model_file=${asr_exp}/${inference_asr_model}
 run() { ${python} -m espnet_blrmoe.run "$@"; }
 
 # The stages' times, for the report.
@@ -254,7 +256,7 @@ if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${p
 fi
 
 if begin 18 "scoring by language and domain"; then
-    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw" --results RESULTS.md
+    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw"
 fi
 
 if begin 19 "report"; then
@@ -262,13 +264,12 @@ if begin 19 "report"; then
 fi
 
 if begin 20 "packing the model"; then
-    need "${router_exp}/asr.pth" 16
-    local/pack.sh --asr_exp "${asr_exp}" --router_exp "${router_exp}" --bpemodel "${bpemodel}" \
-        --outpath "${asr_exp}/${asr_tag}.zip"
+    ${python} local/pack.py --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${router_exp}/asr.pth" \
+        --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
 fi
 
 if begin 21 "upload to the Hugging Face hub"; then
-    ${python} local/upload.py "${asr_exp}/${asr_tag}.zip" ${hf_repo:+--repo "${hf_repo}"}
+    ${python} local/upload.py ${hf_repo:+--repo "${hf_repo}"} "${asr_exp}/${asr_tag}.zip"
 fi
 finish
 [ ! -e "${asr_exp}/report.html" ] || log "the report is ${asr_exp}/report.html"

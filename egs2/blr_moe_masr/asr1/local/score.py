@@ -7,7 +7,7 @@ them with dump/raw/<test_set>, and writes
 
     exp/asr_train/<decode_tag>/<test_set>/score_{wer,cer,lid}/result.txt   table and alignment of every utterance
     exp/asr_train/scores.json   all figures: pooled, by language, by domain, and what each step changed
-    exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format; --results writes it elsewhere as well
+    exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format
 
 Rules:
 - Reference and hypothesis go through the same text normalisation.
@@ -256,7 +256,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("exp", type=Path, help="folder of the ASR experiment, with decode_*/<test_set>/text")
     parser.add_argument("--data", type=Path, default=Path("dump/raw"),
                         help="folder with the test sets' data directories (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help="a further file that gets the tables of RESULTS.md")
     args = parser.parse_args(argv)
 
     decodings = find_decodings(args.exp, args.data)
@@ -264,8 +263,7 @@ def main(argv: list[str] | None = None) -> None:
         warn_of_missing(decoding, args.data)
     results = score(decodings)
     (args.exp / "scores.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for path in {args.exp / "RESULTS.md", args.results or args.exp / "RESULTS.md"}:
-        path.write_text(results_markdown(results, args.exp), encoding="utf-8")
+    (args.exp / "RESULTS.md").write_text(results_markdown(results, args.exp), encoding="utf-8")
     print(terminal_table(results))
     utterances = sum(len(d.references) for d in decodings)
     print(f"Scored {utterances:,} hypotheses of {len(decodings)} decodings: {args.exp / 'RESULTS.md'}, "

@@ -1,0 +1,107 @@
+"""Checkpoints are read without executing anything, and mistakes are told in one sentence."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from tiny import CONFIG, build_model, write_training_config
+
+from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights, with_router_of
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+def one_sentence(call, *arguments) -> str:
+    """The message of the ValueError that the call raises: one line that a terminal can hold."""
+    with pytest.raises(ValueError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_a_hostile_checkpoint_is_not_executed(tmp_path, write):
+    path, folder = tmp_path / "model.pth", tmp_path / "made-by-the-checkpoint"
+    write({"weight": Hostile(folder)}, path)
+    message = one_sentence(read_weights, path)
+    assert str(path) in message
+    assert "weights_only" not in message  # torch's advice would execute it
+    assert not folder.exists()
+    torch.load(path, weights_only=False) if write is torch.save else pickle.loads(path.read_bytes())
+    assert folder.exists()  # it would have been
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n", b"PK\x03\x04 cut off"])
+def test_a_damaged_checkpoint(tmp_path, content):
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    assert "is damaged or holds anything but weights" in one_sentence(read_weights, path)
+
+
+@pytest.mark.parametrize("value", [{"model": {"weight": torch.ones(1)}, "epoch": 3}, [torch.ones(1)], 7])
+def test_a_checkpoint_of_something_else(tmp_path, value):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(value, path)
+    assert "holds anything but weights; give a model file" in one_sentence(read_weights, path)
+
+
+def test_missing_files(tmp_path):
+    assert "model.pth does not exist; train a model first" in one_sentence(read_weights, tmp_path / "model.pth")
+    assert "config.yaml does not exist" in one_sentence(read_config, tmp_path / "config.yaml")
+    assert "does not exist" in one_sentence(read_weights, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"words", b"- a\n- b\n", b"a: [b\nc: :\n", b"\x80\x81"])
+def test_a_file_that_is_no_configuration(tmp_path, content):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    assert "is not a training configuration" in one_sentence(read_config, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"linear_units": 30}, "size mismatch for encoder"),
+        ({"num_moe_blocks": 3}, r"Missing key\(s\)"),
+        ({"num_moe_blocks": 1}, r"Unexpected key\(s\)"),
+        ({"languages": ["en", "de", "fr"]}, "the checkpoint's languages are en,de,zh-CN, the configuration's en,de,fr"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_architecture(tiny_model, tmp_path, change, message):
+    other = build_model(write_training_config(tmp_path, encoder_conf={**CONFIG["encoder_conf"], **change}))
+    with pytest.raises(ValueError, match=f"does not fit the training configuration: {message}"):
+        load_weights(other, tiny_model.weights)
+    one_sentence(load_weights, other, tiny_model.weights)
+
+
+def test_a_checkpoint_that_fits(tiny_model):
+    model = build_model(tiny_model.config, seed=1)
+    weights = read_weights(tiny_model.weights)
+    assert not all(value.equal(weights[name]) for name, value in model.state_dict().items())
+    load_weights(model, tiny_model.weights)
+    assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
+
+
+def test_only_the_router_is_exchanged(tiny_model):
+    weights = read_weights(tiny_model.weights)
+    router = build_model(tiny_model.config, seed=1).encoder.router
+    exchanged = with_router_of(weights, router)
+    assert list(exchanged) == list(weights)
+    for name, value in exchanged.items():
+        if name.startswith("encoder.router."):
+            assert value.equal(router.state_dict()[name.removeprefix("encoder.router.")])
+        else:
+            assert value is weights[name]
+    assert not exchanged["encoder.router.output.weight"].equal(weights["encoder.router.output.weight"])

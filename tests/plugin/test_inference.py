@@ -1,0 +1,339 @@
+"""Recognition: allowed languages, batches, timelines, beam search, the command line, mistakes."""
+
+import functools
+import itertools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from espnet2.bin.pack import main as pack
+from espnet2.tasks.asr import ASRTask
+from tiny import CONFIG, HOP, LANGUAGES, RATE, TinyModel, build_model, speech_of, write_data_dir, write_training_config
+
+from espnet_blrmoe import Speech2Text, Transcript
+from espnet_blrmoe.bin import asr_inference
+
+BEST_PATH = {"beam_size": 1, "ctc_weight": 1.0}
+BEAM_SEARCH = {"beam_size": 2, "ctc_weight": 1.0}
+SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0, 0.9))]
+SUBSETS = [list(codes) for n in (1, 2, 3) for codes in itertools.combinations(LANGUAGES, n)]
+
+
+@pytest.fixture(scope="module")
+def speech2text(tiny_model) -> Speech2Text:
+    return Speech2Text(tiny_model.config, tiny_model.weights, **BEST_PATH)
+
+
+def assert_same(transcript: Transcript, other: Transcript) -> None:
+    for attribute in ("text", "language", "timeline", "frames"):
+        assert getattr(transcript, attribute) == getattr(other, attribute)
+    assert transcript.language_probability == pytest.approx(other.language_probability, abs=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------------- results
+
+
+@pytest.mark.parametrize("languages", SUBSETS, ids=",".join)
+def test_no_other_language_than_the_allowed_ones_is_detected(tiny_model, speech2text, languages):
+    restricted = Speech2Text(tiny_model.config, tiny_model.weights, languages=languages, **BEST_PATH)
+    for speech in SPEECHES:
+        transcript = restricted(speech)
+        assert transcript.language in languages
+        assert {span.language for span in transcript.timeline} <= set(languages)
+        assert all(n == 0 for language, n in transcript.frames.items() if language not in languages)
+        assert 1 / len(languages) - 1e-6 <= transcript.language_probability <= 1 + 1e-6
+        assert_same(speech2text(speech, languages=",".join(languages)), transcript)
+        if languages == list(LANGUAGES):
+            assert_same(speech2text(speech), transcript)
+
+
+def test_one_language_alone_is_certain(speech2text):
+    for language in LANGUAGES:
+        transcript = speech2text(SPEECHES[0], languages=language)
+        assert transcript.language == language
+        assert transcript.language_probability == 1.0
+        assert [span.language for span in transcript.timeline] == [language]
+
+
+def test_languages_of_a_call_override_those_of_the_instance(tiny_model):
+    english = Speech2Text(tiny_model.config, tiny_model.weights, languages="en", **BEST_PATH)
+    assert english(SPEECHES[0]).language == "en"
+    assert english(SPEECHES[0], languages=["de"]).language == "de"
+    assert [t.language for t in english.batch(SPEECHES[:2], [["zh-CN"], "de"])] == ["zh-CN", "de"]
+
+
+@pytest.mark.parametrize("options", [BEST_PATH, BEAM_SEARCH], ids=["best-path", "beam-search"])
+def test_a_batch_equals_its_utterances_one_by_one(tiny_model, options):
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, **options)
+    for languages in (None, [["en", "de"], ["zh-CN"], ["de", "zh-CN"], ["en"]]):
+        batch = speech2text.batch(SPEECHES, languages)
+        for transcript, speech, own in zip(batch, SPEECHES, languages or itertools.repeat(None)):
+            assert_same(transcript, speech2text(speech, own))
+
+
+def test_timeline_covers_the_utterance_without_gaps(speech2text):
+    seconds_per_frame = 4 * HOP / RATE
+    several = 0
+    for speech in SPEECHES:
+        transcript = speech2text(speech)
+        spans = transcript.timeline
+        assert spans[0].start == 0.0
+        for span, following in itertools.pairwise(spans):
+            assert span.end == following.start
+            assert span.language != following.language
+        # What is left at the end is too short for a frame: its window is 7 features of 128 samples, 64 apart.
+        assert 0 <= len(speech) / RATE - spans[-1].end < (128 + 6 * HOP) / RATE
+        for language, frames in transcript.frames.items():
+            seconds = sum(span.end - span.start for span in spans if span.language == language)
+            assert seconds == pytest.approx(frames * seconds_per_frame, abs=1e-3 * len(spans))
+        assert sum(transcript.frames.values()) == round(spans[-1].end / seconds_per_frame)
+        several += len(spans) > 1
+    assert several
+
+
+def test_best_path_is_the_most_probable_token_of_every_frame(speech2text):
+    for speech in SPEECHES:
+        encoder_out, _ = speech2text.asr_model.encode(torch.from_numpy(speech)[None], torch.tensor([len(speech)]))
+        best = [int(frame.argmax()) for frame in speech2text.asr_model.ctc.ctc_lo(encoder_out)[0]]
+        kept = [token for n, token in enumerate(best) if token != 0 and (n == 0 or token != best[n - 1])]
+        [(text, tokens, token_ids, _)] = speech2text(speech).hypotheses
+        assert token_ids == kept
+        assert tokens == [CONFIG["token_list"][token] for token in kept]
+        assert text == "".join(" " if token == "<space>" else token for token in tokens)
+
+
+def test_beam_search_finds_a_hypothesis_at_least_as_probable_as_the_best_path(tiny_model, speech2text):
+    beam = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=10, nbest=3, ctc_weight=1.0)
+    speech = SPEECHES[1]
+    transcript = beam(speech)
+    assert len(transcript.hypotheses) == 3
+    assert transcript.text == transcript.hypotheses[0][0]
+    encoder_out, lengths = speech2text.asr_model.encode(torch.from_numpy(speech)[None], torch.tensor([len(speech)]))
+
+    def log_probability(token_ids: list[int]) -> float:
+        log_probs = speech2text.asr_model.ctc.log_softmax(encoder_out).transpose(0, 1)
+        targets = torch.tensor([token_ids])
+        return -torch.nn.functional.ctc_loss(log_probs, targets, lengths, [len(token_ids)], reduction="sum").item()
+
+    found, best_path = (log_probability(t.hypotheses[0][2]) for t in (transcript, speech2text(speech)))
+    assert found >= best_path - 1e-4
+
+
+def test_hybrid_model_is_decoded_with_beam_search(tmp_path):
+    decoder_conf = {"attention_heads": 2, "linear_units": 24, "num_blocks": 1}
+    config = write_training_config(
+        tmp_path, model_conf={"ctc_weight": 0.3}, decoder="transformer", decoder_conf=decoder_conf
+    )
+    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    speech2text = Speech2Text(config, tmp_path / "model.pth", beam_size=2, ctc_weight=0.3, maxlenratio=0.5)
+    transcript = speech2text(SPEECHES[1], languages=["de", "en"])
+    assert transcript.language in ("de", "en")
+    assert transcript.hypotheses[0][3].scores.keys() >= {"decoder", "ctc"}
+
+
+def test_audio_shorter_than_a_frame_is_padded(speech2text):
+    transcript = speech2text(np.full(3, 0.1))
+    assert sum(transcript.frames.values()) == 1
+
+
+def test_packed_model(tiny_model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tiny_model.config.parent)  # a packed file keeps relative paths
+    archive = tmp_path / "model.zip"
+    files = ["--asr_train_config", tiny_model.config.name, "--asr_model_file", tiny_model.weights.name]
+    pack(["asr", *files, "--outpath", str(archive)])
+    downloader = "espnet_model_zoo.downloader.ModelDownloader"
+    from espnet_model_zoo.downloader import ModelDownloader
+
+    monkeypatch.setattr(downloader, functools.partial(ModelDownloader, cachedir=tmp_path / "cache"))
+    unpacked = Speech2Text.from_pretrained(str(archive), languages=["de"], asr_model_file=None, **BEST_PATH)
+    assert unpacked(SPEECHES[0]).language == "de"
+
+
+# ------------------------------------------------------------------------------------------------------------ mistakes
+
+
+@pytest.mark.parametrize(
+    ("speech", "message"),
+    [
+        (np.zeros(0), r"at least one sample, got shape \(0,\)"),
+        (np.zeros((800, 2)), r"must be one channel .* got shape \(800, 2\)"),
+        (np.full(800, np.nan), "NaN or infinite"),
+        (np.full(800, np.inf), "NaN or infinite"),
+    ],
+)
+def test_unusable_audio(speech2text, speech, message):
+    with pytest.raises(ValueError, match=message):
+        speech2text.batch([SPEECHES[0], speech])
+
+
+def test_unknown_languages(tiny_model, speech2text):
+    message = "unknown language 'fr'; this model knows en, de, zh-CN"
+    with pytest.raises(ValueError, match=message):
+        Speech2Text(tiny_model.config, tiny_model.weights, languages=["en", "fr"], **BEST_PATH)
+    with pytest.raises(ValueError, match=message):
+        speech2text(SPEECHES[0], languages="fr")
+
+
+@pytest.mark.parametrize("lists", [[["en"]], [["en"], ["de"], ["de"]]])
+def test_not_one_list_of_languages_per_utterance(speech2text, lists):
+    with pytest.raises(ValueError, match=f"got {len(lists)} lists of languages for 2 utterances"):
+        speech2text.batch(SPEECHES[:2], lists)
+
+
+@pytest.fixture(scope="module")
+def plain_model(tmp_path_factory) -> TinyModel:
+    """A model of ESPnet's own."""
+    folder = tmp_path_factory.mktemp("plain")
+    encoder_conf = {"output_size": 8, "attention_heads": 2, "linear_units": 8, "num_blocks": 1}
+    config = write_training_config(
+        folder, encoder="transformer", encoder_conf=encoder_conf, model="espnet", preprocessor="default"
+    )
+    model = ASRTask.build_model_from_file(config)[0]
+    torch.save(model.state_dict(), folder / "model.pth")
+    return TinyModel(config, folder / "model.pth")
+
+
+def test_files_of_another_model(tiny_model, plain_model, tmp_path):
+    with pytest.raises(ValueError, match="is no BLR-MoE model; decode it with espnet2.bin.asr_inference"):
+        Speech2Text(plain_model.config, tiny_model.weights)
+    with pytest.raises(ValueError, match="does not fit the training configuration"):
+        Speech2Text(tiny_model.config, plain_model.weights)
+    with pytest.raises(ValueError, match="does not exist"):
+        Speech2Text(tiny_model.config, tmp_path / "model.pth")
+    for change in ({"languages": ["en", "de", "fr"]}, {"linear_units": 30}):
+        config = write_training_config(tmp_path, encoder_conf={**CONFIG["encoder_conf"], **change})
+        with pytest.raises(ValueError, match="does not fit the training configuration"):
+            Speech2Text(config, tiny_model.weights)
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize("quantize", [False, True])
+def test_a_hostile_checkpoint_is_not_executed(tiny_model, tmp_path, quantize):
+    torch.save({"weight": Hostile(tmp_path / "made")}, tmp_path / "model.pth")
+    with pytest.raises(ValueError, match="holds anything but weights"):
+        Speech2Text(tiny_model.config, tmp_path / "model.pth", quantize_asr_model=quantize)
+    assert not (tmp_path / "made").exists()
+
+
+def test_quantized_model(tiny_model):
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, quantize_asr_model=True, **BEST_PATH)
+    assert speech2text(SPEECHES[0], languages="de").language == "de"
+
+
+# -------------------------------------------------------------------------------------------------------- command line
+
+
+def read_table(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {key: value for key, _, value in (line.partition(" ") for line in lines)}
+
+
+@pytest.fixture
+def recordings(tmp_path) -> Path:
+    return write_data_dir(tmp_path / "data", ["en", "de", "zh-CN"])
+
+
+@pytest.fixture
+def decode(tiny_model, recordings, tmp_path):
+    """Run the program in batches of two on the recordings; returns the folder of results."""
+
+    def run(*options: str, model: TinyModel = tiny_model) -> Path:
+        arguments = {
+            "output_dir": tmp_path / "decoded",
+            "data_path_and_name_and_type": f"{recordings / 'wav.scp'},speech,sound",
+            "asr_train_config": model.config,
+            "asr_model_file": model.weights,
+            "batch_size": 2,
+            "num_workers": 0,
+            "log_level": "WARNING",
+            **BEST_PATH,
+        }
+        asr_inference.main([*(f"--{name}={value}" for name, value in arguments.items()), *options])
+        return tmp_path / "decoded" / "1best_recog"
+
+    return run
+
+
+def expect_results(folder: Path, speech2text: Speech2Text, recordings: Path, allowed: list[str | None]) -> None:
+    """The files hold what the recogniser finds in every recording."""
+    tables = {name: read_table(folder / name) for name in ("text", "token", "score", "lang", "timeline", "expert_frames")}
+    for n, languages in enumerate(allowed):
+        speech, _ = soundfile.read(recordings / f"utt{n}.wav")
+        transcript = speech2text(speech, languages)
+        row = {name: table[f"utt{n}"] for name, table in tables.items()}
+        assert row["text"] == transcript.text
+        assert row["token"] == " ".join(transcript.hypotheses[0][1])
+        language, probability = row["lang"].split()
+        assert language == transcript.language
+        assert float(probability) == pytest.approx(transcript.language_probability, abs=1e-4)
+        assert json.loads(row["timeline"]) == [[s.start, s.end, s.language] for s in transcript.timeline]
+        assert row["expert_frames"] == " ".join(f"{code}:{frames}" for code, frames in transcript.frames.items())
+
+
+def test_decoding(decode, speech2text, recordings):
+    expect_results(decode(), speech2text, recordings, [None] * 3)
+
+
+def test_decoding_with_one_list_of_languages(decode, speech2text, recordings):
+    expect_results(decode("--languages", "en,zh-CN"), speech2text, recordings, ["en,zh-CN"] * 3)
+
+
+def test_decoding_with_a_list_per_utterance(decode, speech2text, recordings, tmp_path):
+    utt2langs = tmp_path / "utt2langs"
+    utt2langs.write_text("utt2 de\nutt0 en,de\nutt1 zh-CN\n", encoding="utf-8")
+    expect_results(decode("--utt2langs", str(utt2langs)), speech2text, recordings, ["en,de", "zh-CN", "de"])
+
+
+def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):
+    folder = decode("--batch_size", "1", "--beam_size", "2", model=plain_model)
+    assert set(read_table(folder / "text")) == {"utt0", "utt1", "utt2"}
+    with pytest.raises(SystemExit, match="^asr_inference: --languages needs a BLR-MoE model"):
+        decode("--languages", "en", model=plain_model)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("utt0 en\nutt1 fr\nutt2 de\n", "unknown language 'fr'; this model knows en, de, zh-CN"),
+        ("utt0 en\nutt1\nutt2 de\n", "the list of languages is empty"),
+        ("utt0 en\nutt2 de\n", "has no line for utterance utt1; add it"),
+        ("utt0 en\nutt0 en\n", "utt0 is duplicated"),
+        (None, "No such file"),
+    ],
+)
+def test_a_bad_list_of_languages_per_utterance(decode, tmp_path, lines, message):
+    path = tmp_path / "utt2langs"
+    if lines is not None:
+        path.write_text(lines, encoding="utf-8")
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{path}.*{message}"):
+        decode("--utt2langs", str(path))
+
+
+def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="^asr_inference: unknown language 'fr'; this model knows en, de, zh-CN$"):
+        decode("--languages", "fr")
+    with pytest.raises(SystemExit, match="^asr_inference: .*model.pth does not exist"):
+        decode("--asr_model_file", str(tmp_path / "model.pth"))
+    with pytest.raises(SystemExit):
+        asr_inference.main(["--output_dir", str(tmp_path), "--data_path_and_name_and_type", "wav.scp,speech,sound"])
+    assert "give --asr_train_config and --asr_model_file, or --model_tag" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("samples", "message"), [([], "at least one sample"), ([0.1, np.nan], "NaN")])
+def test_unusable_audio_is_named(decode, recordings, samples, message):
+    soundfile.write(recordings / "utt2.wav", np.array(samples, dtype=np.float32), RATE, subtype="FLOAT")
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{message}.* utt2$"):
+        decode()

@@ -1,0 +1,138 @@
+"""The recipe from end to end at tiny size, and what it says to wrong options."""
+
+import json
+import re
+
+import pytest
+import torch
+from data_dir import read_data_dir, read_table
+
+from recipe_run import RECIPE, TINY_TRAINING, run_recipe
+
+STAGES = (1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 16, 17, 18, 19, 20, 21)
+
+
+def test_every_stage_runs_and_says_so(tiny_demo):
+    assert tiny_demo.exit_code == 0, tiny_demo.output
+    assert tuple(int(n) for n in re.findall(r"\(run.sh\) stage (\d+): ", tiny_demo.output)) == STAGES
+    assert f"the report is {tiny_demo.asr_exp}/report.html" in tiny_demo.output
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "data/train/wav.scp",
+        "dump/raw/train/utt2num_samples",
+        "data/token_list/char/tokens.txt",
+        "exp/asr_stats_raw_char/train/speech_shape",
+        "exp/asr_train_asr_raw_char/config.yaml",
+        "exp/asr_train_asr_raw_char/valid.cer_ctc.ave.pth",
+        "exp/asr_train_asr_raw_char/decode_asr/test_in/text",
+        "exp/asr_train_asr_raw_char/decode_asr_router_pruned/test_out/lang",
+        "exp/asr_train_asr_raw_char/decode_asr/test_in/score_wer/result.txt",
+        "exp/router_train_asr_raw_char/asr.pth",
+        "exp/asr_train_asr_raw_char/RESULTS.md",
+        "exp/asr_train_asr_raw_char/report.html",
+        "exp/asr_train_asr_raw_char/train_asr_raw_char.zip",
+    ],
+)
+def test_every_stage_leaves_its_files(tiny_demo, made):
+    assert (tiny_demo.folder / made).stat().st_size > 0
+
+
+def test_all_utterances_of_all_test_sets_are_decoded(tiny_demo):
+    for test_set in ("test_in", "test_out"):
+        utterances = {u.id for u in read_data_dir(tiny_demo.folder / "dump/raw" / test_set)}
+        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pruned"):
+            for table in ("text", "lang", "timeline", "expert_frames"):
+                assert read_table(tiny_demo.asr_exp / tag / test_set / table, allow_empty=True).keys() == utterances
+
+
+def test_pruned_decoding_detects_allowed_languages_alone(tiny_demo):
+    for test_set in ("test_in", "test_out"):
+        truth = read_table(tiny_demo.folder / "dump/raw" / test_set / "utt2lang")
+        detected = read_table(tiny_demo.asr_exp / "decode_asr_router_pruned" / test_set / "lang")
+        assert {utterance: line.split()[0] for utterance, line in detected.items()} == truth
+
+
+def test_router_fine_tuning_leaves_every_other_weight_bit_identical(tiny_demo):
+    before = torch.load(tiny_demo.asr_exp / "valid.cer_ctc.ave.pth", weights_only=True)
+    after = torch.load(tiny_demo.folder / "exp/router_train_asr_raw_char/asr.pth", weights_only=True)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert before.keys() == after.keys()
+    assert changed and all(name.startswith("encoder.router.") for name in changed)
+
+
+def test_scores_count_every_utterance_once(tiny_demo):
+    scores = json.loads((tiny_demo.asr_exp / "scores.json").read_text())["scores"]
+    assert {(s["decoding"], s["test_set"]) for s in scores} == {
+        (tag, test_set)
+        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pruned")
+        for test_set in ("test_in", "test_out")
+    }
+    for entry in scores:
+        if entry["by"] == "all":
+            assert entry["WER"]["Snt"] == 6  # 3 sentences of 2 languages
+
+
+def test_the_training_configuration_is_complete(tiny_demo):
+    config = (tiny_demo.asr_exp / "config.yaml").read_text()
+    assert "encoder: blr_moe" in config
+    assert re.search(r"languages:\n\s+- es\n\s+- pt\n", config)
+
+
+def test_stages_can_be_run_again(tiny_demo):
+    again = run_recipe(tiny_demo.folder, "--stage", "13", "--stop_stage", "13")
+    assert again.exit_code == 0, again.output
+    assert "decode_asr_router_pruned" in again.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stage", "3"], "run stage 1 first"),
+        (["--stage", "10"], "run stage 5 first"),
+        (["--stage", "11"], "run stage 10 first"),
+        (["--stage", "12"], "run stage 11 first"),
+        (["--stage", "16"], "run stage 11 first"),
+        (["--corpus", "nothing"], "--corpus nothing: unknown; choose espeak or commonvoice"),
+        (["--langs", "en xx"], "xx"),
+        (["--langz", "en"], "unknown option --langz"),
+        (["--langs"], "option --langs needs a value"),
+        (["--stage", "one"], "--stage"),
+        (["--corpus", "commonvoice"], "COMMONVOICE"),
+        (["--prune", "es,pt pt,de", "--stage", "12"], "pt"),
+    ],
+)
+def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
+    run = run_recipe(tmp_path, *options, COMMONVOICE="")
+    assert run.exit_code != 0
+    assert message in run.output
+    assert "Traceback" not in run.output
+
+
+def test_help_names_every_option():
+    help_text = run_recipe(RECIPE, "--help").output
+    for option in ("--stage", "--stop_stage", "--ngpu", "--nj", "--corpus", "--langs", "--asr_config", "--prune"):
+        assert option in help_text
+
+
+@pytest.fixture(scope="module")
+def tiny_commonvoice(tmp_path_factory, shared_data):
+    folder = tmp_path_factory.mktemp("commonvoice")
+    corpora = {"COMMONVOICE": str(shared_data / "cv-mini"), "OUT_OF_DOMAIN": str(shared_data / "artikulate-mini")}
+    return run_recipe(
+        folder, "--corpus", "commonvoice", "--langs", "fr zh-CN", "--stop_stage", "13", "--token_type", "bpe",
+        "--nbpe", "900", "--speed_perturb_factors", "0.9 1.0", *TINY_TRAINING, **corpora,
+    )  # fmt: skip
+
+
+def test_real_speech_goes_through_the_recipe(tiny_commonvoice):
+    assert tiny_commonvoice.exit_code == 0, tiny_commonvoice.output
+    train = read_data_dir(tiny_commonvoice.folder / "dump/raw/train_sp")
+    assert {u.language for u in train} == {"fr", "zh-CN"}
+    assert {u.id.startswith("sp0.9-") for u in train} == {True, False}
+    tokens = (tiny_commonvoice.folder / "data/token_list/bpe900/tokens.txt").read_text().split()
+    assert tokens[0] == "<blank>" and tokens[-1] == "<sos/eos>"
+    domains = read_table(tiny_commonvoice.folder / "dump/raw/test_out/utt2domain")
+    assert set(domains.values()) == {"artikulate-mini"}
