@@ -76,7 +76,12 @@ class BLRMoEModel(ESPnetASRModel):
         return force_gatherable((loss, stats, weight), loss.device)
 
     def collect_feats(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor, text: torch.Tensor, text_lengths: torch.Tensor, **kwargs
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        **kwargs,
     ) -> dict[str, torch.Tensor]:
         """Features for ESPnet's statistics; language labels are looked at already here, before any training."""
         self.expert_labels(kwargs.get("lid"), kwargs.get("utt_id"))
@@ -132,6 +137,9 @@ class BLRMoEModel(ESPnetASRModel):
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """LID loss of a batch and its statistics, the same keys on every rank.
 
+        The loss is an utterance's negative log-likelihood, summed over its frames and averaged over the batch, as
+        ESPnet's CTC loss is: only so does `lid_weight` weigh like against like.
+
         Args:
             routing: of the batch.
             labels: (B,) int64 experts.
@@ -139,7 +147,8 @@ class BLRMoEModel(ESPnetASRModel):
         frame_labels = labels.unsqueeze(1).expand_as(routing.valid)
         if self.lid_loss == "frame":
             targets = frame_labels.masked_fill(~routing.valid, IGNORED)
-            loss = F.cross_entropy(routing.logits.transpose(1, 2), targets, ignore_index=IGNORED)
+            loss = F.cross_entropy(routing.logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="sum")
+            loss = loss / len(labels)
         else:
             loss = self._lid_ctc_loss(routing, labels)
         with torch.no_grad():
@@ -152,8 +161,8 @@ class BLRMoEModel(ESPnetASRModel):
         return loss, stats
 
     def _lid_ctc_loss(self, routing: Routing, labels: torch.Tensor) -> torch.Tensor:
-        """CTC with one label per utterance; the blank's logit is the constant 0, so the router needs no class for it."""
+        """CTC with one label per utterance. The blank's logit is the constant 0: the router needs no class for it."""
         log_probs = F.pad(routing.logits, (1, 0)).log_softmax(dim=-1)
         lengths = routing.valid.sum(dim=1)
-        loss = F.ctc_loss(log_probs.transpose(0, 1), labels.unsqueeze(1) + 1, lengths, torch.ones_like(labels), reduction="none")
-        return (loss / lengths).mean()
+        targets, target_lengths = labels.unsqueeze(1) + 1, torch.ones_like(labels)
+        return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, reduction="none").mean()

@@ -19,8 +19,8 @@ from espnet_blrmoe.subsampling import InputLayer
 class BLRMoEEncoder(AbsEncoder):
     """Encoder of BLR-MoE; LR-MoE and the paper's ablations are settings of it. `encoder: blr_moe` in ESPnet.
 
-    With the same settings and one language it computes what ESPnet's TransformerEncoder or ConformerEncoder
-    (`rel_pos_type: latest`) computes, and the parameters of its blocks have the same names.
+    With one language and a convolutional front end it computes what ESPnet's TransformerEncoder or ConformerEncoder
+    (`rel_pos_type: latest`) of the same settings computes; the parameters of its blocks have the same names.
 
     Args:
         input_size: width of the input features (ESPnet sets it).

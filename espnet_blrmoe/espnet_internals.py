@@ -4,10 +4,12 @@ ESPnet 202511 keeps its network parts in `espnet.nets`; its next release moves t
 """
 
 try:
+    from espnet.nets.beam_search import Hypothesis
     from espnet.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
     from espnet.nets.pytorch_backend.transformer import subsampling
     from espnet.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
 except ModuleNotFoundError:
+    from espnet2.legacy.nets.beam_search import Hypothesis
     from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
     from espnet2.legacy.nets.pytorch_backend.transformer import subsampling
     from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
@@ -26,6 +28,7 @@ CONV_SUBSAMPLINGS = {
 
 __all__ = [
     "CONV_SUBSAMPLINGS",
+    "Hypothesis",
     "PositionalEncoding",
     "RelPositionalEncoding",
     "TooShortUttError",

@@ -9,10 +9,10 @@ import humanfriendly
 import numpy as np
 import torch
 from espnet2.bin import asr_inference
-from espnet.nets.beam_search import Hypothesis
 
 from espnet_blrmoe.asr_model import BLRMoEModel
 from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights
+from espnet_blrmoe.espnet_internals import Hypothesis
 from espnet_blrmoe.routing import LanguagePrior, Routing
 
 
@@ -119,15 +119,17 @@ class Speech2Text(asr_inference.Speech2Text):
         """Recognise several utterances at once.
 
         Args:
-            speeches: arrays (samples,).
+            speeches: arrays (samples,), floating point in [-1, 1].
             languages: the allowed languages of each utterance; None for the instance's.
 
         Raises:
-            ValueError: an utterance is empty or holds NaN, a language is unknown, or `languages` is not one
+            ValueError: an utterance is empty, holds NaN or integers, a language is unknown, or `languages` is not one
                 list per utterance.
         """
         if languages is not None and len(languages) != len(speeches):
-            raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one for each")
+            raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one each")
+        if not speeches:
+            return []
         waves = [self._as_wave(speech) for speech in speeches]
         lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
         speech = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(self.device)
@@ -135,19 +137,18 @@ class Speech2Text(asr_inference.Speech2Text):
         if prior is not None:
             prior = prior.to(speech.device)
         encoder_out, out_lengths, routing = self.asr_model.encode_under_prior(speech, lengths, prior)
-        if isinstance(encoder_out, tuple):  # with intermediate CTC
-            encoder_out = encoder_out[0]
         utterances = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
         nbest = [self._best_path(u) if self._is_best_path else self._decode_single_sample(u) for u in utterances]
-        return [
-            self._transcript(hypotheses, routing, position) for position, hypotheses in enumerate(nbest)
-        ]
+        return [self._transcript(hypotheses, routing, position) for position, hypotheses in enumerate(nbest)]
 
     def _allow(self, languages: Sequence[str | Sequence[str]]) -> LanguagePrior:
         return LanguagePrior.allow(languages, self.languages)
 
     def _as_wave(self, speech: np.ndarray | torch.Tensor) -> torch.Tensor:
-        wave = torch.as_tensor(speech, dtype=getattr(torch, self.dtype))
+        wave = torch.as_tensor(speech)
+        if not wave.is_floating_point():
+            raise ValueError(f"speech must be floating point in [-1, 1], got {wave.dtype}; divide int16 by 32768")
+        wave = wave.to(getattr(torch, self.dtype))
         if wave.dim() != 1 or len(wave) == 0:
             raise ValueError(f"speech must be one channel with at least one sample, got shape {tuple(wave.shape)}")
         if not wave.isfinite().all():

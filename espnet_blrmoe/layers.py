@@ -79,7 +79,9 @@ class ConformerLayer(nn.Module):
 
 
 class ConvolutionModule(nn.Module):
-    """Conformer's convolution module (ESPnet: ConvolutionModule); padding takes part neither in it nor in its statistics.
+    """Conformer's convolution module (ESPnet: ConvolutionModule).
+
+    Unlike in ESPnet, padding takes part neither in it nor in its batch statistics.
 
     Args:
         channels: D.

@@ -37,7 +37,12 @@ class RouterModel(AbsESPnetModel):
         return self
 
     def forward(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor, lid: torch.Tensor, utt_id: list[str] | None = None, **kwargs
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        lid: torch.Tensor,
+        utt_id: list[str] | None = None,
+        **kwargs,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """LID loss and statistics of a batch; arguments as in BLRMoEModel.forward."""
         labels = self.asr_model.expert_labels(lid, utt_id).to(speech.device)
@@ -103,7 +108,9 @@ def load_asr_model(asr_train_config: str, asr_model_file: str) -> BLRMoEModel:
     return model
 
 
-def write_asr_checkpoint(asr_train_config: str, asr_model_file: str, router_model_file: str, output: str | Path) -> None:
+def write_asr_checkpoint(
+    asr_train_config: str, asr_model_file: str, router_model_file: str | Path, output: str | Path
+) -> None:
     """Write the ASR checkpoint with the fine-tuned router in it; all other tensors are bit-identical.
 
     Args:

@@ -21,7 +21,8 @@ class DepthwiseSubsampling(nn.Module):
         layers = [nn.Conv2d(1, channels, 3, 2), nn.ReLU()]
         bins = (idim - 1) // 2
         for _ in range(factor.bit_length() - 2):
-            layers += [nn.Conv2d(channels, channels, 3, 2, groups=channels), nn.Conv2d(channels, channels, 1), nn.ReLU()]
+            depthwise = nn.Conv2d(channels, channels, 3, 2, groups=channels)
+            layers += [depthwise, nn.Conv2d(channels, channels, 1), nn.ReLU()]
             bins = (bins - 1) // 2
         # Channels last: half the time of the default layout on a CPU.
         self.conv = nn.Sequential(*layers).to(memory_format=torch.channels_last)

@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
@@ -61,11 +62,14 @@ def decode(args) -> None:
     """Decode all utterances with the parsed options.
 
     Raises:
-        ValueError: a model or --utt2langs file is missing or does not fit, a language is unknown, or an utterance
+        ValueError: a file is missing or does not fit, a language is unknown, or an utterance
             is empty or holds NaN.
     """
     logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
     set_all_random_seed(args.seed)
+    for path, _, _ in args.data_path_and_name_and_type:
+        if not Path(path).is_file():
+            raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options.update(device="cuda" if args.ngpu else "cpu", languages=args.languages)
     if args.model_tag:

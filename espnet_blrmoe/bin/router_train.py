@@ -23,14 +23,14 @@ def get_parser():
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Train, then write the ASR checkpoint (rank 0 alone)."""
+    """Train, then write the ASR checkpoint (rank 0 alone); a mistake in the options or files ends in one sentence."""
     args = get_parser().parse_args(cmd)
     try:
         RouterTask.main(args=args)
         if not args.collect_stats and not args.dry_run and args.dist_rank in (None, 0):
             best = best_checkpoint(Path(args.output_dir), args.best_model_criterion)
             write_asr_checkpoint(args.asr_train_config, args.asr_model_file, best, Path(args.output_dir) / "asr.pth")
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         sys.exit(f"router_train: {error}")
 
 

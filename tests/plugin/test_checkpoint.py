@@ -1,23 +1,12 @@
 """Checkpoints are read without executing anything, and mistakes are told in one sentence."""
 
-import os
 import pickle
 
 import pytest
 import torch
-from tiny import CONFIG, build_model, write_training_config
+from tiny import CONFIG, Hostile, build_model, write_training_config
 
 from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights, with_router_of
-
-
-class Hostile:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
 
 
 def one_sentence(call, *arguments) -> str:

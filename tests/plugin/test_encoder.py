@@ -157,14 +157,17 @@ def test_equal_experts_equal_espnets_dense_encoder(block_type, input_layer, num_
 
 
 @pytest.mark.parametrize("ffn_experts", [True, False])
-@pytest.mark.parametrize("attention_experts", ["", "v", "vo", "qk", "qkvo"])
+@pytest.mark.parametrize("attention_experts", ["", "v", "k", "vo", "qk", "qkvo"])
 @pytest.mark.parametrize("block_type", BLOCK_TYPES)
 def test_every_frame_passes_its_own_experts(block_type, attention_experts, ffn_experts):
     encoder = encoder_of(
         block_type=block_type, attention_experts=attention_experts, ffn_experts=ffn_experts, router="fixed"
     )
     weights = {name: value.detach() for name, value in encoder.state_dict().items()}
-    assert any(value.dim() == 3 and "w_1" in name for name, value in weights.items()) == ffn_experts
+    parts = {"self_attn.linear_" + ("out" if part == "o" else part): part in attention_experts for part in "qkvo"}
+    for part, has_experts in {**parts, "feed_forward.w_1": ffn_experts, "feed_forward.w_2": ffn_experts}.items():
+        assert weights[f"encoders.0.{part}.weight"].dim() == 2  # the shared block
+        assert weights[f"encoders.1.{part}.weight"].dim() == 2 + has_experts
     x, lengths = features_of()
     output, output_lengths, _ = encode(encoder, x, lengths)
     assert (output[~(torch.arange(output.size(1)) < output_lengths.unsqueeze(1))] == 0).all()
@@ -224,13 +227,18 @@ def test_a_batch_of_one_equals_a_batch(options):
 
 
 def test_batch_statistics_of_training_leave_padding_out():
-    running = []
-    for padding, extra in ((0.0, 0), (100.0, 29)):
-        encoder = encoder_of(block_type="conformer").train()
-        encode(encoder, *features_of(padding=padding, extra=extra), labels=torch.tensor([0, 1, 2]))
-        running.append([block.conv_module.norm.running_var for block in encoder.encoders])
-    for clean, noisy in zip(*running):
-        torch.testing.assert_close(noisy, clean)
+    encoder = encoder_of(block_type="conformer", label_routing=1.0).train()
+    norm = encoder.encoders[0].conv_module.norm
+    norm.momentum = 1.0  # the running mean is that of the newest batch
+    x, lengths = features_of()
+    _, output_lengths, _ = encode(encoder, x, lengths)
+    mean_of_batch = norm.running_mean.clone()
+    means = []
+    for b, length in enumerate(lengths):
+        encode(encoder, x[b : b + 1, :length], length.unsqueeze(0))
+        means.append(norm.running_mean.clone())
+    expected = (torch.stack(means) * output_lengths.unsqueeze(1)).sum(dim=0) / output_lengths.sum()
+    torch.testing.assert_close(mean_of_batch, expected)
 
 
 # --------------------------------------------------------------------------------------------------- language priors
@@ -457,6 +465,7 @@ def test_bfloat16_training_step(block_type):
         ({"router": "oracle"}, "router"),
         ({"languages": ["en", "de", "en"]}, "language 'en' is listed twice"),
         ({"languages": []}, "the list of languages is empty"),
+        ({"languages": [False, "en"]}, r"language False is no string; .* as in \['no', 'en'\]"),  # YAML's [no, en]
         ({"attention_heads": 3}, r"output_size \(8\) must be a multiple of attention_heads \(3\)"),
         ({"block_type": "conformer", "cnn_module_kernel": 4}, "cnn_module_kernel must be odd, got 4"),
     ],
@@ -468,7 +477,8 @@ def test_mistakes_in_the_options(options, message):
 
 @pytest.mark.parametrize("others", [["en", "de", "fr"], ["de", "en", "es"], ["en", "de"], ["en", "de", "zh-CN"]])
 def test_a_checkpoint_of_other_languages_is_refused(others):
-    with pytest.raises(RuntimeError, match=f"checkpoint's languages are en,de,es, the configuration's {','.join(others)}"):
+    message = f"the checkpoint's languages are en,de,es, the configuration's {','.join(others)}"
+    with pytest.raises(RuntimeError, match=message):
         encoder_of(languages=others).load_state_dict(encoder_of().state_dict())
 
 

@@ -3,7 +3,6 @@
 import functools
 import itertools
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,18 @@ import soundfile
 import torch
 from espnet2.bin.pack import main as pack
 from espnet2.tasks.asr import ASRTask
-from tiny import CONFIG, HOP, LANGUAGES, RATE, TinyModel, build_model, speech_of, write_data_dir, write_training_config
+from tiny import (
+    CONFIG,
+    HOP,
+    LANGUAGES,
+    RATE,
+    Hostile,
+    TinyModel,
+    build_model,
+    speech_of,
+    write_data_dir,
+    write_training_config,
+)
 
 from espnet_blrmoe import Speech2Text, Transcript
 from espnet_blrmoe.bin import asr_inference
@@ -107,7 +117,7 @@ def test_best_path_is_the_most_probable_token_of_every_frame(speech2text):
 
 
 def test_beam_search_finds_a_hypothesis_at_least_as_probable_as_the_best_path(tiny_model, speech2text):
-    beam = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=10, nbest=3, ctc_weight=1.0)
+    beam = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=5, nbest=3, ctc_weight=1.0)
     speech = SPEECHES[1]
     transcript = beam(speech)
     assert len(transcript.hypotheses) == 3
@@ -116,8 +126,8 @@ def test_beam_search_finds_a_hypothesis_at_least_as_probable_as_the_best_path(ti
 
     def log_probability(token_ids: list[int]) -> float:
         log_probs = speech2text.asr_model.ctc.log_softmax(encoder_out).transpose(0, 1)
-        targets = torch.tensor([token_ids])
-        return -torch.nn.functional.ctc_loss(log_probs, targets, lengths, [len(token_ids)], reduction="sum").item()
+        targets, target_lengths = torch.tensor([token_ids]), torch.tensor([len(token_ids)])
+        return -torch.nn.functional.ctc_loss(log_probs, targets, lengths, target_lengths, reduction="sum").item()
 
     found, best_path = (log_probability(t.hypotheses[0][2]) for t in (transcript, speech2text(speech)))
     assert found >= best_path - 1e-4
@@ -210,16 +220,6 @@ def test_files_of_another_model(tiny_model, plain_model, tmp_path):
             Speech2Text(config, tiny_model.weights)
 
 
-class Hostile:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
-
-
 @pytest.mark.parametrize("quantize", [False, True])
 def test_a_hostile_checkpoint_is_not_executed(tiny_model, tmp_path, quantize):
     torch.save({"weight": Hostile(tmp_path / "made")}, tmp_path / "model.pth")
@@ -269,7 +269,8 @@ def decode(tiny_model, recordings, tmp_path):
 
 def expect_results(folder: Path, speech2text: Speech2Text, recordings: Path, allowed: list[str | None]) -> None:
     """The files hold what the recogniser finds in every recording."""
-    tables = {name: read_table(folder / name) for name in ("text", "token", "score", "lang", "timeline", "expert_frames")}
+    names = ("text", "token", "score", "lang", "timeline", "expert_frames")
+    tables = {name: read_table(folder / name) for name in names}
     for n, languages in enumerate(allowed):
         speech, _ = soundfile.read(recordings / f"utt{n}.wav")
         transcript = speech2text(speech, languages)
@@ -327,6 +328,8 @@ def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
         decode("--languages", "fr")
     with pytest.raises(SystemExit, match="^asr_inference: .*model.pth does not exist"):
         decode("--asr_model_file", str(tmp_path / "model.pth"))
+    with pytest.raises(SystemExit, match="^asr_inference: .*utt2wav does not exist; correct --data_path"):
+        decode("--data_path_and_name_and_type", f"{tmp_path / 'utt2wav'},speech2,sound")
     with pytest.raises(SystemExit):
         asr_inference.main(["--output_dir", str(tmp_path), "--data_path_and_name_and_type", "wav.scp,speech,sound"])
     assert "give --asr_train_config and --asr_model_file, or --model_tag" in capsys.readouterr().err

@@ -1,6 +1,7 @@
-"""A tiny BLR-MoE model as ESPnet builds it, and random batches and recordings for it."""
+"""A tiny BLR-MoE model as ESPnet builds it, random batches and recordings for it, and a hostile checkpoint."""
 
 import argparse
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,16 @@ def build_model(config: Path, seed: int = 0) -> BLRMoEModel:
         model.encoder.router.output.weight.mul_(20.0)
         model.encoder.router.output.bias.zero_()
     return model
+
+
+class Hostile:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.folder),)
 
 
 def speech_of(seconds: float, seed: int) -> np.ndarray:

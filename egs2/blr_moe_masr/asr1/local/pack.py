@@ -1,4 +1,4 @@
-"""Pack a trained model into one zip that espnet_model_zoo can load: weights, configuration, tokens, results, model card.
+"""Pack a trained model for espnet_model_zoo: one zip of weights, configuration, tokens, results and model card.
 
 Example:
     python local/pack.py --asr_train_config exp/asr/config.yaml --asr_model_file exp/router/asr.pth \\

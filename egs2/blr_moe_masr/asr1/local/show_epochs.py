@@ -1,4 +1,4 @@
-"""Show the progress of an ESPnet training: reads its log from standard input, keeps it in a file, prints a line per epoch.
+"""Show the progress of an ESPnet training: keeps its log, read from standard input, and prints a line per epoch.
 
 Example:
     python -m espnet_blrmoe.run -m espnet2.bin.asr_train ... 2>&1 | python local/show_epochs.py exp/asr/train.log

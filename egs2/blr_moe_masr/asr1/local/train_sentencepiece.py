@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> None:
             minloglevel=2,
         )
     except RuntimeError as error:
-        raise UserError(f"sentencepiece cannot make {args.vocab_size} pieces (--nbpe) of {args.text}: {error}") from error
+        message = f"sentencepiece cannot make {args.vocab_size} pieces (--nbpe) of {args.text}: {error}"
+        raise UserError(message) from error
 
 
 if __name__ == "__main__":

@@ -1,0 +1,93 @@
+"""The plugin's names in ESPnet, and the launcher that registers them for unmodified commands."""
+
+import subprocess
+import sys
+
+import pytest
+from espnet2.tasks.asr import ASRTask, encoder_choices, model_choices, preprocessor_choices
+
+from espnet_blrmoe import run
+from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.encoder import BLRMoEEncoder
+from espnet_blrmoe.preprocessor import BLRMoEPreprocessor
+from espnet_blrmoe.registration import register
+
+SCRIPT = '''
+"""Asks a spawned process what it knows."""
+
+import sys
+
+import torch
+from espnet2.tasks.asr import encoder_choices
+
+import sibling
+
+
+def ask(rank, question):
+    print("child", question, "blr_moe" in encoder_choices.classes, sibling.ANSWER, flush=True)
+
+
+if __name__ == "__main__":
+    print("parent", sys.argv[1:], "blr_moe" in encoder_choices.classes, __doc__, flush=True)
+    torch.multiprocessing.spawn(ask, args=(sys.argv[1],))
+'''
+
+
+def test_the_classes_have_their_names_in_espnet():
+    for _ in range(2):  # again is harmless
+        register()
+        assert encoder_choices.get_class("blr_moe") is BLRMoEEncoder
+        assert model_choices.get_class("blr_moe") is BLRMoEModel
+        assert preprocessor_choices.get_class("blr_moe") is BLRMoEPreprocessor
+    for choices in (encoder_choices, model_choices, preprocessor_choices):
+        assert list(choices.classes).count("blr_moe") == 1
+        assert "blr_moe" in choices.choices()
+
+
+@pytest.mark.parametrize("option", ["encoder", "model", "preprocessor"])
+def test_an_unknown_name_gives_espnets_usual_error(option, capsys):
+    with pytest.raises(SystemExit):
+        ASRTask.get_parser().parse_args([f"--{option}", "blr_moo"])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument --{option}: invalid choice: 'blr_moo'" in error
+    assert "blr_moe" in error
+
+
+def launch(monkeypatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    run.main()
+
+
+def test_launcher_runs_a_module(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        launch(monkeypatch, "-m", "espnet2.bin.asr_train", "--encoder", "blr_moo")
+    assert "'blr_moe'" in capsys.readouterr().err
+    assert sys.argv == ["espnet2.bin.asr_train", "--encoder", "blr_moo"]
+
+
+def test_launcher_replaces_espnets_decoding(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        launch(monkeypatch, "-m", "espnet2.bin.asr_inference", "--help")
+    assert "--utt2langs" in capsys.readouterr().out
+
+
+def test_launcher_runs_a_script_whose_processes_have_the_plugin_too(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT, encoding="utf-8")
+    (tmp_path / "sibling.py").write_text("ANSWER = 42\n", encoding="utf-8")
+    command = [sys.executable, "-m", "espnet_blrmoe.run", str(script), "--what"]
+    output = subprocess.run(command, capture_output=True, text=True)
+    assert output.returncode == 0, output.stderr
+    lines = [line for line in output.stdout.splitlines() if line.startswith(("parent", "child"))]
+    assert lines == ["parent ['--what'] True Asks a spawned process what it knows.", "child --what True 42"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["-m"], ["nowhere.py"]])
+def test_launcher_says_how_it_is_used(monkeypatch, arguments):
+    with pytest.raises(SystemExit, match="^usage: python -m espnet_blrmoe.run "):
+        launch(monkeypatch, *arguments)
+
+
+def test_launcher_helps(monkeypatch, capsys):
+    launch(monkeypatch, "--help")
+    assert "python -m espnet_blrmoe.run -m espnet2.bin.asr_train" in capsys.readouterr().out

@@ -1,0 +1,77 @@
+"""The README's own commands and Python examples run as they stand, on the tiny demo."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from recipe_run import RECIPE, TINY_TRAINING, run_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def commands(program: str) -> list[str]:
+    """The README's shell commands that contain a program, without their comments."""
+    lines = "\n".join(blocks("sh")).splitlines()
+    return [line.split("#")[0].strip() for line in lines if program in line]
+
+
+@pytest.mark.parametrize("number", range(len(blocks("python"))))
+def test_python_examples_run(number, tiny_demo, monkeypatch, capsys):
+    monkeypatch.chdir(tiny_demo.folder)  # has exp/ and dump/, as the recipe's folder has after `make demo`
+    monkeypatch.setenv("PYTHONPATH", "")
+    exec(compile(blocks("python")[number], f"README.md, Python example {number}", "exec"), {})
+    if "timeline" in blocks("python")[number]:
+        assert re.search(r"^0\.00 to \d+\.\d\d s: (es|pt)$", capsys.readouterr().out, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", commands("./run.sh --stage"))
+def test_recipe_commands_run(command, tiny_demo):
+    if "--stage 16" in command:  # the tiny demo has two of the languages, and trains for one epoch
+        command = command.replace("es,pt de,en", "es,pt")
+    run = run_recipe(tiny_demo.folder, *shlex.split(command)[1:], *TINY_TRAINING)
+    assert run.exit_code == 0, run.output
+
+
+def test_own_common_voice_folder(tmp_path, shared_data):
+    command = shlex.split(*commands("COMMONVOICE="))
+    assert command[1] == "./run.sh"
+    run = run_recipe(tmp_path, *command[2:], "--stop_stage", "5", COMMONVOICE=str(shared_data / "cv-mini"))
+    assert run.exit_code == 0, run.output
+    assert (tmp_path / "dump/raw/train/text").is_file()
+
+
+def test_the_launcher_runs_espnet(tmp_path):
+    command = shlex.split(*commands("espnet_blrmoe.run"))
+    done = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True)
+    assert done.returncode == 0
+    encoders = re.search(r"--encoder \{(.*?)\}", done.stdout)
+    assert "blr_moe" in encoders.group(1).split(",")
+
+
+def test_the_yaml_example_builds_a_model():
+    import argparse
+
+    import yaml
+    from espnet2.tasks.asr import ASRTask
+
+    import espnet_blrmoe  # noqa: F401 (registers)
+
+    parser = ASRTask.get_parser()
+    options = {**vars(parser.parse_args([])), **yaml.safe_load(blocks("yaml")[0])}
+    options["token_list"] = ["<blank>", "a", "<sos/eos>"]
+    model = ASRTask.build_model(argparse.Namespace(**options))
+    assert model.languages == ("de", "en", "es", "pt")
+
+
+def test_make_demo_is_the_recipe():
+    done = subprocess.run(["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert f"cd {RECIPE.relative_to(ROOT)} && ./run.sh" in done.stdout
