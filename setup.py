@@ -14,17 +14,18 @@ setup(
     packages=find_packages(include=["espnet_blrmoe", "espnet_blrmoe.*"]),
     python_requires=">=3.11,<3.13",
     install_requires=[
-        # Registration and the trainer reach into ESPnet's internals, which move in the next release.
-        "espnet>=202509,<202601",
+        # The plugin reaches into ESPnet's internals, which move in the next release; this one is tested.
+        "espnet>=202511,<202601",
         "setuptools<74",  # espnet imports distutils through it
-        "torch>=2.6",
-        "torchaudio>=2.6",
-        "sentencepiece",
-        "espnet_model_zoo",
-        "jiwer>=4",
+        "torch>=2.11",
+        "torchaudio>=2.11",
+        "sentencepiece",  # BPE tokens
+        "espnet_model_zoo",  # Speech2Text.from_pretrained
     ],
     extras_require={
-        "recipe": ["espeakng-loader", "huggingface_hub", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"],
+        "recipe": [
+            "espeakng-loader", "huggingface_hub", "jiwer>=4", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"
+        ],  # fmt: skip
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },

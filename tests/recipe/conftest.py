@@ -1,7 +1,6 @@
 """A tiny run of the whole recipe, shared by the tests that look at what it leaves."""
 
 import pytest
-
 from recipe_run import TINY_CORPUS, TINY_TRAINING, RecipeRun, run_recipe
 
 

@@ -1,8 +1,7 @@
+import augment_data_dir
 import numpy as np
 import pytest
 import soundfile
-
-import augment_data_dir
 from conditions import CONDITIONS
 from data_dir import Utterance, read_data_dir, write_data_dir
 

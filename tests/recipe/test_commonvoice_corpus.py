@@ -1,9 +1,8 @@
-import pytest
-import soundfile
-
 import commonvoice_corpus
 import filter_by_length
 import format_wav_scp
+import pytest
+import soundfile
 from data_dir import UserError, read_data_dir, read_table
 
 HEADER = "client_id\tpath\tsentence\tup_votes"

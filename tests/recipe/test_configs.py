@@ -7,10 +7,10 @@ import pytest
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
+from recipe_run import RECIPE
 
 import espnet_blrmoe  # noqa: F401 (registers)
 from espnet_blrmoe.preprocessor import encode_label
-from recipe_run import RECIPE
 
 CONFIGS = sorted(RECIPE.glob("conf/**/train_asr*.yaml"))
 

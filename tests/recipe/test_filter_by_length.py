@@ -1,6 +1,5 @@
-import pytest
-
 import filter_by_length
+import pytest
 from data_dir import UserError, Utterance, read_data_dir, read_table, write_data_dir
 
 

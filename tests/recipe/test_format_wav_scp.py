@@ -1,9 +1,8 @@
+import format_wav_scp
 import numpy as np
+import perturb_data_dir_speed
 import pytest
 import soundfile
-
-import format_wav_scp
-import perturb_data_dir_speed
 from audio import UnusableAudio, read_audio
 from data_dir import UserError, Utterance, read_data_dir, read_table, write_data_dir
 

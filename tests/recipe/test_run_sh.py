@@ -6,7 +6,6 @@ import re
 import pytest
 import torch
 from data_dir import read_data_dir, read_table
-
 from recipe_run import RECIPE, TINY_TRAINING, run_recipe
 
 STAGES = (1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 16, 17, 18, 19, 20, 21)

@@ -3,7 +3,6 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from text_normalization import normalise
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from tqdm import tqdm
-
 from data_dir import UserError, Utterance, replacing, write_tables
+from tqdm import tqdm
 
 SILENCE = -70  # dB below full scale; the step of 16-bit audio is at -90
 CLIPS_PER_FOLDER = 1000

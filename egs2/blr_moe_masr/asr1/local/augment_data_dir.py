@@ -14,7 +14,6 @@ from pathlib import Path
 from zlib import crc32
 
 import numpy as np
-
 from audio import read_audio, write_audio_data_dir
 from conditions import CONDITIONS, degrade
 from data_dir import Utterance, read_data_dir

@@ -17,10 +17,9 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from tqdm import tqdm
-
 from data_dir import UserError, Utterance, write_data_dir
 from text_normalization import normalise
+from tqdm import tqdm
 
 SETS = {"train": "train", "valid": "dev", "test_in": "test"}  # data set -> Common Voice's name of it
 

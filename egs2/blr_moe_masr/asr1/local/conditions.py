@@ -13,9 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import soundfile
 import soxr
-from scipy.signal import butter, fftconvolve, sosfilt
-
 from data_dir import UserError
+from scipy.signal import butter, fftconvolve, sosfilt
 
 SNR_DB = (5.0, 20.0)
 BABBLE_VOICES = 6

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import espeakng_loader
 import numpy as np
-
 from data_dir import UserError
 
 RATE = 22050  # samples a second, of every voice

@@ -1,6 +1,6 @@
 """Stage 1: the default corpus, speech that eSpeak NG synthesises from sentences of the recipe's own grammars.
 
-    python local/espeak_corpus.py --langs de en es pt --train_hours 1.1 --data_dir data
+    python local/espeak_corpus.py --langs de en es pt --train_hours 3 --data_dir data
 
 writes 16-bit wav files and the data directories
     train, valid                  training voices; valid has other sentences
@@ -9,9 +9,9 @@ writes 16-bit wav files and the data directories
     router_train, router_valid    audio-language pairs without transcripts for router fine-tuning: voices of their
                                   own, every audio condition
 No sentence occurs twice in the corpus, and no voice in two of: train and valid, test_in, test_out, the router sets.
-"de" is Standard German, "en" American English, "es" Spanish of Spain, "pt" Brazilian Portuguese. The sizes of valid and
-of the router sets follow from --train_hours. The same options give the same samples; audio that is there already is
-used again.
+"de" is Standard German, "en" American English, "es" Spanish of Spain, "pt" Brazilian Portuguese. A small --train_hours
+makes valid and the router sets smaller too. The same options give the same samples; audio that is there already is used
+again.
 """
 
 import argparse
@@ -24,15 +24,14 @@ from hashlib import blake2b
 from math import ceil
 from pathlib import Path
 
+import espeak
 import numpy as np
 import soundfile
 import soxr
-from tqdm import tqdm
-
-import espeak
 from conditions import CONDITIONS, degrade
 from data_dir import Utterance, replacing, write_data_dir, write_table
 from sentences import grammar, sentences
+from tqdm import tqdm
 
 RATE = 16000
 SECONDS = 2.8  # of a sentence, about
@@ -183,8 +182,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--langs", nargs="+", default=["de", "en", "es", "pt"], metavar="LANG",
                         help="language codes (default: de en es pt)")
-    parser.add_argument("--train_hours", type=float, default=1.1, metavar="HOURS",
-                        help="training speech, about, over all languages (default 1.1)")
+    parser.add_argument("--train_hours", type=float, default=3.0, metavar="HOURS",
+                        help="training speech, about, over all languages (default 3)")
     parser.add_argument("--test_sentences", type=int, default=100, metavar="N",
                         help="sentences per language in test_in and in test_out (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="of sentences, voices and conditions (default 0)")
@@ -201,11 +200,11 @@ def main(argv: list[str] | None = None) -> None:
     train = ceil(args.train_hours * 3600 / SECONDS / len(langs))
     sizes = {
         "train": train,
-        "valid": ceil(train / 8),
+        "valid": min(ceil(train / 8), 50),  # it is gone through after every epoch
         "test_in": args.test_sentences,
         "test_out": args.test_sentences,
-        "router_train": ceil(train * 0.6),
-        "router_valid": ceil(train / 8),
+        "router_train": min(ceil(train * 0.6), 300),
+        "router_valid": min(ceil(train / 8), 50),
     }
     recordings = plan(langs, sizes, args.seed)
     write_audio([r for name in SETS for r in recordings[name]], args.audio_dir, args.nj)

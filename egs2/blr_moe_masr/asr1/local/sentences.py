@@ -17,7 +17,6 @@ from functools import cache
 from pathlib import Path
 
 import num2words
-
 from data_dir import UserError
 from text_normalization import normalise
 
