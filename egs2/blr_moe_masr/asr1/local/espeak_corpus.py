@@ -1,6 +1,6 @@
 """Stage 1: the default corpus, speech that eSpeak NG synthesises from sentences of the recipe's own grammars.
 
-    python local/espeak_corpus.py --langs de en es pt --train_hours 3 --data_dir data
+    python local/espeak_corpus.py --langs de en es pt --train_hours 4.5 --data_dir data
 
 writes 16-bit wav files and the data directories
     train, valid                  training voices; valid has other sentences
@@ -182,8 +182,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--langs", nargs="+", default=["de", "en", "es", "pt"], metavar="LANG",
                         help="language codes (default: de en es pt)")
-    parser.add_argument("--train_hours", type=float, default=3.0, metavar="HOURS",
-                        help="training speech, about, over all languages (default 3)")
+    parser.add_argument("--train_hours", type=float, default=4.5, metavar="HOURS",
+                        help="training speech, about, over all languages (default 4.5)")
     parser.add_argument("--test_sentences", type=int, default=100, metavar="N",
                         help="sentences per language in test_in and in test_out (default 100)")
     parser.add_argument("--seed", type=int, default=0, help="of sentences, voices and conditions (default 0)")
