@@ -82,12 +82,17 @@ expdir=exp
 downloads=downloads
 python=python3
 
+# Corpora named on the command line may lie relative to where run.sh was started.
+for corpus_folder in COMMONVOICE OUT_OF_DOMAIN; do
+    [ -z "${!corpus_folder:-}" ] || export "${corpus_folder}=$(realpath -m "${!corpus_folder}")"
+done
 cd "$(dirname "$0")"
 . local/parse_options.sh
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
 
+langs=${langs//,/ }
 if [ "${corpus}" = espeak ]; then
     langs=${langs:-"de en es pt"}
 else
@@ -101,11 +106,21 @@ token_dir=${datadir}/token_list/${tokens_tag}
 token_list=${token_dir}/tokens.txt
 bpemodel=none
 [ "${token_type}" = bpe ] && bpemodel=${token_dir}/bpe.model
-asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_raw_${tokens_tag}}
-asr_stats_dir=${expdir}/asr_stats_raw_${tokens_tag}
+corpus_tag=$([ "${corpus}" = espeak ] || echo "_${corpus}")
+asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_raw${corpus_tag}_${tokens_tag}}
+asr_stats_dir=${expdir}/asr_stats_raw${corpus_tag}_${tokens_tag}
 asr_exp=${expdir}/asr_${asr_tag}
 router_exp=${expdir}/router_${asr_tag}
 asr_model_file=${asr_exp}/${inference_asr_model}
+for option in stage stop_stage ngpu nj inference_nj nbpe fs; do
+    [[ "${!option}" =~ ^[0-9]+$ ]] || { echo "--${option} must be a whole number, not '${!option}'" >&2; exit 1; }
+done
+for option in nj inference_nj nbpe fs; do
+    [ "${!option}" -gt 0 ] || { echo "--${option} must be at least 1" >&2; exit 1; }
+done
+for file in "${asr_config}" "${router_config}" "${inference_config}"; do
+    [ -f "${file}" ] || { echo "${file} does not exist; the configurations are in conf/ and conf/tuning/" >&2; exit 1; }
+done
 run() { ${python} -m espnet_blrmoe.run "$@"; }
 
 # The stages' times, for the report.
@@ -136,7 +151,8 @@ fi
 if begin 2 "speed perturbation (${speed_perturb_factors:-none})"; then
     need "${datadir}/train/wav.scp" 1
     if [ -n "${speed_perturb_factors}" ]; then
-        ${python} local/perturb_data_dir_speed.py --factors "${speed_perturb_factors}" "${datadir}/train" "${datadir}/train_sp"
+        ${python} local/perturb_data_dir_speed.py --factors "${speed_perturb_factors}" \
+            "${datadir}/train" "${datadir}/train_sp"
     fi
 fi
 
@@ -184,9 +200,11 @@ data_options() {  # data_options train|valid SET
         echo "--$1_data_path_and_name_and_type ${dumpdir}/raw/$2/${what}"
     done
 }
+languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
 asr_train() {
-    languages=$(cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u | paste -sd,)
-    run -m espnet2.bin.asr_train --config "${asr_config}" --encoder_conf "languages=[${languages}]" \
+    # In quotes, since YAML takes Norwegian's `no` for false.
+    run -m espnet2.bin.asr_train --config "${asr_config}" \
+        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]" \
         --frontend_conf "fs=${fs}" --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}" \
         --cleaner none --g2p none --allow_variable_data_keys true --use_preprocessor true --ngpu "${ngpu}" \
         $(data_options train "${train_set}") $(data_options valid valid) "$@" ${asr_args}
@@ -204,9 +222,20 @@ fi
 if begin 11 "ASR training"; then
     need "${asr_stats_dir}/train/speech_shape" 10
     mkdir -p "${asr_exp}"
+    # Training resumes what is there; it must not resume, or overwrite, a model of other languages or tokens.
+    { languages; cat "${token_list}"; } > "${asr_exp}/languages_and_tokens.new"
+    if [ -e "${asr_exp}/languages_and_tokens" ] \
+        && ! cmp -s "${asr_exp}/languages_and_tokens" "${asr_exp}/languages_and_tokens.new"; then
+        echo "${asr_exp} is a model of other languages or tokens than ${dumpdir}/raw/${train_set}:" \
+            "remove it, or train beside it with --asr_tag NAME" >&2
+        exit 1
+    fi
+    mv "${asr_exp}/languages_and_tokens.new" "${asr_exp}/languages_and_tokens"
     asr_train --resume true --output_dir "${asr_exp}" \
-        --train_shape_file "${asr_stats_dir}/train/speech_shape" --train_shape_file "${asr_stats_dir}/train/text_shape" \
-        --valid_shape_file "${asr_stats_dir}/valid/speech_shape" --valid_shape_file "${asr_stats_dir}/valid/text_shape" \
+        --train_shape_file "${asr_stats_dir}/train/speech_shape" \
+        --train_shape_file "${asr_stats_dir}/train/text_shape" \
+        --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
+        --valid_shape_file "${asr_stats_dir}/valid/text_shape" \
         2>&1 | ${python} local/show_epochs.py "${asr_exp}/train.log"
 fi
 
@@ -244,8 +273,9 @@ if begin 16 "router fine-tuning on audio-language pairs"; then
         done
         echo "--$1_shape_file ${dumpdir}/raw/router_$1/utt2num_samples"
     }
-    ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" --asr_train_config "${asr_exp}/config.yaml" \
-        --asr_model_file "${asr_model_file}" --output_dir "${router_exp}" --ngpu "${ngpu}" \
+    ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \
+        --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}" \
+        --output_dir "${router_exp}" --ngpu "${ngpu}" \
         $(router_data train) $(router_data valid) ${router_args} \
         2>&1 | ${python} local/show_epochs.py "${router_exp}/train.log"
 fi
@@ -260,7 +290,8 @@ if begin 18 "scoring by language and domain"; then
 fi
 
 if begin 19 "report"; then
-    ${python} local/report.py "${asr_exp}" --data "${dumpdir}/raw" --router_exp "${router_exp}" --output "${asr_exp}/report.html"
+    ${python} local/report.py "${asr_exp}" --data "${dumpdir}/raw" --router_exp "${router_exp}" \
+        --output "${asr_exp}/report.html"
 fi
 
 if begin 20 "packing the model"; then

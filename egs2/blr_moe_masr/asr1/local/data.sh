@@ -2,7 +2,8 @@
 # Stage 1: makes data/{train,valid,test_*,router_train,router_valid} from a corpus.
 set -e -u -o pipefail
 
-help_message="Usage: local/data.sh --corpus espeak|commonvoice [--langs \"de en\"] [--datadir data] [--downloads DIR] [--nj N]"
+help_message="Usage: local/data.sh --corpus espeak|commonvoice [--langs \"de en\"] [--datadir data] [--downloads DIR]
+    [--nj N] [--train_hours H] [--test_sentences N]"
 corpus=espeak
 langs=
 datadir=data

@@ -32,6 +32,7 @@ if [ -n "${prune}" ]; then
     python3 local/allowed_languages.py --groups "${prune}" "${data}/utt2lang" "${output_dir}/utt2langs"
     options+=(--utt2langs "${output_dir}/utt2langs")
 fi
+echo "decoding $(wc -l < "${data}/wav.scp") utterances of ${data} in ${nj} job(s); see ${logdir}/*.log"
 ${decode_cmd} --gpu "${ngpu}" JOB=1:"${nj}" "${logdir}/asr_inference.JOB.log" \
     python3 -m espnet_blrmoe.run -m espnet2.bin.asr_inference "${options[@]}" \
     --key_file "${logdir}/keys.JOB.scp" --output_dir "${logdir}/output.JOB" ${inference_args}
