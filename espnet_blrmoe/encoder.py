@@ -124,7 +124,7 @@ class BLRMoEEncoder(AbsEncoder):
         self._output_size = output_size
         self._labels: torch.Tensor | None = None
         self._prior: LanguagePrior | None = None
-        self._routings: list[Routing] = []
+        self._routings: list[Routing] | None = None  # a list only inside `route`, or they would pile up
 
     def output_size(self) -> int:
         """D."""
@@ -149,7 +149,7 @@ class BLRMoEEncoder(AbsEncoder):
         try:
             yield self._routings
         finally:
-            self._labels, self._prior, self._routings = None, None, []
+            self._labels, self._prior, self._routings = None, None, None
 
     def forward(
         self,
@@ -174,7 +174,8 @@ class BLRMoEEncoder(AbsEncoder):
         mask = valid[:, None, None, :]
         x, pos_emb = self._shared_blocks(subsampled, frames, mask)
         routing = self._route_batch(self._router_view(xs_pad, subsampled, x, frames), frames, valid)
-        self._routings.append(routing)
+        if self._routings is not None:
+            self._routings.append(routing)
         x = routing.sort(x)
         for layer in self.encoders[self.num_shared_blocks :]:
             x = layer(x, routing.frames, mask, pos_emb)

@@ -1,5 +1,6 @@
 """The encoder against ESPnet's encoders and against plain mathematics; routing, padding, pruning, front ends."""
 
+import gc
 import itertools
 
 import pytest
@@ -14,6 +15,7 @@ from espnet_blrmoe.encoder import BLRMoEEncoder
 from espnet_blrmoe.espnet_internals import TooShortUttError
 from espnet_blrmoe.experts import ExpertLinear
 from espnet_blrmoe.router import LinearRouter, TDNNRouter
+from espnet_blrmoe.routing import Routing
 
 LANGUAGES = ("en", "de", "es")
 WIDTH = 40  # of the features
@@ -486,3 +488,21 @@ def test_a_checkpoint_of_the_same_languages_is_loaded():
     source, target = encoder_of(seed=1), encoder_of(seed=2)
     target.load_state_dict(source.state_dict())
     assert encode(target, *features_of())[0].equal(encode(source, *features_of())[0])
+
+
+def test_routings_do_not_pile_up():
+    def alive() -> int:
+        gc.collect()
+        return sum(isinstance(thing, Routing) for thing in gc.get_objects())
+
+    encoder = encoder_of()
+    batch = torch.randn(1, 40, WIDTH), torch.tensor([40])
+    before = alive()
+    encoder(*batch)
+    with encoder.route() as routings:
+        encoder(*batch)
+        encoder(*batch)
+    encoder(*batch)
+    assert len(routings) == 2
+    del routings
+    assert alive() == before

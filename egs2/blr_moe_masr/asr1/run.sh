@@ -231,7 +231,7 @@ if begin 11 "ASR training"; then
         exit 1
     fi
     mv "${asr_exp}/languages_and_tokens.new" "${asr_exp}/languages_and_tokens"
-    asr_train --resume true --output_dir "${asr_exp}" \
+    asr_train --resume true --output_dir "${asr_exp}" --multiprocessing_distributed true \
         --train_shape_file "${asr_stats_dir}/train/speech_shape" \
         --train_shape_file "${asr_stats_dir}/train/text_shape" \
         --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
@@ -248,7 +248,7 @@ decode() {
     for dset in $(test_sets); do
         local/decode.sh --data "${dumpdir}/raw/${dset}" --output_dir "${asr_exp}/${tag}/${dset}" \
             --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${model_file}" \
-            --inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "${ngpu}" \
+            --inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "$((ngpu > 0))" \
             --prune "$([[ "${tag}" == *_pruned ]] && echo "${prune}")" --inference_args "${inference_args}" &
         pids+=($!)
     done
@@ -275,7 +275,7 @@ if begin 16 "router fine-tuning on audio-language pairs"; then
     }
     ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \
         --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}" \
-        --output_dir "${router_exp}" --ngpu "${ngpu}" \
+        --output_dir "${router_exp}" --ngpu "${ngpu}" --multiprocessing_distributed true \
         $(router_data train) $(router_data valid) ${router_args} \
         2>&1 | ${python} local/show_epochs.py "${router_exp}/train.log"
 fi
