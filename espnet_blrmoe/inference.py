@@ -59,7 +59,8 @@ class Speech2Text(asr_inference.Speech2Text):
         asr_model_file: checkpoint.
         languages: languages that may be detected, e.g. ["en", "de"]; None allows all of the model's.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
-            With `beam_size=1` and `ctc_weight=1.0` decoding is the CTC's best path, for whole batches.
+            A model that was trained with CTC alone is decoded with CTC alone, whatever `ctc_weight` says; with
+            `beam_size=1` that is the CTC's best path, for whole batches.
 
     Raises:
         ValueError: a file is missing or broken, the model is no BLR-MoE model, a language is unknown.
@@ -77,8 +78,11 @@ class Speech2Text(asr_inference.Speech2Text):
         languages: str | Sequence[str] | None = None,
         **espnet_options,
     ):
-        if read_config(asr_train_config).get("model") != "blr_moe":
+        config = read_config(asr_train_config)
+        if config.get("model") != "blr_moe":
             raise ValueError(f"{asr_train_config} is no BLR-MoE model; decode it with espnet2.bin.asr_inference")
+        if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's default of 0.5 would give nonsense
+            espnet_options["ctc_weight"] = 1.0
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them,
             read_weights(asr_model_file)  # and would execute whatever a pickle says; this refuses
             super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)

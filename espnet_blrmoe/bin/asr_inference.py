@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import soundfile
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.fileio.read_text import read_2columns_text
@@ -56,6 +57,22 @@ def main(cmd: list[str] | None = None) -> None:
         decode(args)
     except ValueError as error:
         sys.exit(f"asr_inference: {error}")
+    except (OSError, RuntimeError):
+        unreadable = first_unreadable(args.data_path_and_name_and_type)
+        if unreadable is None:
+            raise
+        sys.exit(f"asr_inference: {unreadable}")
+
+
+def first_unreadable(data: Sequence[tuple[str, str, str]]) -> str | None:
+    """A sentence that names the first audio file of the data (path, name, type) that cannot be read, if any."""
+    for path, _, kind in data:
+        for utterance, audio in read_2columns_text(path).items() if kind == "sound" else ():
+            try:
+                soundfile.info(audio)
+            except (OSError, RuntimeError):
+                return f"{path}: utterance {utterance}: {audio} is missing or cannot be read; remove the line"
+    return None
 
 
 def decode(args) -> None:

@@ -2,7 +2,10 @@
 
 import json
 import re
+import shutil
+import zipfile
 
+import numpy as np
 import pytest
 import torch
 from data_dir import read_data_dir, read_table
@@ -95,12 +98,16 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--stage", "12"], "run stage 11 first"),
         (["--stage", "16"], "run stage 11 first"),
         (["--corpus", "nothing"], "--corpus nothing: unknown; choose espeak or commonvoice"),
-        (["--langs", "en xx"], "xx"),
+        (["--langs", "en xx"], "language xx"),
         (["--langz", "en"], "unknown option --langz"),
         (["--langs"], "option --langs needs a value"),
-        (["--stage", "one"], "--stage"),
-        (["--corpus", "commonvoice"], "COMMONVOICE"),
-        (["--prune", "es,pt pt,de", "--stage", "12"], "pt"),
+        (["--stage", "one"], "--stage must be a whole number, not 'one'"),
+        (["--nj", "0"], "--nj must be at least 1"),
+        (["--stage", "5", "--stop_stage", "3"], "no stage lies between --stage 5 and --stop_stage 3"),
+        (["--stage", "22", "--stop_stage", "30"], "no stage lies between"),
+        (["--token_type", "abc"], "--token_type abc: unknown; choose char or bpe"),
+        (["--asr_config", "conf/none.yaml"], "conf/none.yaml does not exist"),
+        (["--corpus", "commonvoice"], "Fill the value of 'COMMONVOICE' of db.sh"),
     ],
 )
 def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
@@ -108,6 +115,62 @@ def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
     assert run.exit_code != 0
     assert message in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stage", "12", "--stop_stage", "12", "--prune", "es,xx"], "--prune: language xx is not among those of"),
+        (["--stage", "12", "--stop_stage", "12", "--prune", "es,pt es"], "language es is in two groups"),
+        (["--stage", "12", "--stop_stage", "12", "--inference_args", "--beam_sizee 3"], "--beam_sizee"),
+    ],
+)
+def test_a_failed_decoding_leaves_the_result_that_was_there(tiny_demo, options, message):
+    text = tiny_demo.asr_exp / "decode_asr/test_in/text"
+    before = text.read_text()
+    run = run_recipe(tiny_demo.folder, *options)
+    assert run.exit_code != 0
+    assert message in run.output
+    assert "Traceback" not in run.output
+    assert text.read_text() == before
+
+
+def test_a_model_of_other_data_is_neither_resumed_nor_overwritten(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    scp = folder / "dump/raw/train/wav.scp"
+    scp.write_text("".join(scp.read_text().splitlines(keepends=True)[1:]))
+    model = folder / "exp/asr_train_asr_raw_char/valid.cer_ctc.ave.pth"
+    before = model.read_bytes()
+    run = run_recipe(folder, "--stage", "11", "--stop_stage", "11")
+    assert run.exit_code != 0
+    assert "is a model of other data, languages or tokens" in run.output
+    assert model.read_bytes() == before
+
+
+def test_a_test_set_of_another_language_is_not_decoded(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    utt2lang = folder / "dump/raw/test_in/utt2lang"
+    utt2lang.write_text(utt2lang.read_text().replace(" pt\n", " fr\n"))
+    run = run_recipe(folder, "--stage", "12", "--stop_stage", "12")
+    assert run.exit_code != 0
+    assert re.search(r"test_in/utt2lang: utterance \S+ has language fr, .*lacks \(es, pt\)", run.output)
+
+
+def test_the_packed_model_gives_the_same_transcripts_elsewhere(tiny_demo, tmp_path, monkeypatch):
+    from espnet_blrmoe import Speech2Text
+
+    packed = shutil.copy(tiny_demo.asr_exp / "train_asr_raw_char.zip", tmp_path)
+    with zipfile.ZipFile(packed) as archive:
+        assert "README.md" in archive.namelist()  # the hub shows it
+        assert str(tiny_demo.folder) not in archive.read("meta.yaml").decode()
+    monkeypatch.chdir(tmp_path)
+    original = Speech2Text(
+        tiny_demo.asr_exp / "config.yaml", tiny_demo.folder / "exp/router_train_asr_raw_char/asr.pth", beam_size=1
+    )
+    unpacked = Speech2Text.from_pretrained(str(packed), beam_size=1)
+    waveform = np.random.default_rng(0).normal(scale=0.1, size=16000).astype(np.float32)
+    first, second = original(waveform), unpacked(waveform)
+    assert (first.text, first.language_probability) == (second.text, second.language_probability)
 
 
 def test_help_names_every_option():

@@ -38,12 +38,15 @@ Options:
   --min_wav_duration, --max_wav_duration   seconds (default 0.1 and 20)
   --token_type, --nbpe      char (default) or bpe, and its vocabulary size
   --asr_config, --router_config, --inference_config   files in conf/
-  --asr_args, --router_args, --inference_args         further options of the training and decoding programs
+  --asr_args, --router_args, --inference_args         further options of the training and decoding programs; the
+                            schedules of conf/ end with their max_epoch, so more epochs need --scheduler_conf too
   --inference_asr_model     checkpoint to decode with (default valid.cer_ctc.ave.pth)
   --asr_tag                 name of the experiment folder, exp/asr_TAG
   --prune                   own: every test utterance is decoded with its language alone (default), or groups of
                             languages: "es,pt de,en" allows each utterance the languages of its group
-  --datadir, --dumpdir, --expdir   where everything goes (default data, dump, exp)
+  --fs, --audio_format      of the audio in dump/ (default 16000 and wav)
+  --hf_repo                 user/model on the Hugging Face hub, for stage 21
+  --datadir, --dumpdir, --expdir, --downloads   where everything goes (default data, dump, exp)
 EOF
 )
 
@@ -93,6 +96,7 @@ cd "$(dirname "$0")"
 . ./db.sh
 
 langs=${langs//,/ }
+fs=${fs/%k/000}
 if [ "${corpus}" = espeak ]; then
     langs=${langs:-"de en es pt"}
 else
@@ -106,20 +110,27 @@ token_dir=${datadir}/token_list/${tokens_tag}
 token_list=${token_dir}/tokens.txt
 bpemodel=none
 [ "${token_type}" = bpe ] && bpemodel=${token_dir}/bpe.model
-corpus_tag=$([ "${corpus}" = espeak ] || echo "_${corpus}")
-asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_raw${corpus_tag}_${tokens_tag}}
-asr_stats_dir=${expdir}/asr_stats_raw${corpus_tag}_${tokens_tag}
+data_tag=raw$([ "${corpus}" = espeak ] || echo "_${corpus}")_${tokens_tag}
+[ -n "${speed_perturb_factors}" ] && data_tag+=_sp
+asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_${data_tag}}
+asr_stats_dir=${expdir}/asr_stats_${data_tag}
 asr_exp=${expdir}/asr_${asr_tag}
 router_exp=${expdir}/router_${asr_tag}
 asr_model_file=${asr_exp}/${inference_asr_model}
+
+die() { echo "$*" >&2; exit 1; }
 for option in stage stop_stage ngpu nj inference_nj nbpe fs; do
-    [[ "${!option}" =~ ^[0-9]+$ ]] || { echo "--${option} must be a whole number, not '${!option}'" >&2; exit 1; }
+    [[ "${!option}" =~ ^[0-9]+$ ]] || die "--${option} must be a whole number, not '${!option}'"
 done
-for option in nj inference_nj nbpe fs; do
-    [ "${!option}" -gt 0 ] || { echo "--${option} must be at least 1" >&2; exit 1; }
+for option in stage nj inference_nj nbpe fs; do
+    [ "${!option}" -gt 0 ] || die "--${option} must be at least 1"
 done
+[ "${stage}" -le "${stop_stage}" ] && [ "${stage}" -le 21 ] \
+    || die "no stage lies between --stage ${stage} and --stop_stage ${stop_stage}; ./run.sh --help lists them"
+[[ "${corpus}" =~ ^(espeak|commonvoice)$ ]] || die "--corpus ${corpus}: unknown; choose espeak or commonvoice"
+[[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
 for file in "${asr_config}" "${router_config}" "${inference_config}"; do
-    [ -f "${file}" ] || { echo "${file} does not exist; the configurations are in conf/ and conf/tuning/" >&2; exit 1; }
+    [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
 done
 run() { ${python} -m espnet_blrmoe.run "$@"; }
 
@@ -138,14 +149,27 @@ finish() {
     current=
 }
 need() {  # need FILE STAGE
-    [ -e "$1" ] || { echo "$1 does not exist: run stage $2 first (./run.sh --stage $2 ...)" >&2; exit 1; }
+    [ -e "$1" ] || die "$1 does not exist: run stage $2 first (./run.sh --stage $2 ...)"
 }
-test_sets() { (cd "${datadir}" && ls -d test_*); }
+# The last error of a log, without the traceback before it.
+last_error() { { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2; }
+test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null; }
+
+# Complete tables, and no language that the training set lacks.
+check_data() {
+    [ -n "$(test_sets)" ] || die "${datadir}/test_* do not exist: run stage 1 first"
+    sets=()
+    for dset in valid router_train router_valid $(test_sets); do
+        need "${dumpdir}/raw/${dset}/wav.scp" 3
+        sets+=("${dumpdir}/raw/${dset}")
+    done
+    ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${sets[@]}"
+}
 
 if begin 1 "data preparation (${corpus})"; then
-    rm -f "${expdir}/stage_times.tsv"
     local/data.sh --corpus "${corpus}" --langs "${langs}" --datadir "${datadir}" --downloads "${downloads}" \
         --nj "${nj}" --train_hours "${train_hours}" --test_sentences "${test_sentences}"
+    rm -f "${expdir}/stage_times.tsv"
 fi
 
 if begin 2 "speed perturbation (${speed_perturb_factors:-none})"; then
@@ -178,6 +202,7 @@ if begin 4 "length filter (${min_wav_duration} to ${max_wav_duration} s)"; then
         ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
             --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}${degraded}" "${dumpdir}/raw/${dset}"
     done
+    check_data
 fi
 
 if begin 5 "tokens (${tokens_tag})"; then
@@ -188,7 +213,8 @@ if begin 5 "tokens (${tokens_tag})"; then
     fi
     ${python} -m espnet2.bin.tokenize_text --token_type "${token_type}" --bpemodel "${bpemodel}" \
         --input "${dumpdir}/raw/${train_set}/text" --output "${token_list}" --field 2- --write_vocabulary true \
-        --add_symbol "<blank>:0" --add_symbol "<unk>:1" --add_symbol "<sos/eos>:-1" 2> "${token_dir}/tokenize_text.log"
+        --add_symbol "<blank>:0" --add_symbol "<unk>:1" --add_symbol "<sos/eos>:-1" \
+        2> "${token_dir}/tokenize_text.log" || { last_error "${token_dir}/tokenize_text.log"; exit 1; }
     echo "$(wc -l < "${token_list}") tokens in ${token_list}"
 fi
 
@@ -197,40 +223,45 @@ begin 6 "language model and n-gram (stages 6 to 9): left out" || true
 # What stages 10 and 11 read; the languages of the training set, in this order, are the model's experts.
 data_options() {  # data_options train|valid SET
     for what in wav.scp,speech,sound text,text,text utt2lang,lid,text; do
-        echo "--$1_data_path_and_name_and_type ${dumpdir}/raw/$2/${what}"
+        printf '%s\n' "--$1_data_path_and_name_and_type" "${dumpdir}/raw/$2/${what}"
     done
 }
 languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
 asr_train() {
+    mapfile -t data < <(data_options train "${train_set}"; data_options valid valid)
     # In quotes, since YAML takes Norwegian's `no` for false.
     run -m espnet2.bin.asr_train --config "${asr_config}" \
         --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]" \
         --frontend_conf "fs=${fs}" --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}" \
         --cleaner none --g2p none --allow_variable_data_keys true --use_preprocessor true --ngpu "${ngpu}" \
-        $(data_options train "${train_set}") $(data_options valid valid) "$@" ${asr_args}
+        "${data[@]}" "$@" ${asr_args}
 }
 
 if begin 10 "statistics of the training and validation sets"; then
     need "${token_list}" 5
-    rm -rf "${asr_stats_dir}"
-    mkdir -p "${asr_stats_dir}"
+    check_data
+    unfinished=${asr_stats_dir}.unfinished
+    rm -rf "${unfinished}"
+    mkdir -p "${unfinished}"
     asr_train --collect_stats true --ngpu 0 --train_shape_file "${dumpdir}/raw/${train_set}/wav.scp" \
-        --valid_shape_file "${dumpdir}/raw/valid/wav.scp" --output_dir "${asr_stats_dir}" \
-        > "${asr_stats_dir}/stats.log" 2>&1 || { tail -n 3 "${asr_stats_dir}/stats.log" >&2; exit 1; }
+        --valid_shape_file "${dumpdir}/raw/valid/wav.scp" --output_dir "${unfinished}" \
+        > "${unfinished}/stats.log" 2>&1 || { last_error "${unfinished}/stats.log"; exit 1; }
+    rm -rf "${asr_stats_dir}"
+    mv "${unfinished}" "${asr_stats_dir}"
 fi
 
 if begin 11 "ASR training"; then
     need "${asr_stats_dir}/train/speech_shape" 10
     mkdir -p "${asr_exp}"
-    # Training resumes what is there; it must not resume, or overwrite, a model of other languages or tokens.
-    { languages; cat "${token_list}"; } > "${asr_exp}/languages_and_tokens.new"
-    if [ -e "${asr_exp}/languages_and_tokens" ] \
-        && ! cmp -s "${asr_exp}/languages_and_tokens" "${asr_exp}/languages_and_tokens.new"; then
-        echo "${asr_exp} is a model of other languages or tokens than ${dumpdir}/raw/${train_set}:" \
-            "remove it, or train beside it with --asr_tag NAME" >&2
-        exit 1
+    # Training resumes what is there; it must not resume, or overwrite, a model of other data, languages or tokens.
+    { languages; cat "${token_list}"; cut -d' ' -f1 "${dumpdir}/raw/${train_set}/wav.scp"; } | cksum \
+        > "${asr_exp}/trained_on.new"
+    if [ -e "${asr_exp}/trained_on" ] && ! cmp -s "${asr_exp}/trained_on" "${asr_exp}/trained_on.new"; then
+        rm "${asr_exp}/trained_on.new"
+        die "${asr_exp} is a model of other data, languages or tokens than ${dumpdir}/raw/${train_set}:" \
+            "remove it, or train beside it with --asr_tag NAME"
     fi
-    mv "${asr_exp}/languages_and_tokens.new" "${asr_exp}/languages_and_tokens"
+    mv "${asr_exp}/trained_on.new" "${asr_exp}/trained_on"
     asr_train --resume true --output_dir "${asr_exp}" --multiprocessing_distributed true \
         --train_shape_file "${asr_stats_dir}/train/speech_shape" \
         --train_shape_file "${asr_stats_dir}/train/text_shape" \
@@ -239,20 +270,28 @@ if begin 11 "ASR training"; then
         2>&1 | ${python} local/show_epochs.py "${asr_exp}/train.log"
 fi
 
-# decode TAG MODEL_FILE [options]: every test set, side by side.
+# decode TAG MODEL_FILE: every test set, side by side.
 decode() {
     tag=$1 model_file=$2
-    shift 2
     need "${model_file}" "$([ "${model_file}" = "${asr_model_file}" ] && echo 11 || echo 16)"
-    pids=()
+    [ -n "$(test_sets)" ] || die "${datadir}/test_* do not exist: run stage 1 first"
+    sets=()
     for dset in $(test_sets); do
-        local/decode.sh --data "${dumpdir}/raw/${dset}" --output_dir "${asr_exp}/${tag}/${dset}" \
+        need "${dumpdir}/raw/${dset}/wav.scp" 3
+        sets+=("${dumpdir}/raw/${dset}")
+    done
+    ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" --groups "${prune}" "${sets[@]}"
+    pids=()
+    for set in "${sets[@]}"; do
+        local/decode.sh --data "${set}" --output_dir "${asr_exp}/${tag}/$(basename "${set}")" \
             --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${model_file}" \
             --inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "$((ngpu > 0))" \
             --prune "$([[ "${tag}" == *_pruned ]] && echo "${prune}")" --inference_args "${inference_args}" &
         pids+=($!)
     done
-    for pid in "${pids[@]}"; do wait "${pid}"; done
+    failed=0
+    for pid in "${pids[@]}"; do wait "${pid}" || failed=1; done
+    return "${failed}"
 }
 
 if begin 12 "decoding, all languages allowed"; then
@@ -266,21 +305,26 @@ fi
 if begin 16 "router fine-tuning on audio-language pairs"; then
     need "${asr_model_file}" 11
     need "${dumpdir}/raw/router_train/wav.scp" 4
+    check_data
     mkdir -p "${router_exp}"
+    rm -f "${router_exp}/asr.pth"  # until the new one is written, there is none
     router_data() {
         for what in wav.scp,speech,sound utt2lang,lid,text; do
-            echo "--$1_data_path_and_name_and_type ${dumpdir}/raw/router_$1/${what}"
+            printf '%s\n' "--$1_data_path_and_name_and_type" "${dumpdir}/raw/router_$1/${what}"
         done
-        echo "--$1_shape_file ${dumpdir}/raw/router_$1/utt2num_samples"
+        printf '%s\n' "--$1_shape_file" "${dumpdir}/raw/router_$1/utt2num_samples"
     }
+    mapfile -t data < <(router_data train; router_data valid)
     ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \
         --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}" \
         --output_dir "${router_exp}" --ngpu "${ngpu}" --multiprocessing_distributed true \
-        $(router_data train) $(router_data valid) ${router_args} \
+        "${data[@]}" ${router_args} \
         2>&1 | ${python} local/show_epochs.py "${router_exp}/train.log"
 fi
 
 if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${prune})"; then
+    [ ! "${asr_model_file}" -nt "${router_exp}/asr.pth" ] \
+        || die "${router_exp}/asr.pth is missing or older than ${asr_model_file}: run stage 16 first"
     decode decode_asr_router "${router_exp}/asr.pth"
     decode decode_asr_router_pruned "${router_exp}/asr.pth"
 fi
@@ -303,5 +347,8 @@ if begin 21 "upload to the Hugging Face hub"; then
     ${python} local/upload.py ${hf_repo:+--repo "${hf_repo}"} "${asr_exp}/${asr_tag}.zip"
 fi
 finish
-[ ! -e "${asr_exp}/report.html" ] || log "the report is ${asr_exp}/report.html"
-log "done"
+if [ "${stage}" -le 19 ] && [ 19 -le "${stop_stage}" ]; then
+    log "done; the report is ${asr_exp}/report.html"
+else
+    log "done"
+fi

@@ -31,5 +31,7 @@ case "${corpus}" in
         exit 1
         ;;
 esac
-# Test sets that another corpus left here are none of this one's.
-find "${datadir}" -mindepth 1 -maxdepth 1 -name 'test_*' ! -newer "${started}" -exec rm -r {} +
+# A test set that another corpus left here is none of this one's.
+for dset in test_in test_out; do
+    [ "${datadir}/${dset}" -nt "${started}" ] || rm -rf "${datadir:?}/${dset}"
+done

@@ -17,8 +17,10 @@ inference_args=
 . local/parse_options.sh
 . ./cmd.sh
 
-logdir=${output_dir}/logdir
-rm -rf "${output_dir}"
+# Beside a result that is there already, which is replaced only by a whole new one.
+unfinished=${output_dir}.unfinished
+logdir=${unfinished}/logdir
+rm -rf "${unfinished}"
 mkdir -p "${logdir}"
 # Interleaved, so that every job gets short and long utterances.
 nj=$(($(wc -l < "${data}/wav.scp") < nj ? $(wc -l < "${data}/wav.scp") : nj))
@@ -29,8 +31,8 @@ done
 options=(--config "${inference_config}" --ngpu "${ngpu}" --asr_train_config "${asr_train_config}"
     --asr_model_file "${asr_model_file}" --data_path_and_name_and_type "${data}/wav.scp,speech,sound")
 if [ -n "${prune}" ]; then
-    python3 local/allowed_languages.py --groups "${prune}" "${data}/utt2lang" "${output_dir}/utt2langs"
-    options+=(--utt2langs "${output_dir}/utt2langs")
+    python3 local/allowed_languages.py --groups "${prune}" "${data}/utt2lang" "${unfinished}/utt2langs"
+    options+=(--utt2langs "${unfinished}/utt2langs")
 fi
 echo "decoding $(wc -l < "${data}/wav.scp") utterances of ${data} in ${nj} job(s); see ${logdir}/*.log"
 ${decode_cmd} --gpu "${ngpu}" JOB=1:"${nj}" "${logdir}/asr_inference.JOB.log" \
@@ -38,6 +40,8 @@ ${decode_cmd} --gpu "${ngpu}" JOB=1:"${nj}" "${logdir}/asr_inference.JOB.log" \
     --key_file "${logdir}/keys.JOB.scp" --output_dir "${logdir}/output.JOB" ${inference_args}
 
 for table in text token token_int score lang timeline expert_frames; do
-    sort -k1,1 "${logdir}"/output.*/1best_recog/${table} > "${output_dir}/${table}"
+    sort -k1,1 "${logdir}"/output.*/1best_recog/${table} > "${unfinished}/${table}"
 done
+rm -rf "${output_dir}"
+mv "${unfinished}" "${output_dir}"
 echo "$(wc -l < "${output_dir}/text") utterances decoded: ${output_dir}/text"

@@ -6,8 +6,10 @@ Example:
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import jinja2
@@ -18,7 +20,7 @@ TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the model card, then hand everything to espnet2.bin.pack."""
+    """Gather the model's files in one folder, then let espnet2.bin.pack make the zip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asr_train_config", type=Path, required=True, help="config.yaml of the ASR training")
     parser.add_argument("--asr_model_file", type=Path, required=True, help="checkpoint")
@@ -28,18 +30,34 @@ def main(argv: list[str] | None = None) -> None:
     for path, stage in ((args.asr_train_config, 11), (args.asr_model_file, 16), (args.results, 18)):
         if not path.is_file():
             raise UserError(f"{path} does not exist: run stage {stage} first")
-    config = yaml.safe_load(args.asr_train_config.read_text(encoding="utf-8"))
-    card = args.outpath.with_name("README.md")
-    card.write_text(model_card(config, args.results.read_text(encoding="utf-8")), encoding="utf-8")
-    options = [card, args.results, *([config["bpemodel"]] if config.get("bpemodel") else [])]
-    subprocess.run(
-        [sys.executable, "-m", "espnet2.bin.pack", "asr", "--asr_train_config", args.asr_train_config]
-        + ["--asr_model_file", args.asr_model_file, "--outpath", args.outpath]
-        + [word for option in options for word in ("--option", option)],
-        check=True,
-        stderr=subprocess.DEVNULL,  # the command line again
-    )
-    print(f"{args.outpath}: {args.outpath.stat().st_size / 2**20:.1f} MiB; its model card is {card}")
+    # Only relative names of one folder: a zip with this machine's paths would look for them on the next one.
+    with tempfile.TemporaryDirectory() as folder:
+        options = gather(Path(folder), args.asr_train_config, args.asr_model_file, args.results)
+        command = ["espnet2.bin.pack", "asr", "--asr_train_config", "config.yaml", "--asr_model_file", "model.pth"]
+        command += [word for option in options for word in ("--option", option)]
+        subprocess.run(
+            [sys.executable, "-m", *command, "--outpath", str(args.outpath.resolve())],
+            cwd=folder,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    print(f"{args.outpath}: {args.outpath.stat().st_size / 2**20:.1f} MiB")
+
+
+def gather(folder: Path, asr_train_config: Path, asr_model_file: Path, results: Path) -> list[str]:
+    """Put everything into the folder; the names of what ESPnet calls options: model card, results, BPE model."""
+    config = yaml.safe_load(asr_train_config.read_text(encoding="utf-8"))
+    options = ["README.md", "RESULTS.md"]
+    if config.get("bpemodel"):
+        shutil.copy(config["bpemodel"], folder / "bpe.model")
+        config["bpemodel"] = "bpe.model"
+        options.append("bpe.model")
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    (folder / "README.md").write_text(model_card(config, results.read_text(encoding="utf-8")), encoding="utf-8")
+    shutil.copy(results, folder / "RESULTS.md")
+    shutil.copy(asr_model_file, folder / "model.pth")
+    return options
 
 
 def model_card(config: dict, results: str) -> str:

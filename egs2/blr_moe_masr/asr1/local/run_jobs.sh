@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs parallel jobs on this machine, with the arguments of Kaldi's run.pl:
 #   local/run_jobs.sh JOB=1:4 exp/log/decode.JOB.log command --key_file keys.JOB
-# Every JOB is replaced by the job's number. If a job fails, the end of its log is shown.
+# Every JOB is replaced by the job's number. If a job fails, the last line of its log is shown.
 set -u -o pipefail
 
 first=1 last=1
@@ -25,8 +25,8 @@ trap 'kill "${pids[@]}" 2> /dev/null' INT TERM
 status=0
 for job in $(seq "${first}" "${last}"); do
     if ! wait "${pids[job - first]}"; then
-        echo "job ${job} failed; the end of its log, $(log_of "${job}"):" >&2
-        tail -n 5 "$(log_of "${job}")" >&2
+        echo "job ${job} failed; the last line of $(log_of "${job}"):" >&2
+        tail -n 1 "$(log_of "${job}")" >&2
         status=1
     fi
 done

@@ -10,26 +10,27 @@ import sys
 from pathlib import Path
 
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
+ERROR = re.compile(r"([\w.]*(Error|Exception|Interrupt)\b|router_train: )")  # as Python's last line says it
 ENDS = ("The training was finished", "already reached at max_epoch")
 SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt": "LID utterances"}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Copy standard input to the log; print a line per epoch, and the log's end if the training failed."""
+    """Copy standard input to the log; print a line per epoch, and the reason if the training failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("log", type=Path, help="file that gets the whole log")
     args = parser.parse_args(argv)
-    finished, tail = False, []
+    finished, reason = False, ""
     with args.log.open("a", encoding="utf-8") as log:
         for line in sys.stdin:
             log.write(line)
             log.flush()
             finished = finished or any(end in line for end in ENDS)
-            tail = [*tail[-2:], line]
+            reason = line if ERROR.match(line) else reason
             if epoch := EPOCH.search(line):
                 print(epoch_line(*epoch.groups()), flush=True)
     if not finished:
-        sys.stderr.writelines([f"training stopped before its end; the end of its log, {args.log}:\n", *tail])
+        sys.exit(f"training stopped before its end; its log is {args.log}\n{reason}".rstrip())
 
 
 def epoch_line(epoch: str, train: str, valid: str) -> str:

@@ -1,0 +1,45 @@
+"""Check data directories before they are used: complete tables, and no language that the model does not know.
+
+    python local/check_languages.py --train dump/raw/train dump/raw/valid dump/raw/test_in
+    python local/check_languages.py --asr_train_config exp/asr/config.yaml --groups "es,pt" dump/raw/test_in
+
+The known languages are those of the training set, or of a trained model. `--groups` are those of --prune.
+"""
+
+import argparse
+from pathlib import Path
+
+import yaml
+from allowed_languages import parse_groups
+from data_dir import UserError, read_data_dir
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Say nothing, or what is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = parser.add_mutually_exclusive_group(required=True)
+    known.add_argument("--train", type=Path, help="data directory of the training set")
+    known.add_argument("--asr_train_config", type=Path, help="config.yaml of a trained model")
+    parser.add_argument("--groups", default="own", help="groups of languages for pruned decoding")
+    parser.add_argument("data_dirs", type=Path, nargs="+")
+    args = parser.parse_args(argv)
+    if args.train:
+        source, languages = args.train, {u.language for u in read_data_dir(args.train)}
+    else:
+        config = yaml.safe_load(args.asr_train_config.read_text(encoding="utf-8"))
+        source, languages = args.asr_train_config, set(config["encoder_conf"]["languages"])
+    listed = ", ".join(sorted(languages))
+    for language in parse_groups(args.groups):
+        if language not in languages:
+            raise UserError(f"--prune: language {language} is not among those of {source}: {listed}")
+    for folder in args.data_dirs:
+        for u in read_data_dir(folder):
+            if u.language not in languages:
+                raise UserError(
+                    f"{folder / 'utt2lang'}: utterance {u.id} has language {u.language}, which {source} lacks "
+                    f"({listed}): leave the language out with --langs, or train with it"
+                )
+
+
+if __name__ == "__main__":
+    main()
