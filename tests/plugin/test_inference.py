@@ -354,6 +354,8 @@ def test_unreadable_audio_is_named(tiny_model, tmp_path: Path):
     (tmp_path / "broken.wav").write_bytes(b"no audio")
     scp = tmp_path / "wav.scp"
     scp.write_text(f"utt1 {tmp_path / 'broken.wav'}\n")
-    options = ["--asr_train_config", tiny_model.config, "--asr_model_file", tiny_model.weights, "--output_dir", tmp_path]
+    options = ["--asr_train_config", tiny_model.config, "--asr_model_file", tiny_model.weights]
     with pytest.raises(SystemExit, match="utterance utt1: .*broken.wav is missing or cannot be read"):
-        asr_inference.main([*map(str, options), "--data_path_and_name_and_type", f"{scp},speech,sound"])
+        asr_inference.main(
+            [*map(str, options), "--output_dir", str(tmp_path), "--data_path_and_name_and_type", f"{scp},speech,sound"]
+        )
