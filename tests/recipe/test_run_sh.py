@@ -98,7 +98,7 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--stage", "12"], "run stage 11 first"),
         (["--stage", "16"], "run stage 11 first"),
         (["--corpus", "nothing"], "--corpus nothing: unknown; choose espeak or commonvoice"),
-        (["--langs", "en xx"], "language xx"),
+        (["--langs", "en xx"], "no text for the language 'xx'"),
         (["--langz", "en"], "unknown option --langz"),
         (["--langs"], "option --langs needs a value"),
         (["--stage", "one"], "--stage must be a whole number, not 'one'"),
