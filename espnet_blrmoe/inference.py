@@ -170,13 +170,13 @@ class Speech2Text(asr_inference.Speech2Text):
 
     def _transcript(self, hypotheses: list, routing: Routing, position: int) -> Transcript:
         probability, expert = routing.utterance_probs[position].max(dim=-1)
-        experts = routing.expert[position, routing.valid[position]].tolist()
+        counts = routing.frame_counts()[position].tolist()
         return Transcript(
             text=hypotheses[0][0] if hypotheses else "",
             language=self.languages[int(expert)],
             language_probability=float(probability),
-            timeline=self._timeline(experts),
-            frames={language: experts.count(expert) for expert, language in enumerate(self.languages)},
+            timeline=self._timeline(routing.expert[position, routing.valid[position]].tolist()),
+            frames=dict(zip(self.languages, counts)),
             hypotheses=hypotheses,
         )
 

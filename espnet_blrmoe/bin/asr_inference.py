@@ -48,6 +48,8 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     if not args.model_tag and not (args.asr_train_config and args.asr_model_file):
         parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
+    if args.languages and args.utt2langs:
+        parser.error("give --languages for all utterances or --utt2langs for each, not both")
     try:
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
             if args.languages or args.utt2langs:

@@ -105,6 +105,6 @@ def make_experiment(root: Path, languages: tuple[str, ...] = LANGUAGES,
             "encoder: blr_moe\nencoder_conf:\n    num_moe_blocks: 3\n    languages:\n"
             + "".join(f"    - {language}\n" for language in languages)
             + "model_conf:\n    lid_weight: 0.3\noptim: adam\ntoken_list:\n- <blank>\n- a\n", encoding="utf-8")
-    (root / "exp" / "stage_times.tsv").write_text("1\tdata preparation\t41\n10\tstatistics\t20\n11\tASR training\t700\n"
+    (exp / "stage_times.tsv").write_text("1\tdata preparation\t41\n10\tstatistics\t20\n11\tASR training\t700\n"
                                                   "12\tdecoding\t60\n11\tASR training\t512\n")
     return exp, router, data

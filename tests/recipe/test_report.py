@@ -100,7 +100,7 @@ def test_missing_parts_are_named(copy, tmp_path):
     shutil.rmtree(router)
     for folder in exp.glob("decode_asr_*"):
         shutil.rmtree(folder)
-    for path in (exp / "checkpoint.pth", exp / "config.yaml", exp.parent / "stage_times.tsv",
+    for path in (exp / "checkpoint.pth", exp / "config.yaml", exp / "stage_times.tsv",
                  *exp.glob("*/*/expert_frames"), *exp.glob("*/*/timeline"), *exp.glob("*/*/lang")):
         path.unlink()
     score.main([str(exp), "--data", str(data)])
@@ -132,7 +132,7 @@ def test_transcripts_are_escaped(copy, tmp_path):
     (lambda exp: (exp / "scores.json").unlink(), "run scoring"),
     (lambda exp: shutil.rmtree(exp / "decode_asr_router"), "run scoring .* again"),
     (lambda exp: write_table(exp / "decode_asr/test_in/expert_frames", {"de-test_in-000": "de"}), "-000 has 'de'"),
-    (lambda exp: (exp.parent / "stage_times.tsv").write_text("1 data 3\n"), "stage_times.tsv:1: expected stage"),
+    (lambda exp: (exp / "stage_times.tsv").write_text("1 data 3\n"), "stage_times.tsv:1: expected stage"),
 ])
 def test_mistakes_end_in_one_sentence(copy, tmp_path, break_it, message):
     exp, _, data = copy

@@ -37,11 +37,13 @@ Options:
   --speed_perturb_factors   e.g. "0.9 1.0 1.1" (default: none)
   --min_wav_duration, --max_wav_duration   seconds (default 0.1 and 20)
   --token_type, --nbpe      char (default) or bpe, and its vocabulary size
-  --asr_config, --router_config, --inference_config   files in conf/
+  --asr_config, --router_config, --inference_config   files in conf/ (conf/train_asr.yaml; for commonvoice
+                            conf/train_asr_commonvoice.yaml)
   --asr_args, --router_args, --inference_args         further options of the training and decoding programs; the
                             schedules of conf/ end with their max_epoch, so more epochs need --scheduler_conf too
   --inference_asr_model     checkpoint to decode with (default valid.cer_ctc.ave.pth)
   --asr_tag                 name of the experiment folder, exp/asr_TAG
+  --inference_tag           name of the decodings' folders in it, decode_... (default: --inference_config's name)
   --prune                   own: every test utterance is decoded with its language alone (default), or groups of
                             languages: "es,pt de,en" allows each utterance the languages of its group
   --fs, --audio_format      of the audio in dump/ (default 16000 and wav)
@@ -69,7 +71,7 @@ min_wav_duration=0.1
 max_wav_duration=20
 token_type=char
 nbpe=500
-asr_config=conf/train_asr.yaml
+asr_config=
 router_config=conf/train_router.yaml
 inference_config=conf/decode_asr.yaml
 asr_args=
@@ -77,6 +79,7 @@ router_args=
 inference_args=
 inference_asr_model=valid.cer_ctc.ave.pth
 asr_tag=
+inference_tag=
 prune=own
 hf_repo=
 datadir=data
@@ -99,7 +102,9 @@ langs=${langs//,/ }
 fs=${fs/%k/000}
 if [ "${corpus}" = espeak ]; then
     langs=${langs:-"de en es pt"}
+    asr_config=${asr_config:-conf/train_asr.yaml}
 else
+    asr_config=${asr_config:-conf/train_asr_commonvoice.yaml}
     router_conditions=${router_conditions:-"clean noise reverberation telephone codec"}
 fi
 train_set=train
@@ -117,6 +122,7 @@ asr_stats_dir=${expdir}/asr_stats_${data_tag}
 asr_exp=${expdir}/asr_${asr_tag}
 router_exp=${expdir}/router_${asr_tag}
 asr_model_file=${asr_exp}/${inference_asr_model}
+inference_tag=${inference_tag:-$(basename "${inference_config}" .yaml)}
 
 die() { echo "$*" >&2; exit 1; }
 for option in stage stop_stage ngpu nj inference_nj nbpe fs; do
@@ -129,6 +135,7 @@ done
     || die "no stage lies between --stage ${stage} and --stop_stage ${stop_stage}; ./run.sh --help lists them"
 [[ "${corpus}" =~ ^(espeak|commonvoice)$ ]] || die "--corpus ${corpus}: unknown; choose espeak or commonvoice"
 [[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
+[[ "${inference_tag}" == decode_* ]] || die "--inference_tag must begin with decode_, not '${inference_tag}'"
 for file in "${asr_config}" "${router_config}" "${inference_config}"; do
     [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
 done
@@ -144,8 +151,8 @@ begin() {
 current= started=0
 finish() {
     [ -n "${current}" ] || return 0
-    mkdir -p "${expdir}"
-    printf '%s\t%d\n' "${current}" "$((SECONDS - started))" >> "${expdir}/stage_times.tsv"
+    mkdir -p "${asr_exp}"
+    printf '%s\t%d\n' "${current}" "$((SECONDS - started))" >> "${asr_exp}/stage_times.tsv"
     current=
 }
 need() {  # need FILE STAGE
@@ -155,21 +162,25 @@ need() {  # need FILE STAGE
 last_error() { { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2; }
 test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null; }
 
+# Sets `folders` to the formatted ones of the given sets and of all test sets.
+find_folders() {  # find_folders SET...
+    [ -n "$(test_sets)" ] || die "${datadir}/test_* do not exist: run stage 1 first"
+    folders=()
+    for dset in "$@" $(test_sets); do
+        need "${dumpdir}/raw/${dset}/wav.scp" 3
+        folders+=("${dumpdir}/raw/${dset}")
+    done
+}
 # Complete tables, and no language that the training set lacks.
 check_data() {
-    [ -n "$(test_sets)" ] || die "${datadir}/test_* do not exist: run stage 1 first"
-    sets=()
-    for dset in valid router_train router_valid $(test_sets); do
-        need "${dumpdir}/raw/${dset}/wav.scp" 3
-        sets+=("${dumpdir}/raw/${dset}")
-    done
-    ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${sets[@]}"
+    find_folders valid router_train router_valid
+    ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
 }
 
 if begin 1 "data preparation (${corpus})"; then
     local/data.sh --corpus "${corpus}" --langs "${langs}" --datadir "${datadir}" --downloads "${downloads}" \
         --nj "${nj}" --train_hours "${train_hours}" --test_sentences "${test_sentences}"
-    rm -f "${expdir}/stage_times.tsv"
+    rm -f "${asr_exp}/stage_times.tsv"
 fi
 
 if begin 2 "speed perturbation (${speed_perturb_factors:-none})"; then
@@ -274,16 +285,11 @@ fi
 decode() {
     tag=$1 model_file=$2
     need "${model_file}" "$([ "${model_file}" = "${asr_model_file}" ] && echo 11 || echo 16)"
-    [ -n "$(test_sets)" ] || die "${datadir}/test_* do not exist: run stage 1 first"
-    sets=()
-    for dset in $(test_sets); do
-        need "${dumpdir}/raw/${dset}/wav.scp" 3
-        sets+=("${dumpdir}/raw/${dset}")
-    done
-    ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" --groups "${prune}" "${sets[@]}"
+    find_folders
+    ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" --groups "${prune}" "${folders[@]}"
     pids=()
-    for set in "${sets[@]}"; do
-        local/decode.sh --data "${set}" --output_dir "${asr_exp}/${tag}/$(basename "${set}")" \
+    for folder in "${folders[@]}"; do
+        local/decode.sh --data "${folder}" --output_dir "${asr_exp}/${tag}/$(basename "${folder}")" \
             --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${model_file}" \
             --inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "$((ngpu > 0))" \
             --prune "$([[ "${tag}" == *_pruned ]] && echo "${prune}")" --inference_args "${inference_args}" &
@@ -295,7 +301,7 @@ decode() {
 }
 
 if begin 12 "decoding, all languages allowed"; then
-    decode decode_asr "${asr_model_file}"
+    decode "${inference_tag}" "${asr_model_file}"
 fi
 
 if begin 13 "scoring"; then
@@ -325,8 +331,8 @@ fi
 if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${prune})"; then
     [ ! "${asr_model_file}" -nt "${router_exp}/asr.pth" ] \
         || die "${router_exp}/asr.pth is missing or older than ${asr_model_file}: run stage 16 first"
-    decode decode_asr_router "${router_exp}/asr.pth"
-    decode decode_asr_router_pruned "${router_exp}/asr.pth"
+    decode "${inference_tag}_router" "${router_exp}/asr.pth"
+    decode "${inference_tag}_router_pruned" "${router_exp}/asr.pth"
 fi
 
 if begin 18 "scoring by language and domain"; then

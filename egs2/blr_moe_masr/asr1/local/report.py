@@ -4,8 +4,8 @@
 
 It shows error rates by language and domain, which languages are confused, which experts are used, training curves,
 what router fine-tuning and pruning changed, and examples. It reads what the other stages left: scores.json and the
-decodings (stages 12 to 18), checkpoint.pth and config.yaml of both experiments, and stage_times.tsv beside the
-experiment (stage, description, seconds). What is not there yet is named in its place.
+decodings (stages 12 to 18), checkpoint.pth and config.yaml of both experiments, and stage_times.tsv
+(stage, description, seconds). What is not there yet is named in its place.
 """
 
 import argparse
@@ -200,7 +200,7 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
         "colours": language_colours(languages),
         "series": dict(zip(sorted({d.tag for d in decodings}), cycle(SERIES))),
         "sizes": sizes(checkpoint),
-        "times": read_times(exp.parent / "stage_times.tsv"),
+        "times": read_times(exp / "stage_times.tsv"),
         "asr_config": read_config(exp),
         "router_config": read_config(router_exp),
         "language_bars": {t: rate_bars([e for e in scores if e["by"] == "language" and e["test_set"] == t],
