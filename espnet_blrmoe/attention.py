@@ -1,7 +1,7 @@
 """Self-attention over packed frames, with experts on any of its projections (paper section "Attention-MoE").
 
-The projections see packed frames (N, D), without padding; only the scores need time order and a padded
-batch. Parameter names are those of ESPnet's MultiHeadedAttention and RelPositionMultiHeadedAttention.
+The projections see packed frames (N, D), without padding; only the scores need time order and padded utterances, in
+groups of similar length. Parameters are named as in MultiHeadedAttention and RelPositionMultiHeadedAttention of ESPnet.
 """
 
 import math
@@ -40,31 +40,36 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.dropout_rate = dropout_rate
 
-    def forward(self, x: torch.Tensor, frames: PackedFrames, mask: torch.Tensor, pos_emb: None) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, frames: PackedFrames, pos_emb: torch.Tensor | None) -> torch.Tensor:
         """Attend within every utterance.
 
         Args:
             x: (N, D) packed frames.
             frames: their places in the batch.
-            mask: (B, 1, 1, T) bool, True for frames that may be attended to.
-            pos_emb: unused; relative attention needs it.
+            pos_emb: for relative attention: (1, 2T - 1, D), from position T - 1 down to 1 - T.
 
         Returns:
             (N, D)
         """
-        q, k, v = self._project(x, frames)
-        context = F.scaled_dot_product_attention(q, k, v, mask, self._dropout())
-        return self._output(context, frames)
+        projections = self.linear_q, self.linear_k, self.linear_v
+        q, k, v = (frames.to_groups(projection(x, frames.spans)) for projection in projections)
+        positions = self._positions(pos_emb)
+        contexts = []
+        for group, *qkv in zip(frames.groups, q, k, v):
+            context = self._attend(*map(self._split_heads, qkv), group.mask, positions)
+            contexts.append(context.transpose(1, 2).flatten(2))
+        return self.linear_out(frames.from_groups(contexts), frames.spans)
 
-    def _project(self, x: torch.Tensor, frames: PackedFrames) -> tuple[torch.Tensor, ...]:
-        """(N, D) -> q, k, v, each (B, heads, T, D / heads)."""
-        projections = (layer(x, frames.spans) for layer in (self.linear_q, self.linear_k, self.linear_v))
-        padded = frames.pad(torch.cat(tuple(projections), dim=1))
-        return padded.unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4).unbind(0)
+    def _split_heads(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) -> (B, heads, T, D / heads)."""
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
-    def _output(self, context: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
-        """(B, heads, T, D / heads) -> (N, D)."""
-        return self.linear_out(frames.pack(context.transpose(1, 2).flatten(2)), frames.spans)
+    def _positions(self, pos_emb: torch.Tensor | None) -> torch.Tensor | None:
+        return None
+
+    def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor | None) -> torch.Tensor:
+        """q, k, v and what comes back: (B, heads, T, D / heads)."""
+        return F.scaled_dot_product_attention(q, k, v, mask, self._dropout())
 
     def _dropout(self) -> float:
         return self.dropout_rate if self.training else 0.0
@@ -81,27 +86,31 @@ class RelPositionSelfAttention(SelfAttention):
         nn.init.xavier_uniform_(self.pos_bias_u)
         nn.init.xavier_uniform_(self.pos_bias_v)
 
-    def forward(self, x: torch.Tensor, frames: PackedFrames, mask: torch.Tensor, pos_emb: torch.Tensor) -> torch.Tensor:
-        """Attend within every utterance; pos_emb is (1, 2T - 1, D), from position T - 1 down to 1 - T."""
-        q, k, v = self._project(x, frames)
-        p = self.linear_pos(pos_emb).unflatten(2, (self.heads, -1)).transpose(1, 2)
+    def _positions(self, pos_emb: torch.Tensor) -> torch.Tensor:
+        """(1, 2T - 1, D) -> (1, heads, 2T - 1, D / heads)."""
+        return self._split_heads(self.linear_pos(pos_emb))
+
+    def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor) -> torch.Tensor:
+        time, longest = q.size(2), (positions.size(2) + 1) // 2
+        positions = positions[:, :, longest - time : longest + time - 1]
         # The content-independent part of the score is an additive bias of the attention kernel.
-        position_scores = (q + self.pos_bias_v.unsqueeze(1)) @ p.transpose(-2, -1)
-        bias = rel_shift(position_scores) / math.sqrt(q.size(-1))
-        bias = bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
-        context = F.scaled_dot_product_attention(q + self.pos_bias_u.unsqueeze(1), k, v, bias, self._dropout())
-        return self._output(context, frames)
+        scaled = (q + self.pos_bias_v.unsqueeze(1)) / math.sqrt(q.size(-1))
+        bias = rel_shift(scaled @ positions.transpose(-2, -1))
+        if mask is not None:
+            bias = bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
+        return F.scaled_dot_product_attention(q + self.pos_bias_u.unsqueeze(1), k, v, bias, self._dropout())
 
 
 def rel_shift(scores: torch.Tensor) -> torch.Tensor:
     """Align scores of relative positions with pairs of frames (Transformer-XL, appendix B).
 
     Args:
-        scores: (B, heads, T, 2T - 1); column c is relative position T - 1 - c.
+        scores: (B, heads, T, 2T - 1), contiguous; column c is relative position T - 1 - c.
 
     Returns:
-        (B, heads, T, T): entry (i, j) is the score of relative position i - j.
+        (B, heads, T, T), a view: entry (i, j) is the score of relative position i - j.
     """
     batch, heads, time, positions = scores.shape
-    shifted = F.pad(scores, (1, 0)).view(batch, heads, positions + 1, time)[:, :, 1:]
-    return shifted.reshape(batch, heads, time, positions)[..., :time]
+    # One row down is one position back, so rows are 2T - 2 apart instead of 2T - 1: no copy is needed.
+    strides = heads * time * positions, time * positions, positions - 1, 1
+    return scores.as_strided((batch, heads, time, time), strides, time - 1)

@@ -90,6 +90,7 @@ class BLRMoEEncoder(AbsEncoder):
         positional_encoding = RelPositionalEncoding if is_conformer else PositionalEncoding
         self.pos_enc = positional_encoding(output_size, positional_dropout_rate)
         self.has_relative_positions = is_conformer
+        self.convolution_reach = cnn_module_kernel // 2 if is_conformer and use_cnn_module else 0  # frames each way
 
         activation = get_activation(activation_type or ("swish" if is_conformer else "relu"))
 
@@ -171,14 +172,13 @@ class BLRMoEEncoder(AbsEncoder):
             TooShortUttError: an utterance is too short for the front end.
         """
         subsampled, lengths, valid, frames = self._subsample(xs_pad, ilens)
-        mask = valid[:, None, None, :]
-        x, pos_emb = self._shared_blocks(subsampled, frames, mask)
+        x, pos_emb = self._shared_blocks(subsampled, frames)
         routing = self._route_batch(self._router_view(xs_pad, subsampled, x, frames), frames, valid)
         if self._routings is not None:
             self._routings.append(routing)
         x = routing.sort(x)
         for layer in self.encoders[self.num_shared_blocks :]:
-            x = layer(x, routing.frames, mask, pos_emb)
+            x = layer(x, routing.frames, pos_emb)
         return routing.frames.pad(self.after_norm(x)), lengths, None
 
     def route_features(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> Routing:
@@ -189,7 +189,7 @@ class BLRMoEEncoder(AbsEncoder):
         subsampled, _, valid, frames = self._subsample(xs_pad, ilens)
         shared = None
         if self.router_input == "shared":
-            shared, _ = self._shared_blocks(subsampled, frames, valid[:, None, None, :])
+            shared, _ = self._shared_blocks(subsampled, frames)
         return self._route_batch(self._router_view(xs_pad, subsampled, shared, frames), frames, valid)
 
     def _subsample(
@@ -198,17 +198,18 @@ class BLRMoEEncoder(AbsEncoder):
         """Front end: (B, T, D) frames, (B,) lengths, (B, T) which are valid, and their packing in time order."""
         subsampled, lengths = self.embed(xs_pad, ilens)
         valid = ~make_pad_mask(lengths, maxlen=subsampled.size(1)).to(subsampled.device)
-        return subsampled, lengths, valid, PackedFrames.in_time_order(valid)
+        frames = PackedFrames.in_time_order(lengths, tuple(valid.shape), self.convolution_reach)
+        return subsampled, lengths, valid, frames
 
     def _shared_blocks(
-        self, subsampled: torch.Tensor, frames: PackedFrames, mask: torch.Tensor
+        self, subsampled: torch.Tensor, frames: PackedFrames
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Positional encoding and shared blocks: (N, D) packed frames and the relative positions, if any."""
         embedded = self.pos_enc(subsampled)
         embedded, pos_emb = embedded if self.has_relative_positions else (embedded, None)
         x = frames.pack(embedded)
         for layer in self.encoders[: self.num_shared_blocks]:
-            x = layer(x, frames, mask, pos_emb)
+            x = layer(x, frames, pos_emb)
         return x, pos_emb
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):

@@ -5,30 +5,48 @@ pass, with a zero gradient where it got no frame, so plain DistributedDataParall
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.autograd.function import once_differentiable
 
 
-def by_expert(
-    function: Callable[..., torch.Tensor], x: torch.Tensor, spans: tuple[int, ...], *weights: torch.Tensor
-) -> torch.Tensor:
-    """Apply `function(frames, *its weights)` to every expert's span of frames.
+class ExpertProducts(torch.autograd.Function):
+    """Every span of frames times its expert's weight.
 
-    Args:
-        x: (N, D_in), frames sorted by expert.
-        spans: E numbers of frames, which sum to N.
-        weights: packed parameters (E, ...). They are unbound once: indexing one by one would allocate a
-            full-size gradient per expert in the backward pass.
-
-    Returns:
-        (N, D_out)
+    A function of its own, since its backward pass writes each expert's gradient to its place in the packed gradient:
+    indexing or unbinding a parameter in a loop makes autograd fill and copy full-size gradients.
     """
-    experts = zip(x.split(spans), *(weight.unbind(0) for weight in weights))
-    outputs = [function(frames, *own) for frames, *own in experts if len(frames)]
-    return outputs[0] if len(outputs) == 1 else torch.cat(outputs)
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
+        """(N, D_in), (E, D_out, D_in), (E, D_out) -> (N, D_out), in the dtype of x."""
+        ctx.save_for_backward(x, weight)
+        ctx.spans = spans
+        y = x.new_empty(len(x), weight.size(1))
+        for frames, out, own_weight, own_bias in zip(x.split(spans), y.split(spans), weight, bias):
+            if len(frames):
+                torch.addmm(own_bias.to(x.dtype), frames, own_weight.to(x.dtype).t(), out=out)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
+        x, weight = ctx.saved_tensors
+        x_grad, weight_grad = torch.empty_like(x), torch.empty_like(weight)
+        bias_grad = weight.new_zeros(weight.shape[:2])
+        spans = zip(x.split(ctx.spans), x_grad.split(ctx.spans), grad.split(ctx.spans))
+        for e, (frames, frames_grad, out_grad) in enumerate(spans):
+            if len(frames) == 0:
+                weight_grad[e].zero_()
+                continue
+            torch.mm(out_grad, weight[e].to(x.dtype), out=frames_grad)
+            if weight.dtype == x.dtype:
+                torch.mm(out_grad.t(), frames, out=weight_grad[e])
+            else:  # autocast: no product writes another dtype
+                weight_grad[e] = out_grad.t() @ frames
+            bias_grad[e] = out_grad.sum(0)
+        return x_grad, weight_grad, bias_grad, None
 
 
 class DenseLinear(nn.Linear):
@@ -59,7 +77,9 @@ class ExpertLinear(nn.Module):
 
     def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
         """(N, D_in), frames sorted by expert -> (N, D_out)."""
-        return by_expert(F.linear, x, spans, self.weight, self.bias)
+        if torch.is_autocast_enabled(x.device.type):  # a custom function is not cast by itself
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        return ExpertProducts.apply(x, self.weight, self.bias, spans)
 
 
 def linear(in_features: int, out_features: int, num_experts: int | None) -> DenseLinear | ExpertLinear:
@@ -88,16 +108,7 @@ class FeedForward(nn.Module):
         self.w_2 = linear(linear_units, size, num_experts)
         self.dropout = nn.Dropout(dropout_rate)
         self.activation = activation
-        self.has_experts = num_experts is not None
 
     def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
         """(N, D) -> (N, D)."""
-        weights = self.w_1.weight, self.w_1.bias, self.w_2.weight, self.w_2.bias
-        if not self.has_experts:
-            return self._feed_forward(x, *weights)
-        # Both matrices per span: the wide hidden activations are never concatenated.
-        return by_expert(self._feed_forward, x, spans, *weights)
-
-    def _feed_forward(self, x, weight_1, bias_1, weight_2, bias_2):
-        hidden = self.dropout(self.activation(F.linear(x, weight_1, bias_1)))
-        return F.linear(hidden, weight_2, bias_2)
+        return self.w_2(self.dropout(self.activation(self.w_1(x, spans))), spans)

@@ -29,11 +29,9 @@ class TransformerLayer(nn.Module):
         self.norm2 = LayerNorm(size)
         self.dropout = nn.Dropout(dropout_rate)
 
-    def forward(
-        self, x: torch.Tensor, frames: PackedFrames, mask: torch.Tensor, pos_emb: torch.Tensor | None
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, frames: PackedFrames, pos_emb: torch.Tensor | None) -> torch.Tensor:
         """(N, D) -> (N, D); arguments as in SelfAttention.forward."""
-        x = x + self.dropout(self.self_attn(self.norm1(x), frames, mask, pos_emb))
+        x = x + self.dropout(self.self_attn(self.norm1(x), frames, pos_emb))
         return x + self.dropout(self.feed_forward(self.norm2(x), frames.spans))
 
 
@@ -64,14 +62,12 @@ class ConformerLayer(nn.Module):
         self.ff_scale = 1.0 if feed_forward_macaron is None else 0.5
         self.dropout = nn.Dropout(dropout_rate)
 
-    def forward(
-        self, x: torch.Tensor, frames: PackedFrames, mask: torch.Tensor, pos_emb: torch.Tensor | None
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, frames: PackedFrames, pos_emb: torch.Tensor | None) -> torch.Tensor:
         """(N, D) -> (N, D); arguments as in SelfAttention.forward."""
         if self.feed_forward_macaron is not None:
             hidden = self.feed_forward_macaron(self.norm_ff_macaron(x), frames.spans)
             x = x + self.ff_scale * self.dropout(hidden)
-        x = x + self.dropout(self.self_attn(self.norm_mha(x), frames, mask, pos_emb))
+        x = x + self.dropout(self.self_attn(self.norm_mha(x), frames, pos_emb))
         if self.conv_module is not None:
             x = x + self.dropout(self.conv_module(self.norm_conv(x), frames))
         x = x + self.ff_scale * self.dropout(self.feed_forward(self.norm_ff(x), frames.spans))
@@ -102,8 +98,8 @@ class ConvolutionModule(nn.Module):
     def forward(self, x: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(N, D) -> (N, D)."""
         x = F.glu(_pointwise(self.pointwise_conv1, x), dim=1)
-        in_time = self.depthwise_conv(frames.pad(x).transpose(1, 2)).transpose(1, 2)
-        x = self.activation(self.norm(frames.pack(in_time)))
+        in_time = self.depthwise_conv(frames.in_sequence.spread(x).t().unsqueeze(0)).squeeze(0).t()
+        x = self.activation(self.norm(frames.in_sequence.collect(in_time)))
         return _pointwise(self.pointwise_conv2, x)
 
 

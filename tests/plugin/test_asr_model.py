@@ -28,7 +28,8 @@ def random_routing(lengths: list[int]) -> Routing:
     torch.manual_seed(0)
     valid = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
     logits = torch.randn(*valid.shape, len(LANGUAGES)).masked_fill(~valid.unsqueeze(-1), 50.0)
-    return Routing.of(logits, logits.argmax(dim=-1), valid, PackedFrames.in_time_order(valid))
+    frames = PackedFrames.in_time_order(valid.sum(dim=1), tuple(valid.shape))
+    return Routing.of(logits, logits.argmax(dim=-1), valid, frames)
 
 
 # --------------------------------------------------------------------------------------------------------------- loss
@@ -78,7 +79,7 @@ def test_lid_accuracies(model):
     valid = torch.tensor([[True, True, True], [True, False, False]])
     expert = torch.tensor([[1, 1, 0], [2, 0, 0]])
     logits = 10.0 * torch.nn.functional.one_hot(expert, len(LANGUAGES))
-    routing = Routing.of(logits, expert, valid, PackedFrames.in_time_order(valid))
+    routing = Routing.of(logits, expert, valid, PackedFrames.in_time_order(valid.sum(dim=1), tuple(valid.shape)))
     _, stats = model.lid_loss_and_stats(routing, torch.tensor([1, 0]))
     assert stats["acc_lid"].item() == pytest.approx(2 / 4)
     assert stats["acc_lid_utt"].item() == pytest.approx(1 / 2)

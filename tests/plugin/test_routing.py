@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_blrmoe.routing import LanguagePrior, PackedFrames, Routing
+from espnet_blrmoe.routing import GROUP_RATIO, LanguagePrior, PackedFrames, Routing
 
 LANGUAGES = ("en", "de", "es", "zh-CN")
 
@@ -27,7 +27,11 @@ def routing_of(num_experts: int, experts: list[list[int]], padding: int = 0, see
     valid = torch.tensor([[t < len(utterance) for t in range(time)] for utterance in experts])
     logits = torch.randn(*expert.shape, num_experts, generator=torch.Generator().manual_seed(seed))
     logits = logits.masked_fill(~valid.unsqueeze(-1), 100.0 * padding)
-    return Routing.of(logits, expert, valid, PackedFrames.in_time_order(valid))
+    return Routing.of(logits, expert, valid, frames_of(valid))
+
+
+def frames_of(valid: torch.Tensor, gap: int = 0) -> PackedFrames:
+    return PackedFrames.in_time_order(valid.sum(dim=1), tuple(valid.shape), gap)
 
 
 def numbered_frames(shape: tuple[int, int]) -> torch.Tensor:
@@ -39,7 +43,7 @@ def numbered_frames(shape: tuple[int, int]) -> torch.Tensor:
 @given(expert_lists())
 def test_packing_keeps_the_frames_in_time_order_and_drops_the_padding(lists):
     _, experts = lists
-    frames = PackedFrames.in_time_order(routing_of(*lists).valid)
+    frames = frames_of(routing_of(*lists).valid)
     packed = frames.pack(numbered_frames(frames.shape)).tolist()
     assert packed == [[b, t] for b, utterance in enumerate(experts) for t in range(len(utterance))]
     assert frames.spans == (len(packed),)
@@ -48,11 +52,47 @@ def test_packing_keeps_the_frames_in_time_order_and_drops_the_padding(lists):
 @given(expert_lists(), st.booleans())
 def test_padding_undoes_packing_in_either_order_and_leaves_zeros(lists, by_expert):
     routing = routing_of(*lists)
-    frames = routing.frames if by_expert else PackedFrames.in_time_order(routing.valid)
+    frames = routing.frames if by_expert else frames_of(routing.valid)
     x = torch.rand(*frames.shape, 3) + 1.0
     assert frames.pad(frames.pack(x)).equal(torch.where(routing.valid.unsqueeze(-1), x, torch.zeros(())))
     packed = frames.pack(x)
     assert frames.pack(frames.pad(packed)).equal(packed)
+
+
+@given(expert_lists(), st.booleans())
+def test_attention_groups_hold_every_utterance_in_time_order(lists, by_expert):
+    _, experts = lists
+    routing = routing_of(*lists)
+    frames = routing.frames if by_expert else frames_of(routing.valid)
+    packed = frames.pack(numbered_frames(frames.shape) + 1)
+    groups = frames.to_groups(packed)
+    assert frames.from_groups(groups).equal(packed)
+    found = {}
+    for group, layout in zip(groups, frames.groups, strict=True):
+        assert tuple(group.shape[:2]) == layout.shape
+        mask = torch.ones(layout.shape, dtype=torch.bool) if layout.mask is None else layout.mask[:, 0, 0]
+        lengths = mask.sum(dim=1)
+        assert lengths.min() >= GROUP_RATIO * lengths.max() and lengths.max() == layout.shape[1]
+        for utterance, valid in zip(group, mask):
+            assert not utterance[~valid].any()
+            found[int(utterance[0, 0]) - 1] = utterance[valid].sub(1).tolist()
+    assert found == {b: [[b, t] for t in range(len(utterance))] for b, utterance in enumerate(experts)}
+
+
+@given(expert_lists(), st.booleans(), st.integers(0, 3))
+def test_the_sequence_keeps_utterances_apart(lists, by_expert, gap):
+    _, experts = lists
+    routing = routing_of(*lists)
+    frames = frames_of(routing.valid, gap)
+    if by_expert:
+        frames = frames.by_expert(routing.permutation, routing.frames.spans)
+    packed = frames.pack(numbered_frames(frames.shape) + 1)
+    sequence = frames.in_sequence.spread(packed)
+    expected = []
+    for b, utterance in enumerate(experts):
+        expected += [[0, 0]] * (gap if b else 0) + [[b + 1, t + 1] for t in range(len(utterance))]
+    assert sequence.tolist() == expected
+    assert frames.in_sequence.collect(sequence).equal(packed)
 
 
 @given(expert_lists())
@@ -92,7 +132,8 @@ def test_padding_takes_part_in_nothing(lists, data):
     num_experts, _ = lists
     routing = routing_of(*lists)
     other = routing_of(*lists, padding=data.draw(st.integers(0, num_experts - 1)))
-    assert other.frames.order.equal(routing.frames.order)
+    everything = numbered_frames(routing.frames.shape)
+    assert other.frames.pack(everything).equal(routing.frames.pack(everything))
     assert other.frames.spans == routing.frames.spans
     assert other.frame_counts().equal(routing.frame_counts())
     assert other.utterance_probs.equal(routing.utterance_probs)

@@ -1,0 +1,135 @@
+"""What benchmarks/speed.py compares: ESPnet's dense encoders, BLR-MoE's, and the same experts in slower ways."""
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
+from torch import nn
+from torch.nn import functional as F
+
+from espnet_blrmoe import router_choices
+from espnet_blrmoe.encoder import BLRMoEEncoder
+from espnet_blrmoe.espnet_internals import PositionalEncoding
+from espnet_blrmoe.experts import ExpertLinear, FeedForward
+from espnet_blrmoe.router import LinearRouter
+
+SIZE = {"output_size": 256, "attention_heads": 4, "linear_units": 2048}
+NUM_SHARED_BLOCKS, NUM_MOE_BLOCKS = 6, 6
+CONFORMER = {"macaron_style": True, "cnn_module_kernel": 31}
+
+
+class PlannedRouter(LinearRouter):
+    """A linear router, at its full cost, whose choice is then overruled by a plan: timings need realistic choices."""
+
+    plan: torch.Tensor  # (B, T) int64
+
+    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        logits = super().forward(x, valid)
+        return logits + 1e4 * F.one_hot(self.plan[:, : x.size(1)], logits.size(-1))
+
+
+router_choices.classes["planned"] = PlannedRouter
+
+
+def plan_of(lengths: Sequence[int], num_experts: int, misrouted: float, seed: int) -> torch.Tensor:
+    """(B, T) int64: every utterance has one random language, and a share of its frames goes to random experts.
+
+    Padding goes to its utterance's expert, which only the naive contestants notice.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    shape = len(lengths), max(lengths)
+    language = torch.randint(num_experts, (len(lengths), 1), generator=generator).expand(shape)
+    anything = torch.randint(num_experts, shape, generator=generator)
+    return torch.where(torch.rand(shape, generator=generator) < misrouted, anything, language)
+
+
+def dense(block_type: str, **size) -> nn.Module:
+    """ESPnet's own encoder, without a front end."""
+    options = {**SIZE, "num_blocks": NUM_SHARED_BLOCKS + NUM_MOE_BLOCKS, **size}
+    if block_type == "transformer":
+        encoder = TransformerEncoder(options["output_size"], input_layer=None, **options)
+        encoder.embed = PositionalEncoding(options["output_size"], 0.1)  # left out without a front end
+        return encoder
+    return ConformerEncoder(options["output_size"], input_layer=None, rel_pos_type="latest", **CONFORMER, **options)
+
+
+def blr_moe(block_type: str, plan: torch.Tensor, num_experts: int) -> BLRMoEEncoder:
+    """BLR-MoE's encoder, of the same active size, routed by the plan."""
+    encoder = BLRMoEEncoder(
+        SIZE["output_size"],
+        input_layer=None,
+        num_shared_blocks=NUM_SHARED_BLOCKS,
+        num_moe_blocks=NUM_MOE_BLOCKS,
+        languages=[f"l{n}" for n in range(num_experts)],
+        block_type=block_type,
+        router="planned",
+        router_input="shared",
+        label_routing=0.0,
+        **SIZE,
+        **CONFORMER,
+    )
+    encoder.router.plan = plan
+    return encoder
+
+
+class LoopOverExperts(nn.Module):
+    """The experts one after another, each on its own frames of the padded batch, found anew in every layer."""
+
+    def __init__(self, experts: Sequence[nn.Module], plan: torch.Tensor):
+        super().__init__()
+        self.experts = nn.ModuleList(experts)
+        self.plan = plan
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        y = torch.zeros_like(x)
+        for e, expert in enumerate(self.experts):
+            chosen = self.plan == e
+            if chosen.any():
+                y[chosen] = expert(x[chosen]).to(y.dtype)
+        return y
+
+
+class AllExpertsDense(LoopOverExperts):
+    """Every expert on every frame, summed with one-hot weights."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        return sum((self.plan == e).unsqueeze(-1) * expert(x) for e, expert in enumerate(self.experts))
+
+
+def naive(encoder: BLRMoEEncoder, block_type: str, experts: type[LoopOverExperts]) -> nn.Module:
+    """ESPnet's encoder with the experts of `encoder`, same weights, put into its layers as peers do."""
+    model = dense(
+        block_type,
+        output_size=encoder.output_size(),
+        attention_heads=encoder.encoders[0].self_attn.heads,
+        linear_units=encoder.encoders[0].feed_forward.w_1.weight.size(-2),
+        num_blocks=len(encoder.encoders),
+    )
+    for layer, own in zip(model.encoders, encoder.encoders):
+        for name, module in list(own.named_modules()):
+            if isinstance(module, FeedForward) and isinstance(module.w_1, ExpertLinear):
+                loop = experts(_copies(getattr(layer, name), module), encoder.router.plan)
+            elif isinstance(module, ExpertLinear) and name.startswith("self_attn."):
+                loop = experts(_copies(layer.get_submodule(name), module), encoder.router.plan)
+            else:
+                continue
+            parent, _, child = name.rpartition(".")
+            setattr(layer.get_submodule(parent), child, loop)
+    dense_weights = encoder.state_dict()
+    model.load_state_dict({name: dense_weights.get(name, own) for name, own in model.state_dict().items()})
+    return model
+
+
+def _copies(template: nn.Module, packed: nn.Module) -> list[nn.Module]:
+    """One module like the template for every expert of the packed one, with its weights."""
+    weights = packed.state_dict()
+    copies = []
+    for e in range(len(next(iter(weights.values())))):
+        expert = copy.deepcopy(template)
+        expert.load_state_dict({name: weight[e] for name, weight in weights.items()})
+        copies.append(expert)
+    return copies

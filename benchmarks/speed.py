@@ -1,0 +1,337 @@
+"""Time and memory of the BLR-MoE encoder, side by side with ESPnet's dense encoders of the same active size.
+
+    python benchmarks/speed.py                                                  # 2 CPU threads, float32
+    python benchmarks/speed.py --device cuda --dtype bfloat16 --utterances 100  # about 1,000 s of speech
+
+Every figure of a table is measured in one run: the contestants take turns, round after round, and a ratio is the
+median over the rounds of (contestant / dense) within a round, with its quartiles; so a machine that slows down for a
+while slows all of them.
+
+encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 2048, on frames of 40 ms, without the
+           front end. `even`: utterances of 9 to 10 s; `mixed`: 2 to 20 s. Every utterance has a random language and
+           5 % of its frames are routed elsewhere. forward: evaluation mode, no gradients. forward+backward: training
+           mode, ESPnet's dropout. activations: what the forward pass keeps for the backward pass, parameters
+           excluded. peak: the most that is allocated at once during forward+backward, gradients included.
+front_end  the `input_layer` alone, on features of 10 ms, forward+backward.
+decoding   waveform to text (CTC's best path) on one thread, one utterance at a time: real-time factor, and the size of
+           the checkpoint.
+"""
+
+import argparse
+import io
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import contestants
+import torch
+from espnet2.tasks.asr import ASRTask
+from humanfriendly import format_size
+from humanfriendly.tables import format_pretty_table
+from torch import nn
+from tqdm import tqdm
+
+from espnet_blrmoe import LanguagePrior
+from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.subsampling import InputLayer
+
+FRAMES_PER_SECOND = 25  # after fourfold subsampling
+FEATURES = 80
+BATCHES = {"even": (9, 10), "mixed": (2, 20)}  # seconds of the shortest and of the longest utterance
+SLOW = "all experts, dense"  # costs about E times a dense layer: timed in two rounds only
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded features.
+
+    Attributes:
+        x: (B, T, width).
+        lengths: (B,).
+    """
+
+    x: torch.Tensor
+    lengths: torch.Tensor
+
+    @classmethod
+    def of(cls, utterances: int, seconds: tuple[int, int], rate: int, width: int, device: str) -> "Batch":
+        """Utterances of `rate` frames a second, evenly from the shortest to the longest."""
+        lengths = torch.linspace(seconds[0] * rate, seconds[1] * rate, utterances).long()
+        x = torch.randn(utterances, int(lengths.max()), width, generator=torch.Generator().manual_seed(0))
+        return cls(x.to(device), lengths.to(device))
+
+
+class Stopwatch:
+    """Times functions in turns: `rounds` of one call each, after one call to warm up."""
+
+    def __init__(self, device: str, rounds: int):
+        self.device = device
+        self.rounds = rounds
+
+    def __call__(self, functions: dict[str, Callable[[], None]], what: str) -> dict[str, list[float]]:
+        """Seconds of every call, by name."""
+        seconds: dict[str, list[float]] = {name: [] for name in functions}
+        for round_ in tqdm(range(-1, self.rounds), desc=what, disable=None, leave=False):
+            for name, function in functions.items():
+                if name == SLOW and round_ > 1:
+                    continue
+                elapsed = self._time(function)
+                if round_ >= 0:
+                    seconds[name].append(elapsed)
+        return seconds
+
+    def _time(self, function: Callable[[], None]) -> float:
+        self._wait()
+        start = time.perf_counter()
+        function()
+        self._wait()
+        return time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def ratio(times: list[float], baseline: list[float]) -> str:
+    """Median and quartiles of the ratio within rounds."""
+    ratios = [t / b for t, b in zip(times, baseline)]
+    if len(ratios) < 4:
+        return f"{statistics.median(ratios):.2f}x"
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return f"{statistics.median(ratios):.2f}x [{low:.2f}, {high:.2f}]"
+
+
+def milliseconds(times: list[float]) -> str:
+    return f"{1000 * statistics.median(times):,.0f} ms"
+
+
+def forward(model: nn.Module, batch: Batch, dtype: torch.dtype) -> torch.Tensor:
+    with torch.autocast(batch.x.device.type, dtype, enabled=dtype != torch.float32):
+        return model(batch.x, batch.lengths)[0]
+
+
+def evaluate(model: nn.Module, batch: Batch, dtype: torch.dtype) -> None:
+    model.eval()
+    with torch.no_grad():
+        forward(model, batch, dtype)
+
+
+def train(model: nn.Module, batch: Batch, dtype: torch.dtype) -> None:
+    model.train()
+    model.zero_grad(set_to_none=True)
+    forward(model, batch, dtype).float().square().mean().backward()
+
+
+def activations(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
+    """Bytes that one forward pass in training saves for the backward pass, parameters excluded."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = forward(model, batch, dtype)  # kept alive, so that no storage is used twice
+    assert output.requires_grad
+    return sum(saved.values())
+
+
+def peak(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
+    """The most bytes that one step has allocated at once, over what there was before."""
+    model.zero_grad(set_to_none=True)
+    if batch.x.is_cuda:
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        train(model, batch, dtype)
+        return torch.cuda.max_memory_allocated() - before
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        train(model, batch, dtype)
+    allocated = most = 0
+    for event in profile.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            allocated += event.nbytes()
+            most = max(most, allocated)
+    return most
+
+
+def encoder_contestants(block_type: str, batch: Batch, experts: list[int], device: str) -> dict[str, nn.Module]:
+    lengths = batch.lengths.tolist()
+    plans = {e: contestants.plan_of(lengths, e, misrouted=0.05, seed=e).to(device) for e in experts}
+    torch.manual_seed(0)
+    models: dict[str, nn.Module] = {"dense (ESPnet)": contestants.dense(block_type)}
+    for e in experts:
+        models[f"blr_moe, E = {e}"] = contestants.blr_moe(block_type, plans[e], e)
+    middle = experts[len(experts) // 2]
+    encoder = models[f"blr_moe, E = {middle}"]
+    models[f"naive loop, E = {middle}"] = contestants.naive(encoder, block_type, contestants.LoopOverExperts)
+    models[SLOW] = contestants.naive(encoder, block_type, contestants.AllExpertsDense)
+    return {name: model.to(device) for name, model in models.items()}
+
+
+def encoder_table(block_type: str, batch_name: str, args: argparse.Namespace, stopwatch: Stopwatch) -> str:
+    width = contestants.SIZE["output_size"]
+    batch = Batch.of(args.utterances, BATCHES[batch_name], FRAMES_PER_SECOND, width, args.device)
+    dtype = getattr(torch, args.dtype)
+    models = encoder_contestants(block_type, batch, args.experts, args.device)
+    what = f"{block_type}, {batch_name}"
+    forwards = stopwatch({n: lambda m=m: evaluate(m, batch, dtype) for n, m in models.items()}, f"{what}, forward")
+    steps = stopwatch({n: lambda m=m: train(m, batch, dtype) for n, m in models.items()}, f"{what}, forward+backward")
+    kept = {name: activations(model, batch, dtype) for name, model in models.items()}
+    most = {name: peak(model, batch, dtype) for name, model in models.items()}
+    baseline = next(iter(models))
+    rows = [
+        [
+            name,
+            milliseconds(forwards[name]),
+            ratio(forwards[name], forwards[baseline]),
+            milliseconds(steps[name]),
+            ratio(steps[name], steps[baseline]),
+            f"{format_size(kept[name])} ({kept[name] / kept[baseline]:.2f}x)",
+            f"{format_size(most[name])} ({most[name] / most[baseline]:.2f}x)",
+        ]
+        for name in models
+    ]
+    fewest, greatest = (f"blr_moe, E = {e}" for e in (args.experts[0], args.experts[-1]))
+    rows.append([
+        f"growth from E = {args.experts[0]} to {args.experts[-1]}",
+        "",
+        ratio(forwards[greatest], forwards[fewest]),
+        "",
+        ratio(steps[greatest], steps[fewest]),
+        f"{kept[greatest] / kept[fewest]:.2f}x",
+        f"{most[greatest] / most[fewest]:.2f}x",
+    ])  # fmt: skip
+    columns = ["encoder", "forward", "ratio", "forward+backward", "ratio", "activations", "peak"]
+    seconds = int(batch.lengths.sum()) / FRAMES_PER_SECOND
+    title = f"{block_type}, {batch_name} batch: {args.utterances} utterances, {seconds:,.0f} s of speech, {args.dtype}"
+    return f"{title}\n{format_pretty_table(rows, columns)}"
+
+
+def front_end_table(args: argparse.Namespace, stopwatch: Stopwatch) -> str:
+    batch = Batch.of(args.utterances, BATCHES["even"], 100, FEATURES, args.device)
+    names = ("conv2d", "dwconv2d", "conv2d8", "dwconv2d8")
+    size = contestants.SIZE["output_size"]
+    layers = {name: InputLayer(name, FEATURES, size, 0.1, -1).to(args.device) for name in names}
+    dtype = getattr(torch, args.dtype)
+    steps = stopwatch({n: lambda m=m: train(m, batch, dtype) for n, m in layers.items()}, "front ends")
+    kept = {name: activations(layer, batch, dtype) for name, layer in layers.items()}
+    rows = []
+    for name in names:
+        base = name.removeprefix("dw")  # ESPnet's of the same subsampling
+        memory = f"{format_size(kept[name])} ({kept[name] / kept[base]:.2f}x)"
+        rows.append([name, milliseconds(steps[name]), ratio(steps[name], steps[base]), memory])
+    title = f"front ends, even batch of {args.utterances}, {args.dtype}; ratio to ESPnet's of the same subsampling"
+    return f"{title}\n{format_pretty_table(rows, ['input_layer', 'forward+backward', 'ratio', 'activations'])}"
+
+
+def recogniser(encoder: str, **encoder_conf) -> nn.Module:
+    """A CTC model with random weights, as ESPnet builds it from a configuration."""
+    args = ASRTask.get_parser().parse_args(["--output_dir", "unused", "--encoder", encoder])
+    args.model = "blr_moe" if encoder == "blr_moe" else "espnet"
+    args.encoder_conf = encoder_conf
+    args.model_conf = {"ctc_weight": 1.0}
+    args.normalize = "utterance_mvn"
+    args.token_list = ["<blank>", "<unk>", *(chr(ord("a") + n) for n in range(26)), "<sos/eos>"]
+    torch.manual_seed(0)
+    return ASRTask.build_model(args).eval()
+
+
+def transcribe(model: nn.Module, speech: torch.Tensor, prior: LanguagePrior | None) -> None:
+    """The best path of one utterance (1, samples)."""
+    lengths = torch.tensor([speech.size(1)])
+    with torch.no_grad():
+        if isinstance(model, BLRMoEModel):
+            encoded = model.encode_under_prior(speech, lengths, prior)[0]
+        else:
+            encoded = model.encode(speech, lengths)[0]
+        model.ctc.argmax(encoded)[0].unique_consecutive().tolist()
+
+
+def checkpoint_size(model: nn.Module) -> int:
+    buffer = io.BytesIO()
+    torch.save(model.state_dict(), buffer)
+    return buffer.tell()
+
+
+def decoding_table(args: argparse.Namespace, stopwatch: Stopwatch) -> str:
+    seconds, num_experts = 10, args.experts[len(args.experts) // 2]
+    size = {**contestants.SIZE, "input_layer": "conv2d"}
+    blocks = {"num_shared_blocks": contestants.NUM_SHARED_BLOCKS, "num_moe_blocks": contestants.NUM_MOE_BLOCKS}
+    languages = [f"l{n}" for n in range(num_experts)]
+    dense = recogniser("transformer", num_blocks=sum(blocks.values()), **size)
+    moe = recogniser("blr_moe", languages=languages, router="planned", router_input="shared", **blocks, **size)
+    moe.encoder.router.plan = contestants.plan_of([100 * seconds], num_experts, misrouted=0.05, seed=0)
+    striding = recogniser("blr_moe", languages=languages, **blocks, **size | {"input_layer": "dwconv2d"})
+    one_language = LanguagePrior.allow([["l0"]], languages)
+    runs = {
+        "dense (ESPnet)": (dense, None),
+        f"blr_moe, E = {num_experts}, all languages": (moe, None),
+        f"blr_moe, E = {num_experts}, pruned to one": (moe, one_language),
+        "the same with dwconv2d, pruned to one": (striding, one_language),
+    }
+    speech = 0.1 * torch.randn(1, seconds * 16000, generator=torch.Generator().manual_seed(0))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    times = stopwatch({n: lambda m=m, p=p: transcribe(m, speech, p) for n, (m, p) in runs.items()}, "decoding")
+    torch.set_num_threads(threads)
+    baseline = next(iter(runs))
+    rows = [
+        [
+            name,
+            f"{statistics.median(times[name]) / seconds:.4f}",
+            ratio(times[name], times[baseline]),
+            format_size(checkpoint_size(model)),
+        ]
+        for name, (model, _) in runs.items()
+    ]
+    title = f"decoding a transformer's utterances of {seconds} s one at a time, one thread, float32"
+    return f"{title}\n{format_pretty_table(rows, ['model', 'real-time factor', 'ratio', 'checkpoint'])}"
+
+
+def machine(device: str) -> str:
+    """What the figures were measured on."""
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    name = models[0] if models else platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    tables = ("encoder", "front_end", "decoding")
+    parser.add_argument("--tables", nargs="+", choices=tables, default=tables, help="(default: all)")
+    parser.add_argument("--block_type", nargs="+", choices=["transformer", "conformer"],
+                        default=["transformer", "conformer"], help="of the encoder tables (default: both)")
+    parser.add_argument("--batch", nargs="+", choices=BATCHES, default=list(BATCHES), help="(default: both)")
+    parser.add_argument("--experts", nargs="+", type=int, default=[2, 8, 32],
+                        help="numbers of experts; the slow contestants get the middle one (default: 2 8 32)")
+    parser.add_argument("--utterances", type=int, default=16, help="utterances of a batch (default: 16)")
+    parser.add_argument("--rounds", type=int, default=9, help="timed rounds (default: 9)")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="(default: float32)")
+    args = parser.parse_args(argv)
+
+    torch.set_num_threads(args.threads)
+    stopwatch = Stopwatch(args.device, args.rounds)
+    print(f"{machine(args.device)}; medians of {args.rounds} interleaved rounds, ratios with quartiles [25 %, 75 %]")
+    if "encoder" in args.tables:
+        for block_type in args.block_type:
+            for batch in args.batch:
+                print(f"\n{encoder_table(block_type, batch, args, stopwatch)}", flush=True)
+    if "front_end" in args.tables:
+        print(f"\n{front_end_table(args, stopwatch)}", flush=True)
+    if "decoding" in args.tables:
+        print(f"\n{decoding_table(args, stopwatch)}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

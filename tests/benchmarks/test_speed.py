@@ -1,0 +1,67 @@
+"""The benchmark compares what it says it compares, and runs."""
+
+import contestants
+import pytest
+import speed
+import torch
+
+LENGTHS = torch.tensor([12, 7, 9])
+WIDTH = 16
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(contestants, "SIZE", {"output_size": WIDTH, "attention_heads": 2, "linear_units": 24})
+    monkeypatch.setattr(contestants, "NUM_SHARED_BLOCKS", 1)
+    monkeypatch.setattr(contestants, "NUM_MOE_BLOCKS", 2)
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("block_type", ["transformer", "conformer"])
+@pytest.mark.parametrize("experts", [contestants.LoopOverExperts, contestants.AllExpertsDense])
+def test_the_slow_ways_give_the_same_result(block_type, experts):
+    torch.manual_seed(0)
+    plan = contestants.plan_of(LENGTHS.tolist(), num_experts=3, misrouted=0.3, seed=0)
+    encoder = contestants.blr_moe(block_type, plan, 3)
+    slow = contestants.naive(encoder, block_type, experts)
+    # One utterance at a time: ESPnet's convolution module reads padding.
+    for b, length in enumerate(LENGTHS.tolist()):
+        x = torch.randn(1, length, WIDTH)
+        encoder.router.plan = plan[b : b + 1]
+        for module in slow.modules():
+            if isinstance(module, contestants.LoopOverExperts):
+                module.plan = plan[b : b + 1, :length]
+        with torch.no_grad():
+            expected = slow.eval()(x, LENGTHS[b : b + 1])[0]
+            torch.testing.assert_close(encoder.eval()(x, LENGTHS[b : b + 1])[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_plan_gives_every_utterance_a_language_and_misroutes_the_share_asked_for():
+    plan = contestants.plan_of([1000] * 20, num_experts=8, misrouted=0.1, seed=0)
+    language = plan.mode(dim=1, keepdim=True).values
+    share = (plan != language).float().mean()
+    assert 0.07 < share < 0.11  # one in eight random experts is the right one
+    assert len(language.unique()) > 3
+
+
+def test_every_table_is_printed(capsys):
+    speed.main(["--experts", "1", "2", "3", "--utterances", "2", "--rounds", "2"])
+    printed = capsys.readouterr().out
+    for words in (
+        "transformer, even batch: 2 utterances", "conformer, mixed batch", "blr_moe, E = 3", "naive loop, E = 2",
+        "all experts, dense", "growth from E = 1 to 3", "dwconv2d8", "pruned to one", "real-time factor",
+    ):  # fmt: skip
+        assert words in printed
+
+
+def test_activations_leave_parameters_out():
+    batch = speed.Batch(torch.randn(1, 4, WIDTH), torch.tensor([4]))
+
+    class Linear(torch.nn.Linear):
+        def forward(self, x, lengths):
+            return (super().forward(x),)
+
+    kept = speed.activations(Linear(WIDTH, 1000), batch, torch.float32)
+    assert kept == batch.x.untyped_storage().nbytes()
