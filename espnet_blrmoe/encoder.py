@@ -92,7 +92,9 @@ class BLRMoEEncoder(AbsEncoder):
         self.has_relative_positions = is_conformer
         self.convolution_reach = cnn_module_kernel // 2 if is_conformer and use_cnn_module else 0  # frames each way
 
-        activation = get_activation(activation_type or ("swish" if is_conformer else "relu"))
+        activation_type = activation_type or ("swish" if is_conformer else "relu")
+        # ESPnet's Swish is the same in two operations, each of which keeps its input for the backward pass.
+        activation = torch.nn.SiLU() if activation_type == "swish" else get_activation(activation_type)
 
         def block(attention_experts: str, num_experts: int | None) -> torch.nn.Module:
             attention_class = RelPositionSelfAttention if is_conformer else SelfAttention

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+from espnet_blrmoe.dropout import Dropout
+
 
 class ExpertProducts(torch.autograd.Function):
     """Every span of frames times its expert's weight.
@@ -106,7 +108,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.w_1 = linear(size, linear_units, num_experts)
         self.w_2 = linear(linear_units, size, num_experts)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
         self.activation = activation
 
     def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:

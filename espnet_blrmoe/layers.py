@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet_blrmoe.dropout import Dropout
 from espnet_blrmoe.experts import FeedForward
 from espnet_blrmoe.routing import PackedFrames
 
@@ -27,7 +28,7 @@ class TransformerLayer(nn.Module):
         self.feed_forward = feed_forward
         self.norm1 = LayerNorm(size)
         self.norm2 = LayerNorm(size)
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor, frames: PackedFrames, pos_emb: torch.Tensor | None) -> torch.Tensor:
         """(N, D) -> (N, D); arguments as in SelfAttention.forward."""
@@ -60,7 +61,7 @@ class ConformerLayer(nn.Module):
             self.norm_conv = LayerNorm(size)
             self.norm_final = LayerNorm(size)
         self.ff_scale = 1.0 if feed_forward_macaron is None else 0.5
-        self.dropout = nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor, frames: PackedFrames, pos_emb: torch.Tensor | None) -> torch.Tensor:
         """(N, D) -> (N, D); arguments as in SelfAttention.forward."""

@@ -3,6 +3,7 @@
 import torch
 from torch.nn import functional as F
 
+from espnet_blrmoe.dropout import Dropout
 from espnet_blrmoe.router.abs_router import AbsRouter
 
 
@@ -44,7 +45,7 @@ class TDNNRouter(AbsRouter):
         self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(channels) for _ in range(layers))
         self.output = torch.nn.Linear(channels, num_languages)
         self.causal = causal
-        self.dropout = torch.nn.Dropout(dropout_rate)
+        self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """(B, T, input_size) -> (B, T, E)."""

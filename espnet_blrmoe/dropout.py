@@ -1,0 +1,21 @@
+"""Dropout that does not wait for random numbers."""
+
+import torch
+from torch import nn
+
+
+class Dropout(nn.Dropout):
+    """torch.nn.Dropout, some three times as fast on CPUs where PyTorch draws its random numbers one by one.
+
+    On a CPU one 64-bit draw decides four elements, each with 16 bits; so `p` is rounded to a multiple of 2 ** -16. The
+    mask kept for the backward pass takes one byte an element. Elsewhere it is torch.nn.Dropout.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape; the same shape."""
+        if not self.training or self.p in (0.0, 1.0) or x.device.type != "cpu":
+            return super().forward(x)
+        draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        dropped = round(self.p * 2**16)  # of the 2 ** 16 values that 16 bits have
+        keep = draws.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
+        return (x * keep).mul_(2**16 / (2**16 - dropped))
