@@ -1,6 +1,6 @@
 """BLRMoEEncoder: shared blocks, then MLE blocks whose experts one shared router chooses, frame by frame."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -8,7 +8,7 @@ from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
 from espnet_blrmoe.attention import RelPositionSelfAttention, SelfAttention
 from espnet_blrmoe.espnet_internals import PositionalEncoding, RelPositionalEncoding, get_activation, make_pad_mask
-from espnet_blrmoe.experts import FeedForward
+from espnet_blrmoe.experts import ExpertLinear, FeedForward
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.layers import ConformerLayer, ConvolutionModule, LayerNorm, TransformerLayer
 from espnet_blrmoe.router import router_choices
@@ -24,7 +24,7 @@ class BLRMoEEncoder(AbsEncoder):
 
     Args:
         input_size: width of the input features (ESPnet sets it).
-        languages: language codes; one expert each, in this order.
+        languages: language codes; one expert each, in this order. With one language there is no router.
         output_size: D, as in ESPnet's encoders, like all names that they have too.
         attention_heads: number of attention heads.
         linear_units: hidden units of the feed-forward modules.
@@ -119,7 +119,9 @@ class BLRMoEEncoder(AbsEncoder):
 
         self.router_input = router_input
         router_width = input_size * self.embed.window if router_input == "features" else output_size
-        self.router = router_choices.get_class(router)(router_width, len(self.languages), **(router_conf or {}))
+        router_class = router_choices.get_class(router)
+        has_choice = len(self.languages) > 1
+        self.router = router_class(router_width, len(self.languages), **(router_conf or {})) if has_choice else None
         self.label_routing = label_routing
         # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
         # ESPnet's checkpoint averaging sums integers.
@@ -132,6 +134,29 @@ class BLRMoEEncoder(AbsEncoder):
     def output_size(self) -> int:
         """D."""
         return self._output_size
+
+    def keep_languages(self, languages: Sequence[str]) -> None:
+        """Forget the experts of all other languages, and what the router knows of them (physical pruning).
+
+        Results are those of the whole encoder when it may choose among these languages alone.
+
+        Args:
+            languages: some of the encoder's; their order stays the encoder's.
+
+        Raises:
+            ValueError: there is none, or one is unknown.
+        """
+        wanted = parse_languages(languages, self.languages)
+        kept = [expert for expert, language in enumerate(self.languages) if language in wanted]
+        for module in self.modules():
+            if isinstance(module, ExpertLinear):
+                module.keep_experts(kept)
+        if len(kept) == 1:
+            self.router = None
+        else:
+            self.router.keep_languages(kept)
+        self.languages = tuple(self.languages[expert] for expert in kept)
+        self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
 
     @contextmanager
     def route(
@@ -234,13 +259,16 @@ class BLRMoEEncoder(AbsEncoder):
 
     def _route_batch(self, router_input: torch.Tensor, frames: PackedFrames, valid: torch.Tensor) -> Routing:
         only_expert = None if self._prior is None else self._prior.only_expert()
-        if only_expert is not None:  # one language each: the router has nothing to choose
+        if self.router is None:
+            logits = router_input.new_zeros(*valid.shape, 1, dtype=torch.float32)
+            expert = logits.argmax(dim=-1)
+        elif only_expert is not None:  # one language each: the router has nothing to choose
             logits = self._prior.log_weights.unsqueeze(1).expand(*valid.shape, -1)
             expert = only_expert.unsqueeze(1).expand(valid.shape)
         else:
             logits = self.router(router_input, valid).float()
             if self._prior is not None:
-                logits = logits + self._prior.log_weights.unsqueeze(1)
+                logits = self._prior.apply(logits, valid)
             expert = self._choose_experts(logits)
         return Routing.of(logits, expert, valid, frames)
 

@@ -77,6 +77,11 @@ class ExpertLinear(nn.Module):
     # ESPnet's `init: xavier_uniform` reads a 3-dimensional weight as a convolution's and gets its fan wrong.
     espnet_initialization_fn = reset_parameters
 
+    def keep_experts(self, kept: list[int]) -> None:
+        """Forget all experts but these, which get this order."""
+        self.weight = nn.Parameter(self.weight.detach()[kept])
+        self.bias = nn.Parameter(self.bias.detach()[kept])
+
     def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
         """(N, D_in), frames sorted by expert -> (N, D_out)."""
         if torch.is_autocast_enabled(x.device.type):  # a custom function is not cast by itself

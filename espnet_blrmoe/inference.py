@@ -1,5 +1,7 @@
 """Speech2Text with an allowed-language list, the detected language and a timeline of languages."""
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -58,6 +60,11 @@ class Speech2Text(asr_inference.Speech2Text):
         asr_train_config: config.yaml of the training.
         asr_model_file: checkpoint.
         languages: languages that may be detected, e.g. ["en", "de"]; None allows all of the model's.
+        language_penalty: nats taken off the log-probability of every other language; infinity excludes them.
+        language_escape: probability of the other languages, averaged over an utterance, above which the utterance
+            escapes its list: it was wrong; None: no escape.
+        language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
+            "frame", "utterance", or a number of milliseconds around the frame.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
             A model that was trained with CTC alone is decoded with CTC alone, whatever `ctc_weight` says; with
             `beam_size=1` that is the CTC's best path, for whole batches.
@@ -76,6 +83,9 @@ class Speech2Text(asr_inference.Speech2Text):
         asr_train_config: str | Path,
         asr_model_file: str | Path,
         languages: str | Sequence[str] | None = None,
+        language_penalty: float = math.inf,
+        language_escape: float | None = None,
+        language_smoothing: str | float = "frame",
         **espnet_options,
     ):
         config = read_config(asr_train_config)
@@ -92,12 +102,23 @@ class Speech2Text(asr_inference.Speech2Text):
         assert isinstance(self.asr_model, BLRMoEModel)
         self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
         self.languages = self.asr_model.languages
-        self._prior = None if languages is None else self._allow([languages])
         frontend = self.asr_train_args.frontend_conf
         embed = self.asr_model.encoder.embed
         hop = frontend.get("hop_length", 128)
         self.fs = humanfriendly.parse_size(str(frontend.get("fs", 16000)))  # ESPnet takes 16000 and "16k"
         self._seconds_per_frame = embed.factor * hop / self.fs
+        window = window_of(language_smoothing, self._seconds_per_frame)
+        self._allow = functools.partial(
+            LanguagePrior.allow,
+            languages=self.languages,
+            penalty=language_penalty,
+            escape=language_escape,
+            window=window,
+        )
+        if languages is None:  # nothing is weighed down, but the router's choice may still be smoothed
+            self._prior = None if window == 1 else self._allow([self.languages])
+        else:
+            self._prior = self._allow([languages])
         # One encoder frame's worth of samples: shorter audio is padded with silence to this.
         self._shortest = frontend.get("n_fft", 512) + (embed.window - 1) * hop
 
@@ -145,9 +166,6 @@ class Speech2Text(asr_inference.Speech2Text):
         nbest = [self._best_path(u) if self._is_best_path else self._decode_single_sample(u) for u in utterances]
         return [self._transcript(hypotheses, routing, position) for position, hypotheses in enumerate(nbest)]
 
-    def _allow(self, languages: Sequence[str | Sequence[str]]) -> LanguagePrior:
-        return LanguagePrior.allow(languages, self.languages)
-
     def _as_wave(self, speech: np.ndarray | torch.Tensor) -> torch.Tensor:
         wave = torch.as_tensor(speech)
         if not wave.is_floating_point():
@@ -189,3 +207,21 @@ class Speech2Text(asr_inference.Speech2Text):
             spans.append(LanguageSpan(*seconds, self.languages[expert]))
             start = end
         return tuple(spans)
+
+
+def window_of(smoothing: str | float, seconds_per_frame: float) -> int | None:
+    """Smoothing as users say it -> LanguagePrior's window: an odd number of frames, None for the whole utterance.
+
+    Raises:
+        ValueError: neither "frame" nor "utterance" nor a positive number of milliseconds.
+    """
+    if smoothing in ("frame", "utterance"):
+        return 1 if smoothing == "frame" else None
+    try:
+        milliseconds = float(smoothing)
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 < milliseconds < math.inf:
+        raise ValueError(f"language smoothing must be frame, utterance or milliseconds, not {smoothing!r}")
+    frames_each_way = round((milliseconds / 1000 / seconds_per_frame - 1) / 2)
+    return 2 * max(0, frames_each_way) + 1

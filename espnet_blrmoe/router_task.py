@@ -91,7 +91,10 @@ class RouterTask(ASRTask):
         Raises:
             ValueError: a file is missing or no BLR-MoE model, or they do not fit.
         """
-        return RouterModel(load_asr_model(args.asr_train_config, args.asr_model_file))
+        asr_model = load_asr_model(args.asr_train_config, args.asr_model_file)
+        if asr_model.encoder.router is None:
+            raise ValueError(f"the model of {args.asr_train_config} has one language, and so no router to train")
+        return RouterModel(asr_model)
 
 
 def load_asr_model(asr_train_config: str, asr_model_file: str) -> BLRMoEModel:

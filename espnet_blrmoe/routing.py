@@ -4,11 +4,13 @@ Legend: B utterances, T frames of the longest utterance after subsampling, N val
 batch, D width, E experts = languages. Masks are True for valid frames.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import torch
+from torch.nn import functional as F
 
 from espnet_blrmoe.languages import parse_languages
 
@@ -164,7 +166,7 @@ class Routing:
     """What the router decided for a batch.
 
     Attributes:
-        logits: (B, T, E) float32, the router's, with the language prior added.
+        logits: (B, T, E) float32, the router's, under the language prior.
         expert: (B, T) int64, the expert of each frame; meaningless where not valid.
         valid: (B, T) bool, True for frames, False for padding.
         frames: the valid frames, sorted by expert.
@@ -210,40 +212,99 @@ class Routing:
 
     def frame_counts(self) -> torch.Tensor:
         """(B, E) int64: how many frames of each utterance went to each expert."""
-        chosen = torch.nn.functional.one_hot(self.expert, self.logits.size(-1))
+        chosen = F.one_hot(self.expert, self.logits.size(-1))
         return (chosen * self.valid.unsqueeze(-1)).sum(1)
 
 
 @dataclass(frozen=True)
 class LanguagePrior:
-    """What is known of an utterance's language before it is heard; added to the router's logits.
+    """What is known of the utterances' languages before they are heard; shapes the router's logits before its choice.
 
     Attributes:
-        log_weights: (B, E) or (1, E) float32; minus infinity excludes a language (expert pruning, paper
-            section "Expert pruning").
+        log_weights: (B, E) or (1, E) float32, added to the log-probabilities of every frame; minus infinity excludes a
+            language (expert pruning, paper section "Expert pruning"), a finite penalty makes it less likely.
+        escape: an utterance escapes its prior where the languages that the prior weighs down have more than this
+            probability without it, averaged over the utterance; None: no escape.
+        window: frames over which log-probabilities are averaged around each frame before the choice: 1 (every frame for
+            itself) or another odd number; None: the whole utterance, which so gets one language.
     """
 
     log_weights: torch.Tensor
+    escape: float | None = None
+    window: int | None = 1
+
+    def __post_init__(self):
+        if not self.log_weights.isfinite().any(dim=1).all():
+            raise ValueError("the language prior excludes every language; allow at least one")
+        if self.escape is not None and not 0.0 < self.escape < 1.0:
+            raise ValueError(f"the escape threshold is a probability between 0 and 1, not {self.escape}")
+        if self.window is not None and (self.window < 1 or self.window % 2 == 0):
+            raise ValueError(f"the smoothing window must be an odd number of frames, not {self.window}")
 
     @classmethod
-    def allow(cls, allowed: Sequence[Sequence[str]], languages: Sequence[str]) -> "LanguagePrior":
-        """Only the listed languages can be chosen.
+    def allow(
+        cls,
+        allowed: Sequence[str | Sequence[str]],
+        languages: Sequence[str],
+        penalty: float = math.inf,
+        escape: float | None = None,
+        window: int | None = 1,
+    ) -> "LanguagePrior":
+        """The listed languages, or, with a finite penalty, rather the listed ones.
 
         Args:
             allowed: one list for the whole batch, or one list per utterance.
             languages: all languages of the model, in expert order.
+            penalty: nats taken off the log-probability of every language that is not listed.
+            escape, window: see above.
 
         Raises:
-            ValueError: a list is empty or names an unknown language.
+            ValueError: a list is empty or names an unknown language, or an option is out of its range.
         """
-        allowed = [parse_languages(codes, languages) for codes in allowed]
-        weights = [[0.0 if language in codes else float("-inf") for language in languages] for codes in allowed]
-        return cls(torch.tensor(weights))
+        if not penalty >= 0.0:
+            raise ValueError(f"the language penalty must be a number of nats from 0 on, not {penalty}")
+        lists = [parse_languages(codes, languages) for codes in allowed]
+        weights = [[0.0 if language in codes else -penalty for language in languages] for codes in lists]
+        return cls(torch.tensor(weights), escape, window)
 
     def only_expert(self) -> torch.Tensor | None:
         """(B,) int64 or (1,): the one expert that is left to each utterance; None if any has a choice."""
         allowed = self.log_weights.isfinite()
-        return allowed.int().argmax(dim=1) if bool((allowed.sum(dim=1) == 1).all()) else None
+        if self.escape is not None or bool((allowed.sum(dim=1) > 1).any()):
+            return None
+        return allowed.int().argmax(dim=1)
+
+    def apply(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """The router's (B, T, E) logits, smoothed and weighed; valid is (B, T) bool, True for frames."""
+        if self.window != 1:
+            logits = smooth(logits.log_softmax(dim=-1), valid, self.window)
+        weighed = logits + self.log_weights.unsqueeze(1)
+        if self.escape is None:
+            return weighed
+        probs = (logits.softmax(dim=-1) * valid.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
+        weighed_down = self.log_weights < self.log_weights.amax(dim=1, keepdim=True)
+        escapes = (probs * weighed_down).sum(1) > self.escape
+        return torch.where(escapes[:, None, None], logits, weighed)
 
     def to(self, device: torch.device) -> "LanguagePrior":
-        return LanguagePrior(self.log_weights.to(device))
+        return replace(self, log_weights=self.log_weights.to(device))
+
+
+def smooth(log_probs: torch.Tensor, valid: torch.Tensor, window: int | None) -> torch.Tensor:
+    """Average over time, within each utterance: (B, T, E) -> (B, T, E).
+
+    Args:
+        log_probs: (B, T, E).
+        valid: (B, T) bool, True for frames.
+        window: odd number of frames around each frame; None: all of the utterance.
+    """
+    if window == 1:
+        return log_probs
+    weights = valid.unsqueeze(-1).to(log_probs)
+    if window is None:
+        return ((log_probs * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)).expand_as(log_probs)
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool1d(x.transpose(1, 2), window, stride=1, padding=window // 2).transpose(1, 2)
+
+    return mean(log_probs * weights) / mean(weights).clamp(min=1 / (2 * window))

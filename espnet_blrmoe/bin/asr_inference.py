@@ -9,6 +9,7 @@ Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,8 +29,10 @@ from espnet_blrmoe.languages import parse_languages
 PROGRAM_OPTIONS = (
     "output_dir", "ngpu", "seed", "num_workers", "log_level", "data_path_and_name_and_type", "key_file",
     "allow_variable_data_keys", "batch_size", "model_tag", "word_lm_train_config", "word_lm_file", "config",
-    "languages", "utt2langs",
+    "utt2langs",
 )  # fmt: skip
+# Options that ESPnet's program lacks, or does not hand on.
+OWN_OPTIONS = ("config", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing")
 
 
 def get_parser():
@@ -39,6 +42,12 @@ def get_parser():
     group = parser.add_argument_group("Languages that may be detected (expert pruning)")
     group.add_argument("--languages", help="for every utterance, for example en,de; all of the model's if not given")
     group.add_argument("--utt2langs", help="file with one line per utterance: its id, then its languages: utt1 en,de")
+    group.add_argument("--language_penalty", type=float, default=math.inf, metavar="NATS",
+                       help="make other languages less likely by this much instead of excluding them")
+    group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
+                       help="ignore an utterance's list where the other languages are more probable than this")
+    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|MILLISECONDS",
+                       help="over what the router averages before it chooses a frame's language (default: frame)")
     return parser
 
 
@@ -50,11 +59,14 @@ def main(cmd: list[str] | None = None) -> None:
         parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
     if args.languages and args.utt2langs:
         parser.error("give --languages for all utterances or --utt2langs for each, not both")
+    is_soft = args.language_penalty < math.inf or args.language_escape is not None
+    if is_soft and not (args.languages or args.utt2langs):
+        parser.error("--language_penalty and --language_escape need --languages or --utt2langs")
     try:
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
-            if args.languages or args.utt2langs:
+            if args.languages or args.utt2langs or args.language_smoothing != "frame":
                 raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
-            options = {k: v for k, v in vars(args).items() if k not in ("config", "languages", "utt2langs")}
+            options = {k: v for k, v in vars(args).items() if k not in OWN_OPTIONS}
             return asr_inference.inference(**options)
         decode(args)
     except ValueError as error:
@@ -90,7 +102,7 @@ def decode(args) -> None:
         if not Path(path).is_file():
             raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
-    options.update(device="cuda" if args.ngpu else "cpu", languages=args.languages)
+    options["device"] = "cuda" if args.ngpu else "cpu"
     if args.model_tag:
         for name in ("asr_train_config", "asr_model_file"):
             options.pop(name)

@@ -8,8 +8,17 @@ import torch
 class AbsRouter(torch.nn.Module, ABC):
     """Gives every frame a logit for every language.
 
-    A subclass takes `input_size` (width of its input) and `num_languages` (E), then its `router_conf`.
+    A subclass takes `input_size` (width of its input) and `num_languages` (E), then its `router_conf`. Its last layer
+    is a torch.nn.Linear called `output`; a router of another kind has its own `keep_languages`.
     """
+
+    output: torch.nn.Linear
+
+    def keep_languages(self, kept: list[int]) -> None:
+        """Forget all languages but these, which get this order."""
+        self.output.weight = torch.nn.Parameter(self.output.weight.detach()[kept])
+        self.output.bias = torch.nn.Parameter(self.output.bias.detach()[kept])
+        self.output.out_features = len(kept)
 
     @abstractmethod
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

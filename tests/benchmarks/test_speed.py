@@ -47,11 +47,11 @@ def test_a_plan_gives_every_utterance_a_language_and_misroutes_the_share_asked_f
 
 
 def test_every_table_is_printed(capsys):
-    speed.main(["--experts", "1", "2", "3", "--utterances", "2", "--rounds", "2"])
+    speed.main(["--experts", "2", "3", "4", "--utterances", "2", "--rounds", "2"])
     printed = capsys.readouterr().out
     for words in (
-        "transformer, even batch: 2 utterances", "conformer, mixed batch", "blr_moe, E = 3", "naive loop, E = 2",
-        "all experts, dense", "growth from E = 1 to 3", "dwconv2d8", "pruned to one", "real-time factor",
+        "transformer, even batch: 2 utterances", "conformer, mixed batch", "blr_moe, E = 4", "naive loop, E = 3",
+        "all experts, dense", "growth from E = 2 to 4", "dwconv2d8", "pruned to one", "real-time factor",
     ):  # fmt: skip
         assert words in printed
 

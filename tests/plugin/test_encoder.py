@@ -446,15 +446,29 @@ def test_every_parameter_gets_a_gradient_from_a_batch_of_one_language(block_type
         assert not layer.weight.grad[[0, 2]].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("block_type", BLOCK_TYPES)
-def test_bfloat16_training_step(block_type):
+def test_a_training_step_in_half_precision(block_type, dtype):
     encoder = encoder_of(block_type=block_type, attention_experts="qkvo").train()
     expected, _, _ = encode(encoder, *features_of(), labels=torch.tensor([0, 1, 2]))
-    with torch.autocast("cpu", torch.bfloat16):
+    weights = torch.randn_like(expected)
+    expected_gradients = torch.autograd.grad(expected, encoder.encoders.parameters(), weights)
+    with torch.autocast("cpu", dtype):
         output, _, routing = encode(encoder, *features_of(), labels=torch.tensor([0, 1, 2]))
     assert routing.logits.dtype == torch.float32
     torch.testing.assert_close(output.float(), expected, atol=0.2, rtol=0.1)
-    output.float().square().sum().backward()
+    gradients = torch.autograd.grad(output, encoder.encoders.parameters(), weights.to(output.dtype))
+    assert {gradient.dtype for gradient in gradients} == {torch.float32}
+    flat, expected_flat = (torch.cat([g.flatten() for g in every]) for every in (gradients, expected_gradients))
+    assert torch.cosine_similarity(flat, expected_flat, dim=0) > 0.97
+
+
+def test_a_compiled_encoder_gives_the_same_result():
+    encoder = encoder_of()
+    expected = encoder(*features_of())[0]
+    compiled = torch.compile(encoder, backend="eager")
+    torch.testing.assert_close(compiled(*features_of())[0], expected)
+    torch.testing.assert_close(compiled(*features_of((40, 20)))[0], encoder(*features_of((40, 20)))[0])
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from tiny import (
 
 from espnet_blrmoe import Speech2Text, Transcript
 from espnet_blrmoe.bin import asr_inference
+from espnet_blrmoe.inference import window_of
 
 BEST_PATH = {"beam_size": 1, "ctc_weight": 1.0}
 BEAM_SEARCH = {"beam_size": 2, "ctc_weight": 1.0}
@@ -321,6 +322,50 @@ def test_a_bad_list_of_languages_per_utterance(decode, tmp_path, lines, message)
         path.write_text(lines, encoding="utf-8")
     with pytest.raises(SystemExit, match=f"^asr_inference: .*{path}.*{message}"):
         decode("--utt2langs", str(path))
+
+
+def test_decoding_with_a_soft_prior(decode, speech2text, recordings):
+    hard = read_table(decode("--languages", "de") / "text")
+    assert hard != read_table(decode() / "text")
+    assert hard == read_table(decode("--languages", "de", "--language_penalty", "1000") / "text")  # as good as excluded
+    folder = decode("--languages", "de", "--language_penalty", "0")
+    expect_results(folder, speech2text, recordings, [None] * 3)
+    folder = decode("--languages", "de", "--language_escape", "1e-9")  # everybody escapes
+    expect_results(folder, speech2text, recordings, [None] * 3)
+
+
+def test_smoothing_over_the_utterance_gives_it_one_language(decode):
+    timelines = read_table(decode("--language_smoothing", "utterance") / "timeline")
+    assert [len(json.loads(timeline)) for timeline in timelines.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--languages", "en", "--utt2langs", "some"], "--utt2langs for each, not both"),
+        (["--language_penalty", "3"], "need --languages or --utt2langs"),
+        (["--language_escape", "0.5"], "need --languages or --utt2langs"),
+    ],
+)
+def test_language_options_that_do_not_fit_each_other(decode, capsys, options, message):
+    with pytest.raises(SystemExit):
+        decode(*options)
+    assert message in capsys.readouterr().err
+
+
+def test_mistakes_in_the_language_options(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: language smoothing must be frame, utterance or millisec"):
+        decode("--language_smoothing", "word")
+    with pytest.raises(SystemExit, match="^asr_inference: the escape threshold is a probability"):
+        decode("--languages", "en", "--language_escape", "2")
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "window"),
+    [("frame", 1), ("utterance", None), (10, 1), ("40", 1), (120, 3), ("200.0", 5), (1000, 25)],
+)
+def test_windows_of_smoothing(smoothing, window):
+    assert window_of(smoothing, 0.04) == window
 
 
 def test_mistakes_on_the_command_line(decode, tmp_path, capsys):

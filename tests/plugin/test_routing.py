@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_blrmoe.routing import GROUP_RATIO, LanguagePrior, PackedFrames, Routing
+from espnet_blrmoe.routing import GROUP_RATIO, LanguagePrior, PackedFrames, Routing, smooth
 
 LANGUAGES = ("en", "de", "es", "zh-CN")
 
@@ -149,6 +149,80 @@ def test_prior_excludes_exactly_the_languages_that_are_not_allowed(allowed):
         assert only.tolist() == [LANGUAGES.index(*codes) for codes in allowed]
     else:
         assert only is None
+
+
+@st.composite
+def batches_of_logits(draw) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+    """(B, T, 4) logits, (B, T) valid, lengths."""
+    lengths = draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
+    valid = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
+    logits = 3 * torch.randn(*valid.shape, len(LANGUAGES), generator=generator)
+    return logits, valid, lengths
+
+
+@given(batches_of_logits(), st.floats(0, 20))
+def test_a_penalty_is_taken_off_the_other_languages(batch, penalty):
+    logits, valid, lengths = batch
+    prior = LanguagePrior.allow(["en,es"] * len(lengths), LANGUAGES, penalty=penalty)
+    expected = logits - penalty * torch.tensor([0.0, 1.0, 0.0, 1.0])
+    torch.testing.assert_close(prior.apply(logits, valid).log_softmax(-1), expected.log_softmax(-1))
+    assert prior.only_expert() is None
+
+
+@given(batches_of_logits(), st.sampled_from([3, 5, None]))
+def test_smoothing_averages_over_the_frames_of_the_utterance_alone(batch, window):
+    logits, valid, lengths = batch
+    smoothed = smooth(logits.masked_fill(~valid.unsqueeze(-1), 1e4), valid, window)
+    for b, length in enumerate(lengths):
+        for t in range(length):
+            reach = length if window is None else window // 2
+            around = logits[b, max(0, t - reach) : min(length, t + reach + 1)]
+            torch.testing.assert_close(smoothed[b, t], around.mean(0), rtol=1e-4, atol=1e-3)
+
+
+@given(batches_of_logits(), st.floats(0.05, 0.95))
+def test_utterances_escape_a_list_that_excludes_what_they_sound_like(batch, escape):
+    logits, valid, lengths = batch
+    lists = [["en"], ["de", "zh-CN"], LANGUAGES][: len(lengths)]
+    prior = LanguagePrior.allow(lists, LANGUAGES, escape=escape)
+    applied = prior.apply(logits, valid)
+    assert prior.only_expert() is None  # the router has to be asked
+    for b, (codes, length) in enumerate(zip(lists, lengths)):
+        probs = logits[b, :length].softmax(-1).mean(0)
+        excluded = sum(float(p) for p, language in zip(probs, LANGUAGES) if language not in codes)
+        if abs(excluded - escape) < 1e-3:
+            continue
+        finite = applied[b].isfinite().all(0).tolist()
+        assert finite == [excluded > escape or language in codes for language in LANGUAGES]
+
+
+@given(batches_of_logits())
+def test_one_window_over_the_utterance_gives_it_one_language(batch):
+    logits, valid, lengths = batch
+    applied = LanguagePrior.allow([LANGUAGES], LANGUAGES, window=None).apply(logits, valid)
+    for b, length in enumerate(lengths):
+        choices = applied[b, :length].argmax(-1).unique().tolist()
+        assert choices == [int(logits[b, :length].log_softmax(-1).mean(0).argmax())]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"penalty": -1.0}, "language penalty must be a number of nats from 0 on, not -1.0"),
+        ({"penalty": math.nan}, "language penalty must be"),
+        ({"escape": 1.5}, "escape threshold is a probability between 0 and 1, not 1.5"),
+        ({"window": 4}, "smoothing window must be an odd number of frames, not 4"),
+    ],
+)
+def test_prior_refuses_options_out_of_range(options, message):
+    with pytest.raises(ValueError, match=message):
+        LanguagePrior.allow(["en"], LANGUAGES, **options)
+
+
+def test_a_prior_that_excludes_everything_is_refused():
+    with pytest.raises(ValueError, match="excludes every language"):
+        LanguagePrior(torch.full((2, 4), -math.inf))
 
 
 def test_prior_reads_lists_as_users_write_them():

@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
 
 def commands(program: str) -> list[str]:
     """The README's shell commands that contain a program, without their comments."""
-    lines = "\n".join(blocks("sh")).splitlines()
+    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
     return [line.split("#")[0].strip() for line in lines if program in line]
 
 
@@ -49,6 +49,15 @@ def test_own_common_voice_folder(tmp_path, shared_data):
     run = run_recipe(tmp_path, *command[2:], "--stop_stage", "5", COMMONVOICE=str(shared_data / "cv-mini"))
     assert run.exit_code == 0, run.output
     assert (tmp_path / "dump/raw/train/text").is_file()
+
+
+def test_pruning_the_demos_model(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    command = shlex.split(*commands("prune_experts"))
+    done = subprocess.run([sys.executable, *command[1:]], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 2 languages (es, pt)" in done.stdout
+    assert (folder / "exp/asr_es_pt/model.pth").is_file()
 
 
 def test_the_launcher_runs_espnet(tmp_path):

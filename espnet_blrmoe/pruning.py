@@ -1,0 +1,52 @@
+"""Physical pruning: a smaller model that knows some of a model's languages (paper section "Expert pruning")."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from espnet2.text.build_tokenizer import build_tokenizer
+
+from espnet_blrmoe.asr_model import BLRMoEModel
+
+
+def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[str]) -> dict:
+    """Remove the experts of all other languages from the model, and return the smaller model's configuration.
+
+    Args:
+        config: the model's training configuration.
+        model: is changed.
+        languages: languages to keep.
+
+    Raises:
+        ValueError: no language, or an unknown one.
+    """
+    model.encoder.keep_languages(languages)
+    return {**config, "encoder_conf": {**config["encoder_conf"], "languages": list(model.languages)}}
+
+
+def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> dict:
+    """Remove the tokens that the texts do not use from a CTC model, and return the smaller model's configuration.
+
+    Args:
+        config: the model's training configuration.
+        model: is changed.
+        texts: transcripts of the languages that the model keeps.
+
+    Raises:
+        ValueError: the model has a decoder, whose vocabulary this cannot prune.
+    """
+    if model.decoder is not None:
+        raise ValueError("the vocabulary of a model with a decoder cannot be pruned; leave --text away")
+    tokenizer = build_tokenizer(
+        config["token_type"],
+        config.get("bpemodel"),
+        space_symbol="<space>",
+        non_linguistic_symbols=config.get("non_linguistic_symbols"),
+    )
+    used = {token for text in texts for token in tokenizer.text2tokens(text)}
+    special = {model.blank_id, model.sos, model.eos}
+    tokens = config["token_list"]
+    kept = [n for n, token in enumerate(tokens) if n in special or token == "<unk>" or token in used]
+    output = model.ctc.ctc_lo
+    output.weight = torch.nn.Parameter(output.weight.detach()[kept])
+    output.bias = torch.nn.Parameter(output.bias.detach()[kept])
+    return {**config, "token_list": [tokens[n] for n in kept]}

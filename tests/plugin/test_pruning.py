@@ -1,0 +1,119 @@
+"""Physical pruning: a smaller model with the results of the whole one under a hard prior."""
+
+import itertools
+
+import pytest
+import torch
+import yaml
+from tiny import CONFIG, LANGUAGES, TinyModel, build_model, speech_of, write_training_config
+
+from espnet_blrmoe import LanguagePrior, Speech2Text
+from espnet_blrmoe.bin import prune_experts, router_train
+
+SUBSETS = [list(codes) for n in (1, 2, 3) for codes in itertools.combinations(LANGUAGES, n)]
+SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0))]
+
+
+def prune(model: TinyModel, languages: list[str], folder, *options: str) -> TinyModel:
+    arguments = {
+        "asr_train_config": model.config,
+        "asr_model_file": model.weights,
+        "languages": ",".join(languages),
+        "output_dir": folder,
+    }
+    prune_experts.main([*(f"--{name}={value}" for name, value in arguments.items()), *options])
+    return TinyModel(folder / "config.yaml", folder / "model.pth")
+
+
+@pytest.mark.parametrize("languages", SUBSETS, ids=",".join)
+def test_encoder_output_is_that_of_the_whole_encoder_bit_for_bit(tiny_model, languages):
+    whole, pruned = build_model(tiny_model.config).eval().encoder, build_model(tiny_model.config).eval().encoder
+    pruned.keep_languages(languages)
+    x, lengths = 3 * torch.randn(2, 300, 20, generator=torch.Generator().manual_seed(0)), torch.tensor([300, 245])
+    with torch.no_grad(), whole.route(prior=LanguagePrior.allow([languages], LANGUAGES)) as routings:
+        expected = whole(x, lengths)[0]
+    with torch.no_grad():
+        assert pruned(x, lengths)[0].equal(expected)
+    assert (routings[0].frame_counts().sum(0) > 0).sum() == len(languages)  # the router was of several minds
+
+
+@pytest.mark.parametrize("languages", SUBSETS, ids=",".join)
+def test_a_pruned_model_gives_the_results_of_the_whole_one(tiny_model, tmp_path, languages):
+    pruned = prune(tiny_model, languages, tmp_path / "pruned")
+    results = Speech2Text(pruned.config, pruned.weights, beam_size=1).batch(SPEECHES)
+    expected = Speech2Text(tiny_model.config, tiny_model.weights, languages, beam_size=1).batch(SPEECHES)
+    for result, whole in zip(results, expected):
+        assert (result.text, result.language, result.timeline) == (whole.text, whole.language, whole.timeline)
+        assert result.language_probability == pytest.approx(whole.language_probability, abs=1e-5)
+    weights = torch.load(pruned.weights, weights_only=True)
+    assert any(name.startswith("encoder.router.") for name in weights) == (len(languages) > 1)
+    assert pruned.weights.stat().st_size <= tiny_model.weights.stat().st_size
+
+
+def test_tokens_that_the_languages_do_not_use_are_removed(tiny_model, tmp_path):
+    (tmp_path / "text").write_text("utt0 a b\nutt1 c\nutt2 b\n", encoding="utf-8")
+    (tmp_path / "utt2lang").write_text("utt0 en\nutt1 de\nutt2 zh-CN\n", encoding="utf-8")
+    files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
+    pruned = prune(tiny_model, ["en", "zh-CN"], tmp_path / "pruned", *files)
+    tokens = yaml.safe_load(pruned.config.read_text())["token_list"]
+    assert tokens == ["<blank>", "<unk>", "a", "b", "<space>", "<sos/eos>"]
+    whole, smaller = (torch.load(model.weights, weights_only=True) for model in (tiny_model, pruned))
+    kept = [CONFIG["token_list"].index(token) for token in tokens]
+    assert smaller["ctc.ctc_lo.weight"].equal(whole["ctc.ctc_lo.weight"][kept])
+    assert set(Speech2Text(pruned.config, pruned.weights, beam_size=1)(SPEECHES[0]).text) <= set("ab <unk>")
+
+
+def test_a_pruned_model_cannot_be_widened_by_mistake(tiny_model, tmp_path):
+    pruned = prune(tiny_model, ["en"], tmp_path / "pruned")
+    with pytest.raises(ValueError, match="does not fit the training configuration"):
+        Speech2Text(tiny_model.config, pruned.weights)
+    with pytest.raises(ValueError, match="unknown language 'de'; this model knows en"):
+        Speech2Text(pruned.config, pruned.weights, languages=["de"])
+
+
+def test_a_router_of_one_language_is_not_trained(tiny_model, tmp_path):
+    pruned = prune(tiny_model, ["en"], tmp_path / "pruned")
+    options = [f"--asr_train_config={pruned.config}", f"--asr_model_file={pruned.weights}", "--dry_run=true"]
+    with pytest.raises(SystemExit, match="has one language, and so no router to train"):
+        router_train.main([*options, f"--output_dir={tmp_path / 'router'}"])
+
+
+@pytest.mark.parametrize(
+    ("languages", "options", "message"),
+    [
+        (["fr"], (), "unknown language 'fr'; this model knows en, de, zh-CN"),
+        ([], (), "the list of languages is empty"),
+        (["en"], ("--asr_model_file=none.pth",), "none.pth does not exist"),
+        (["en"], ("--asr_train_config=none.yaml",), "none.yaml does not exist"),
+        (["de"], ("--text=text", "--utt2lang=utt2lang"), "text has no transcript in de"),
+        (["en"], ("--text=text", "--utt2lang=empty"), "empty has no line for utterance utt0 of text; add its language"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(tiny_model, tmp_path, monkeypatch, languages, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text").write_text("utt0 a b\n", encoding="utf-8")
+    (tmp_path / "utt2lang").write_text("utt0 en\n", encoding="utf-8")
+    (tmp_path / "empty").write_text("utt1 en\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match=f"^prune_experts: .*{message}"):
+        prune(tiny_model, languages, tmp_path / "pruned", *options)
+    assert not (tmp_path / "pruned").exists()
+
+
+def test_a_model_is_not_overwritten(tiny_model, tmp_path):
+    pruned = prune(tiny_model, ["en"], tmp_path / "pruned")
+    before = pruned.weights.read_bytes()
+    with pytest.raises(SystemExit, match="config.yaml exists already; remove it or choose another --output_dir"):
+        prune(tiny_model, ["de"], tmp_path / "pruned")
+    assert pruned.weights.read_bytes() == before
+
+
+def test_a_decoders_vocabulary_is_not_pruned(tmp_path):
+    decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
+    changes = {"decoder": "transformer", "decoder_conf": decoder, "model_conf": {"ctc_weight": 0.5}}
+    config = write_training_config(tmp_path / "hybrid", **changes)
+    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    (tmp_path / "text").write_text("utt0 a b\n", encoding="utf-8")
+    (tmp_path / "utt2lang").write_text("utt0 en\n", encoding="utf-8")
+    files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
+    with pytest.raises(SystemExit, match="the vocabulary of a model with a decoder cannot be pruned"):
+        prune(TinyModel(config, tmp_path / "model.pth"), ["en"], tmp_path / "pruned", *files)
