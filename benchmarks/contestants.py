@@ -13,36 +13,46 @@ from espnet_blrmoe import router_choices
 from espnet_blrmoe.encoder import BLRMoEEncoder
 from espnet_blrmoe.espnet_internals import PositionalEncoding
 from espnet_blrmoe.experts import ExpertLinear, FeedForward
-from espnet_blrmoe.router import LinearRouter
+from espnet_blrmoe.router import LinearRouter, TDNNRouter
 
 SIZE = {"output_size": 256, "attention_heads": 4, "linear_units": 2048}
 NUM_SHARED_BLOCKS, NUM_MOE_BLOCKS = 6, 6
 CONFORMER = {"macaron_style": True, "cnn_module_kernel": 31}
 
 
-class PlannedRouter(LinearRouter):
-    """A linear router, at its full cost, whose choice is then overruled by a plan: timings need realistic choices."""
+class Planned:
+    """A router, at its full cost, whose choice is then overruled by a plan: timings need realistic choices."""
 
     plan: torch.Tensor  # (B, T) int64
 
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """(B, T, E)."""
         logits = super().forward(x, valid)
         return logits + 1e4 * F.one_hot(self.plan[:, : x.size(1)], logits.size(-1))
 
 
-router_choices.classes["planned"] = PlannedRouter
+class PlannedLinearRouter(Planned, LinearRouter):
+    """LR-MoE's."""
+
+
+class PlannedTDNNRouter(Planned, TDNNRouter):
+    """BLR-MoE's."""
+
+
+ROUTERS = {"linear": PlannedLinearRouter, "tdnn": PlannedTDNNRouter}
+router_choices.classes.update({f"planned_{name}": router for name, router in ROUTERS.items()})
 
 
 def plan_of(lengths: Sequence[int], num_experts: int, misrouted: float, seed: int) -> torch.Tensor:
-    """(B, T) int64: every utterance has one random language, and a share of its frames goes to random experts.
+    """(B, T) int64: every utterance has one random language, and a share of its frames goes to random other experts.
 
     Padding goes to its utterance's expert, which only the naive contestants notice.
     """
     generator = torch.Generator().manual_seed(seed)
     shape = len(lengths), max(lengths)
     language = torch.randint(num_experts, (len(lengths), 1), generator=generator).expand(shape)
-    anything = torch.randint(num_experts, shape, generator=generator)
-    return torch.where(torch.rand(shape, generator=generator) < misrouted, anything, language)
+    other = (language + torch.randint(1, max(2, num_experts), shape, generator=generator)) % num_experts
+    return torch.where(torch.rand(shape, generator=generator) < misrouted, other, language)
 
 
 def dense(block_type: str, **size) -> nn.Module:
@@ -55,7 +65,9 @@ def dense(block_type: str, **size) -> nn.Module:
     return ConformerEncoder(options["output_size"], input_layer=None, rel_pos_type="latest", **CONFORMER, **options)
 
 
-def blr_moe(block_type: str, plan: torch.Tensor, num_experts: int) -> BLRMoEEncoder:
+def blr_moe(
+    block_type: str, plan: torch.Tensor, num_experts: int, router: str = "linear", **router_conf
+) -> BLRMoEEncoder:
     """BLR-MoE's encoder, of the same active size, routed by the plan."""
     encoder = BLRMoEEncoder(
         SIZE["output_size"],
@@ -64,7 +76,8 @@ def blr_moe(block_type: str, plan: torch.Tensor, num_experts: int) -> BLRMoEEnco
         num_moe_blocks=NUM_MOE_BLOCKS,
         languages=[f"l{n}" for n in range(num_experts)],
         block_type=block_type,
-        router="planned",
+        router=f"planned_{router}",
+        router_conf=router_conf,
         router_input="shared",
         label_routing=0.0,
         **SIZE,
@@ -84,11 +97,13 @@ class LoopOverExperts(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, T, D) -> (B, T, D)."""
-        y = torch.zeros_like(x)
+        y = None
         for e, expert in enumerate(self.experts):
             chosen = self.plan == e
             if chosen.any():
-                y[chosen] = expert(x[chosen]).to(y.dtype)
+                own = expert(x[chosen])
+                y = own.new_zeros(*x.shape[:2], own.size(1)) if y is None else y
+                y[chosen] = own
         return y
 
 

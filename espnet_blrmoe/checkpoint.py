@@ -27,6 +27,23 @@ def read_config(path: str | Path) -> dict:
     return config
 
 
+def read_blr_moe_config(path: str | Path) -> dict:
+    """Read the config.yaml of a trained BLR-MoE model.
+
+    Raises:
+        ValueError: it is missing, no YAML mapping, of another model, or only the options that a training started from.
+    """
+    config = read_config(path)
+    if config.get("model") != "blr_moe":
+        raise ValueError(
+            f"{path} is no BLR-MoE model: it says 'model: {config.get('model')}'; decode it with "
+            "espnet2.bin.asr_inference"
+        )
+    if "token_list" not in config or "languages" not in config.get("encoder_conf", {}):
+        raise ValueError(f"{path} has no token_list or languages; give the config.yaml that training wrote to exp/")
+    return config
+
+
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a checkpoint of weights alone; nothing in it is executed.
 

@@ -1,6 +1,6 @@
 """BLRMoEEncoder: shared blocks, then MLE blocks whose experts one shared router chooses, frame by frame."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -119,9 +119,10 @@ class BLRMoEEncoder(AbsEncoder):
 
         self.router_input = router_input
         router_width = input_size * self.embed.window if router_input == "features" else output_size
-        router_class = router_choices.get_class(router)
-        has_choice = len(self.languages) > 1
-        self.router = router_class(router_width, len(self.languages), **(router_conf or {})) if has_choice else None
+        self.router = None
+        if len(self.languages) > 1:
+            router_class = router_choices.get_class(router)
+            self.router = router_class(router_width, len(self.languages), **(router_conf or {}))
         self.label_routing = label_routing
         # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
         # ESPnet's checkpoint averaging sums integers.
@@ -144,17 +145,17 @@ class BLRMoEEncoder(AbsEncoder):
             languages: some of the encoder's; their order stays the encoder's.
 
         Raises:
-            ValueError: there is none, or one is unknown.
+            ValueError: there is none, one is unknown, or the router cannot forget languages.
         """
         wanted = parse_languages(languages, self.languages)
         kept = [expert for expert, language in enumerate(self.languages) if language in wanted]
-        for module in self.modules():
-            if isinstance(module, ExpertLinear):
-                module.keep_experts(kept)
         if len(kept) == 1:
             self.router = None
         else:
             self.router.keep_languages(kept)
+        for module in self.modules():
+            if isinstance(module, ExpertLinear):
+                module.keep_experts(kept)
         self.languages = tuple(self.languages[expert] for expert in kept)
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
 
@@ -200,7 +201,7 @@ class BLRMoEEncoder(AbsEncoder):
         """
         subsampled, lengths, valid, frames = self._subsample(xs_pad, ilens)
         x, pos_emb = self._shared_blocks(subsampled, frames)
-        routing = self._route_batch(self._router_view(xs_pad, subsampled, x, frames), frames, valid)
+        routing = self._route_batch(lambda: self._router_view(xs_pad, subsampled, x, frames), frames, valid)
         if self._routings is not None:
             self._routings.append(routing)
         x = routing.sort(x)
@@ -217,7 +218,7 @@ class BLRMoEEncoder(AbsEncoder):
         shared = None
         if self.router_input == "shared":
             shared, _ = self._shared_blocks(subsampled, frames)
-        return self._route_batch(self._router_view(xs_pad, subsampled, shared, frames), frames, valid)
+        return self._route_batch(lambda: self._router_view(xs_pad, subsampled, shared, frames), frames, valid)
 
     def _subsample(
         self, xs_pad: torch.Tensor, ilens: torch.Tensor
@@ -257,18 +258,21 @@ class BLRMoEEncoder(AbsEncoder):
         windows = features.unfold(1, self.embed.window, self.embed.factor)  # (B, T, input_size, window)
         return windows[:, : subsampled.size(1)].flatten(2)
 
-    def _route_batch(self, router_input: torch.Tensor, frames: PackedFrames, valid: torch.Tensor) -> Routing:
-        only_expert = None if self._prior is None else self._prior.only_expert()
+    def _route_batch(
+        self, router_view: Callable[[], torch.Tensor], frames: PackedFrames, valid: torch.Tensor
+    ) -> Routing:
+        prior = None if self._prior is None else self._prior.to(valid.device)
+        only_expert = None if prior is None else prior.only_expert()
         if self.router is None:
-            logits = router_input.new_zeros(*valid.shape, 1, dtype=torch.float32)
+            logits = torch.zeros(*valid.shape, 1, device=valid.device)
             expert = logits.argmax(dim=-1)
         elif only_expert is not None:  # one language each: the router has nothing to choose
-            logits = self._prior.log_weights.unsqueeze(1).expand(*valid.shape, -1)
+            logits = prior.log_weights.unsqueeze(1).expand(*valid.shape, -1)
             expert = only_expert.unsqueeze(1).expand(valid.shape)
         else:
-            logits = self.router(router_input, valid).float()
-            if self._prior is not None:
-                logits = self._prior.apply(logits, valid)
+            logits = self.router(router_view(), valid).float()
+            if prior is not None:
+                logits = prior.apply(logits, valid)
             expert = self._choose_experts(logits)
         return Routing.of(logits, expert, valid, frames)
 

@@ -35,6 +35,9 @@ class ExpertProducts(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
         x, weight = ctx.saved_tensors
+        if not ctx.needs_input_grad[1]:  # frozen experts
+            own = zip(grad.split(ctx.spans), weight)
+            return torch.cat([out_grad @ own_weight.to(x.dtype) for out_grad, own_weight in own]), None, None, None
         x_grad, weight_grad = torch.empty_like(x), torch.empty_like(weight)
         bias_grad = weight.new_zeros(weight.shape[:2])
         spans = zip(x.split(ctx.spans), x_grad.split(ctx.spans), grad.split(ctx.spans))

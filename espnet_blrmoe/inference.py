@@ -13,7 +13,7 @@ import torch
 from espnet2.bin import asr_inference
 
 from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights
+from espnet_blrmoe.checkpoint import load_weights, read_blr_moe_config, read_weights
 from espnet_blrmoe.espnet_internals import Hypothesis
 from espnet_blrmoe.routing import LanguagePrior, Routing
 
@@ -88,9 +88,7 @@ class Speech2Text(asr_inference.Speech2Text):
         language_smoothing: str | float = "frame",
         **espnet_options,
     ):
-        config = read_config(asr_train_config)
-        if config.get("model") != "blr_moe":
-            raise ValueError(f"{asr_train_config} is no BLR-MoE model; decode it with espnet2.bin.asr_inference")
+        config = read_blr_moe_config(asr_train_config)
         if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's default of 0.5 would give nonsense
             espnet_options["ctc_weight"] = 1.0
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them,
@@ -159,8 +157,6 @@ class Speech2Text(asr_inference.Speech2Text):
         lengths = torch.tensor([len(wave) for wave in waves], device=self.device)
         speech = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True).to(self.device)
         prior = self._prior if languages is None else self._allow(languages)
-        if prior is not None:
-            prior = prior.to(speech.device)
         encoder_out, out_lengths, routing = self.asr_model.encode_under_prior(speech, lengths, prior)
         utterances = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
         nbest = [self._best_path(u) if self._is_best_path else self._decode_single_sample(u) for u in utterances]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from espnet2.text.build_tokenizer import build_tokenizer
+from espnet2.text.cleaner import TextCleaner
 
 from espnet_blrmoe.asr_model import BLRMoEModel
 
@@ -41,8 +42,10 @@ def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> 
         config.get("bpemodel"),
         space_symbol="<space>",
         non_linguistic_symbols=config.get("non_linguistic_symbols"),
+        g2p_type=config.get("g2p"),
     )
-    used = {token for text in texts for token in tokenizer.text2tokens(text)}
+    clean = TextCleaner(config.get("cleaner"))  # as in training
+    used = {token for text in texts for token in tokenizer.text2tokens(clean(text))}
     special = {model.blank_id, model.sos, model.eos}
     tokens = config["token_list"]
     kept = [n for n, token in enumerate(tokens) if n in special or token == "<unk>" or token in used]

@@ -12,7 +12,7 @@ from espnet2.torch_utils.device_funcs import force_gatherable
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights, with_router_of
+from espnet_blrmoe.checkpoint import load_weights, read_blr_moe_config, read_weights, with_router_of
 from espnet_blrmoe.preprocessor import BLRMoEPreprocessor
 
 
@@ -103,9 +103,7 @@ def load_asr_model(asr_train_config: str, asr_model_file: str) -> BLRMoEModel:
     Raises:
         ValueError: a file is missing or no BLR-MoE model, or they do not fit.
     """
-    config = read_config(asr_train_config)
-    if config.get("model") != "blr_moe":
-        raise ValueError(f"{asr_train_config} is no BLR-MoE model: it says 'model: {config.get('model')}'")
+    config = read_blr_moe_config(asr_train_config)
     model = ASRTask.build_model(argparse.Namespace(**config))
     load_weights(model, asr_model_file)
     return model

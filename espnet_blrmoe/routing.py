@@ -166,7 +166,7 @@ class Routing:
     """What the router decided for a batch.
 
     Attributes:
-        logits: (B, T, E) float32, the router's, under the language prior.
+        logits: (B, T, E) float32, the router's under the language prior; the prior's own where it leaves one language.
         expert: (B, T) int64, the expert of each frame; meaningless where not valid.
         valid: (B, T) bool, True for frames, False for padding.
         frames: the valid frames, sorted by expert.
@@ -234,6 +234,8 @@ class LanguagePrior:
     window: int | None = 1
 
     def __post_init__(self):
+        if self.log_weights.isnan().any() or self.log_weights.isposinf().any():
+            raise ValueError("the language prior's log-weights must be numbers or minus infinity")
         if not self.log_weights.isfinite().any(dim=1).all():
             raise ValueError("the language prior excludes every language; allow at least one")
         if self.escape is not None and not 0.0 < self.escape < 1.0:
@@ -253,7 +255,7 @@ class LanguagePrior:
         """The listed languages, or, with a finite penalty, rather the listed ones.
 
         Args:
-            allowed: one list for the whole batch, or one list per utterance.
+            allowed: one list per utterance, or, alone in it, one list for the whole batch: [["en", "de"]] or ["en,de"].
             languages: all languages of the model, in expert order.
             penalty: nats taken off the log-probability of every language that is not listed.
             escape, window: see above.
@@ -261,6 +263,8 @@ class LanguagePrior:
         Raises:
             ValueError: a list is empty or names an unknown language, or an option is out of its range.
         """
+        if isinstance(allowed, str):
+            raise ValueError(f"allowed languages come as a list of lists; write [{allowed!r}] for the whole batch")
         if not penalty >= 0.0:
             raise ValueError(f"the language penalty must be a number of nats from 0 on, not {penalty}")
         lists = [parse_languages(codes, languages) for codes in allowed]
@@ -276,15 +280,14 @@ class LanguagePrior:
 
     def apply(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """The router's (B, T, E) logits, smoothed and weighed; valid is (B, T) bool, True for frames."""
-        if self.window != 1:
-            logits = smooth(logits.log_softmax(dim=-1), valid, self.window)
-        weighed = logits + self.log_weights.unsqueeze(1)
+        smoothed = logits if self.window == 1 else smooth(logits.log_softmax(dim=-1), valid, self.window)
+        weighed = smoothed + self.log_weights.unsqueeze(1)
         if self.escape is None:
             return weighed
         probs = (logits.softmax(dim=-1) * valid.unsqueeze(-1)).sum(1) / valid.sum(1, keepdim=True)
         weighed_down = self.log_weights < self.log_weights.amax(dim=1, keepdim=True)
         escapes = (probs * weighed_down).sum(1) > self.escape
-        return torch.where(escapes[:, None, None], logits, weighed)
+        return torch.where(escapes[:, None, None], smoothed, weighed)
 
     def to(self, device: torch.device) -> "LanguagePrior":
         return replace(self, log_weights=self.log_weights.to(device))

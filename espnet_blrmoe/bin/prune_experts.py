@@ -69,6 +69,7 @@ def prune(args: argparse.Namespace) -> None:
         unfinished = [Path(folder) / path.name for path in written]
         unfinished[0].write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
         torch.save(model.state_dict(), unfinished[1])
+        load_asr_model(*unfinished)  # raises where the weights do not fit: a router that keeps more than its last layer
         for source, target in zip(unfinished, written):
             source.replace(target)
     before, after = Path(args.asr_model_file).stat().st_size, written[1].stat().st_size
@@ -84,7 +85,10 @@ def texts_of(text: str, utt2lang: str, languages: tuple[str, ...]) -> list[str]:
     Raises:
         ValueError: an utterance has no language, or a language has no transcript.
     """
-    transcripts, language_of = read_2columns_text(text), read_2columns_text(utt2lang)
+    try:
+        transcripts, language_of = read_2columns_text(text), read_2columns_text(utt2lang)
+    except RuntimeError as error:  # ESPnet's for a line twice
+        raise ValueError(f"{text} or {utt2lang}: {error}") from error
     for utterance in transcripts:
         if utterance not in language_of:
             raise ValueError(f"{utt2lang} has no line for utterance {utterance} of {text}; add its language")

@@ -15,10 +15,18 @@ class AbsRouter(torch.nn.Module, ABC):
     output: torch.nn.Linear
 
     def keep_languages(self, kept: list[int]) -> None:
-        """Forget all languages but these, which get this order."""
-        self.output.weight = torch.nn.Parameter(self.output.weight.detach()[kept])
-        self.output.bias = torch.nn.Parameter(self.output.bias.detach()[kept])
-        self.output.out_features = len(kept)
+        """Forget all languages but these, which get this order.
+
+        Raises:
+            ValueError: the router has no last layer `output`.
+        """
+        output = getattr(self, "output", None)
+        if not isinstance(output, torch.nn.Linear):
+            raise ValueError(f"{type(self).__name__} has no linear layer `output`; give it a keep_languages of its own")
+        with torch.no_grad():
+            for name, parameter in list(output.named_parameters()):
+                setattr(output, name, torch.nn.Parameter(parameter[kept]))
+        output.out_features = len(kept)
 
     @abstractmethod
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -42,7 +42,7 @@ def test_a_plan_gives_every_utterance_a_language_and_misroutes_the_share_asked_f
     plan = contestants.plan_of([1000] * 20, num_experts=8, misrouted=0.1, seed=0)
     language = plan.mode(dim=1, keepdim=True).values
     share = (plan != language).float().mean()
-    assert 0.07 < share < 0.11  # one in eight random experts is the right one
+    assert 0.09 < share < 0.11
     assert len(language.unique()) > 3
 
 
@@ -51,17 +51,22 @@ def test_every_table_is_printed(capsys):
     printed = capsys.readouterr().out
     for words in (
         "transformer, even batch: 2 utterances", "conformer, mixed batch", "blr_moe, E = 4", "naive loop, E = 3",
-        "all experts, dense", "growth from E = 2 to 4", "dwconv2d8", "pruned to one", "real-time factor",
+        "all experts, dense", "growth from E = 2 to 4", "dwconv2d8", "pruned to one language", "real-time factor",
     ):  # fmt: skip
         assert words in printed
 
 
-def test_activations_leave_parameters_out():
-    batch = speed.Batch(torch.randn(1, 4, WIDTH), torch.tensor([4]))
+class Linear(torch.nn.Linear):
+    """An encoder that keeps its input, and its output for the loss."""
 
-    class Linear(torch.nn.Linear):
-        def forward(self, x, lengths):
-            return (super().forward(x),)
+    def forward(self, x, lengths):
+        return (super().forward(x),)
 
-    kept = speed.activations(Linear(WIDTH, 1000), batch, torch.float32)
-    assert kept == batch.x.untyped_storage().nbytes()
+
+def test_memory_is_counted():
+    batch = speed.Batch(torch.randn(1, 400, WIDTH), torch.tensor([400]))
+    model = Linear(WIDTH, 1000)
+    output = 4 * 400 * 1000
+    assert speed.activations(model, batch, torch.float32) == batch.x.untyped_storage().nbytes() + output
+    # The output, its square, and what their gradients are made of.
+    assert 3 * output < speed.peak(model, batch, torch.float32) < 6 * output

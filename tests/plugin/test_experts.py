@@ -80,6 +80,14 @@ def test_gradients_equal_finite_differences(layer_of, _, spans):
     assert torch.autograd.gradcheck(function, (x, *layer.parameters()))
 
 
+def test_frozen_experts_pass_the_gradient_on():
+    x, _ = frames_of([2, 0, 3])
+    layer = expert_linear(3)
+    expected = torch.autograd.grad(layer(x, (2, 0, 3)).square().sum(), x)
+    layer.requires_grad_(False)
+    torch.testing.assert_close(torch.autograd.grad(layer(x, (2, 0, 3)).square().sum(), x), expected)
+
+
 def test_dense_layers_ignore_spans():
     layer = FeedForward(SIZE, UNITS, 0.0, torch.nn.SiLU(), None)
     x = torch.randn(3, SIZE)

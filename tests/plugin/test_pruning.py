@@ -1,14 +1,17 @@
 """Physical pruning: a smaller model with the results of the whole one under a hard prior."""
 
+import argparse
 import itertools
 
 import pytest
 import torch
 import yaml
+from espnet2.tasks.asr import ASRTask
 from tiny import CONFIG, LANGUAGES, TinyModel, build_model, speech_of, write_training_config
 
-from espnet_blrmoe import LanguagePrior, Speech2Text
+from espnet_blrmoe import AbsRouter, LanguagePrior, Speech2Text, router_choices
 from espnet_blrmoe.bin import prune_experts, router_train
+from espnet_blrmoe.encoder import BLRMoEEncoder
 
 SUBSETS = [list(codes) for n in (1, 2, 3) for codes in itertools.combinations(LANGUAGES, n)]
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0))]
@@ -35,6 +38,55 @@ def test_encoder_output_is_that_of_the_whole_encoder_bit_for_bit(tiny_model, lan
     with torch.no_grad():
         assert pruned(x, lengths)[0].equal(expected)
     assert (routings[0].frame_counts().sum(0) > 0).sum() == len(languages)  # the router was of several minds
+
+
+def test_bit_for_bit_at_a_real_width():
+    codes = [f"l{n}" for n in range(8)]
+    options = {"output_size": 256, "num_shared_blocks": 1, "num_moe_blocks": 1, "input_layer": "dwconv2d"}
+    torch.manual_seed(0)
+    encoder = BLRMoEEncoder(80, languages=codes, router="linear", **options).eval()
+    encoder.router.output.weight.data.mul_(10)
+    x, lengths = torch.randn(2, 400, 80), torch.tensor([400, 300])
+    with torch.no_grad():
+        with encoder.route(prior=LanguagePrior.allow(["l1,l6,l3"], codes)) as routings:
+            expected = encoder(x, lengths)[0]
+        encoder.keep_languages(["l1", "l6", "l3"])
+        assert encoder(x, lengths)[0].equal(expected)
+    assert (routings[0].frame_counts().sum(0) > 0).sum() == 3
+
+
+class NamelessRouter(AbsRouter):
+    """Its last layer is not called `output`."""
+
+    def __init__(self, input_size: int, num_languages: int):
+        super().__init__()
+        self.layer = torch.nn.Linear(input_size, num_languages)
+
+    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        return self.layer(x)
+
+
+class StubbornRouter(NamelessRouter):
+    """Keeps all languages, whatever it is told."""
+
+    def keep_languages(self, kept: list[int]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("router", "message"),
+    [(NamelessRouter, "NamelessRouter has no linear layer `output`"), (StubbornRouter, "does not fit the train")],
+)
+def test_a_router_that_cannot_be_pruned(router, message, tmp_path, monkeypatch):
+    monkeypatch.setitem(router_choices.classes, "other", router)
+    encoder_conf = {**CONFIG["encoder_conf"], "router": "other", "router_conf": {}}
+    config = write_training_config(tmp_path / "asr", encoder_conf=encoder_conf)
+    model = ASRTask.build_model(argparse.Namespace(**yaml.safe_load(config.read_text())))
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    with pytest.raises(SystemExit, match=message):
+        prune(TinyModel(config, tmp_path / "model.pth"), ["en", "de"], tmp_path / "pruned")
+    assert not list(tmp_path.glob("pruned/*"))
+    prune(TinyModel(config, tmp_path / "model.pth"), ["en"], tmp_path / "one")  # needs no router
 
 
 @pytest.mark.parametrize("languages", SUBSETS, ids=",".join)
@@ -87,12 +139,16 @@ def test_a_router_of_one_language_is_not_trained(tiny_model, tmp_path):
         (["en"], ("--asr_train_config=none.yaml",), "none.yaml does not exist"),
         (["de"], ("--text=text", "--utt2lang=utt2lang"), "text has no transcript in de"),
         (["en"], ("--text=text", "--utt2lang=empty"), "empty has no line for utterance utt0 of text; add its language"),
+        (["en"], ("--text=twice", "--utt2lang=utt2lang"), "utt0 is duplicated"),
+        (["en"], ("--asr_train_config=options.yaml",), "options.yaml has no token_list or languages; give"),
     ],
 )
 def test_mistakes_leave_nothing_behind(tiny_model, tmp_path, monkeypatch, languages, options, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text").write_text("utt0 a b\n", encoding="utf-8")
     (tmp_path / "utt2lang").write_text("utt0 en\n", encoding="utf-8")
+    (tmp_path / "twice").write_text("utt0 a\nutt0 b\n", encoding="utf-8")
+    (tmp_path / "options.yaml").write_text("model: blr_moe\nencoder_conf: {}\n", encoding="utf-8")
     (tmp_path / "empty").write_text("utt1 en\n", encoding="utf-8")
     with pytest.raises(SystemExit, match=f"^prune_experts: .*{message}"):
         prune(tiny_model, languages, tmp_path / "pruned", *options)
@@ -107,7 +163,7 @@ def test_a_model_is_not_overwritten(tiny_model, tmp_path):
     assert pruned.weights.read_bytes() == before
 
 
-def test_a_decoders_vocabulary_is_not_pruned(tmp_path):
+def test_a_hybrid_model_loses_languages_but_no_tokens(tmp_path):
     decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
     changes = {"decoder": "transformer", "decoder_conf": decoder, "model_conf": {"ctc_weight": 0.5}}
     config = write_training_config(tmp_path / "hybrid", **changes)
@@ -115,5 +171,11 @@ def test_a_decoders_vocabulary_is_not_pruned(tmp_path):
     (tmp_path / "text").write_text("utt0 a b\n", encoding="utf-8")
     (tmp_path / "utt2lang").write_text("utt0 en\n", encoding="utf-8")
     files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
+    model = TinyModel(config, tmp_path / "model.pth")
     with pytest.raises(SystemExit, match="the vocabulary of a model with a decoder cannot be pruned"):
-        prune(TinyModel(config, tmp_path / "model.pth"), ["en"], tmp_path / "pruned", *files)
+        prune(model, ["en"], tmp_path / "pruned", *files)
+    pruned = prune(model, ["en", "de"], tmp_path / "smaller")
+    results = [
+        Speech2Text(asr.config, asr.weights, ["en", "de"], beam_size=2)(SPEECHES[1]) for asr in (model, pruned)
+    ]
+    assert results[0].text == results[1].text

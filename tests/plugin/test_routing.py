@@ -197,6 +197,16 @@ def test_utterances_escape_a_list_that_excludes_what_they_sound_like(batch, esca
         assert finite == [excluded > escape or language in codes for language in LANGUAGES]
 
 
+@given(batches_of_logits(), st.floats(0.05, 0.95))
+def test_smoothing_does_not_change_who_escapes(batch, escape):
+    logits, valid, lengths = batch
+    frame, utterance = (
+        LanguagePrior.allow(["en"], LANGUAGES, escape=escape, window=window).apply(logits, valid).isfinite().all(-1)
+        for window in (1, None)
+    )
+    assert frame[valid].equal(utterance[valid])
+
+
 @given(batches_of_logits())
 def test_one_window_over_the_utterance_gives_it_one_language(batch):
     logits, valid, lengths = batch
@@ -218,6 +228,17 @@ def test_one_window_over_the_utterance_gives_it_one_language(batch):
 def test_prior_refuses_options_out_of_range(options, message):
     with pytest.raises(ValueError, match=message):
         LanguagePrior.allow(["en"], LANGUAGES, **options)
+
+
+@pytest.mark.parametrize("weight", [math.nan, math.inf])
+def test_weights_that_are_no_weights_are_refused(weight):
+    with pytest.raises(ValueError, match="log-weights must be numbers or minus infinity"):
+        LanguagePrior(torch.tensor([[0.0, weight]]))
+
+
+def test_one_string_is_no_list_of_lists():
+    with pytest.raises(ValueError, match=r"write \['en,de'\] for the whole batch"):
+        LanguagePrior.allow("en,de", LANGUAGES)
 
 
 def test_a_prior_that_excludes_everything_is_refused():

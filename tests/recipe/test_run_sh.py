@@ -107,6 +107,7 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--stage", "22", "--stop_stage", "30"], "no stage lies between"),
         (["--token_type", "abc"], "--token_type abc: unknown; choose char or bpe"),
         (["--asr_config", "conf/none.yaml"], "conf/none.yaml does not exist"),
+        (["--inference_tag", "decode_pruned"], "--inference_tag must not end in _router or _pruned"),
         (["--inference_tag", "beam"], "--inference_tag must begin with decode_, not 'beam'"),
         (["--corpus", "commonvoice"], "Fill the value of 'COMMONVOICE' of db.sh"),
     ],

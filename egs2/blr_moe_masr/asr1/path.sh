@@ -9,5 +9,7 @@ if ! python3 -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("
 fi
 # Byte code makes every start of ESPnet about 8 s quicker.
 unset PYTHONDONTWRITEBYTECODE
+# So that the last line of a log is what happened last.
+export PYTHONUNBUFFERED=1
 export PYTHONIOENCODING=UTF-8
 export LC_ALL=C.UTF-8

@@ -136,6 +136,8 @@ done
 [[ "${corpus}" =~ ^(espeak|commonvoice)$ ]] || die "--corpus ${corpus}: unknown; choose espeak or commonvoice"
 [[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
 [[ "${inference_tag}" == decode_* ]] || die "--inference_tag must begin with decode_, not '${inference_tag}'"
+[[ ! "${inference_tag}" =~ _(router|pruned)$ ]] \
+    || die "--inference_tag must not end in _router or _pruned, which stage 17 adds, as '${inference_tag}' does"
 for file in "${asr_config}" "${router_config}" "${inference_config}"; do
     [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
 done
