@@ -5,7 +5,7 @@ from torch import nn
 
 
 class Dropout(nn.Dropout):
-    """torch.nn.Dropout, some three times as fast on CPUs where PyTorch draws its random numbers one by one.
+    """torch.nn.Dropout, quicker on CPUs where PyTorch draws its random numbers one by one (benchmarks/NOTES.md).
 
     On a CPU one 64-bit draw decides four elements, each with 16 bits; so `p` is rounded to a multiple of 2 ** -16. The
     mask kept for the backward pass takes one byte an element. Elsewhere it is torch.nn.Dropout.

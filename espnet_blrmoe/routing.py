@@ -189,10 +189,8 @@ class Routing:
         """
         expert_of_frame = frames.pack(expert.unsqueeze(-1)).squeeze(-1)
         spans = tuple(torch.bincount(expert_of_frame, minlength=logits.size(-1)).tolist())
-        if max(spans) == len(expert_of_frame):  # one language in the batch: nothing to gather
-            permutation = None
-        else:
-            permutation = expert_of_frame.argsort(stable=True)
+        has_one_language = max(spans) == len(expert_of_frame)  # nothing to gather
+        permutation = None if has_one_language else expert_of_frame.argsort(stable=True)
         return cls(logits, expert, valid, frames.by_expert(permutation, spans), permutation)
 
     def sort(self, packed: torch.Tensor) -> torch.Tensor:
@@ -301,8 +299,6 @@ def smooth(log_probs: torch.Tensor, valid: torch.Tensor, window: int | None) -> 
         valid: (B, T) bool, True for frames.
         window: odd number of frames around each frame; None: all of the utterance.
     """
-    if window == 1:
-        return log_probs
     weights = valid.unsqueeze(-1).to(log_probs)
     if window is None:
         return ((log_probs * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)).expand_as(log_probs)
