@@ -2,6 +2,7 @@
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.asr.specaug.abs_specaug import AbsSpecAug
 from espnet2.torch_utils.device_funcs import force_gatherable
 from torch.nn import functional as F
 
@@ -104,10 +105,18 @@ class BLRMoEModel(ESPnetASRModel):
             encoder_out, lengths = self.encode(speech, speech_lengths)
         return encoder_out, lengths, routings[0]
 
-    def route(self, speech: torch.Tensor, speech_lengths: torch.Tensor) -> Routing:
-        """Run only what the router needs, for training it alone; arguments as in `encode_under_prior`."""
+    def route(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
+    ) -> Routing:
+        """Run only what the router needs, for training it alone; arguments as in `encode_under_prior`.
+
+        Args:
+            specaug: masks the features, as ESPnet's models do in training.
+        """
         with torch.autocast(speech.device.type, enabled=self.autocast_frontend):  # as ESPnet's encode does
             feats, lengths = self._extract_feats(speech, speech_lengths)
+            if specaug is not None:
+                feats, lengths = specaug(feats, lengths)
             if self.normalize is not None:
                 feats, lengths = self.normalize(feats, lengths)
         if self.preencoder is not None:

@@ -3,6 +3,7 @@
 import textwrap
 from pathlib import Path
 
+import humanfriendly
 import torch
 import yaml
 
@@ -44,6 +45,11 @@ def read_blr_moe_config(path: str | Path) -> dict:
     return config
 
 
+def sampling_rate(config: dict) -> int:
+    """The model's sampling rate in Hz; ESPnet takes 16000 and "16k"."""
+    return humanfriendly.parse_size(str(config["frontend_conf"].get("fs", 16000)))
+
+
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a checkpoint of weights alone; nothing in it is executed.
 
@@ -80,4 +86,4 @@ def load_weights(model: torch.nn.Module, path: str | Path) -> None:
 def with_router_of(weights: dict[str, torch.Tensor], router: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The same weights with another router's; every other tensor is the very same."""
     own = {f"{ROUTER_PREFIX}{name}": value.detach().cpu() for name, value in router.state_dict().items()}
-    return {name: own.get(name, value) for name, value in weights.items()}
+    return {name: value for name, value in weights.items() if not name.startswith(ROUTER_PREFIX)} | own

@@ -83,7 +83,6 @@ class BLRMoEEncoder(AbsEncoder):
         attention_experts = attention_experts or ""
         _choose("attention_experts", set(attention_experts) - set("qkvo"), "any of q, k, v and o")
         _choose("block_type", {block_type} - {"transformer", "conformer"}, "transformer or conformer")
-        _choose("router_input", {router_input} - {"features", "subsampled", "shared"}, "features, subsampled or shared")
 
         self.embed = InputLayer(input_layer, input_size, output_size, dropout_rate, padding_idx)
         is_conformer = block_type == "conformer"
@@ -117,17 +116,12 @@ class BLRMoEEncoder(AbsEncoder):
         self.num_shared_blocks = num_shared_blocks
         self.after_norm = LayerNorm(output_size)
 
-        self.router_input = router_input
-        router_width = input_size * self.embed.window if router_input == "features" else output_size
-        self.router = None
-        if len(self.languages) > 1:
-            router_class = router_choices.get_class(router)
-            self.router = router_class(router_width, len(self.languages), **(router_conf or {}))
+        self._input_size, self._output_size = input_size, output_size
+        self.put_router(router, router_conf, router_input)
         self.label_routing = label_routing
         # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
         # ESPnet's checkpoint averaging sums integers.
         self.register_buffer("language_codes", _language_codes(self.languages))
-        self._output_size = output_size
         self._labels: torch.Tensor | None = None
         self._prior: LanguagePrior | None = None
         self._routings: list[Routing] | None = None  # a list only inside `route`, or they would pile up
@@ -135,6 +129,19 @@ class BLRMoEEncoder(AbsEncoder):
     def output_size(self) -> int:
         """D."""
         return self._output_size
+
+    def put_router(self, router: str, router_conf: dict | None, router_input: str) -> None:
+        """Give the encoder a new, untrained router; arguments as in the constructor.
+
+        Raises:
+            ValueError: an option does not exist.
+        """
+        _choose("router_input", {router_input} - {"features", "subsampled", "shared"}, "features, subsampled or shared")
+        self.router_input = router_input
+        self.router = None
+        if len(self.languages) > 1:
+            width = self._input_size * self.embed.window if router_input == "features" else self._output_size
+            self.router = router_choices.get_class(router)(width, len(self.languages), **(router_conf or {}))
 
     def keep_languages(self, languages: Sequence[str]) -> None:
         """Forget the experts of all other languages, and what the router knows of them (physical pruning).

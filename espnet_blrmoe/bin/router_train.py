@@ -7,14 +7,15 @@
         --train_shape_file dump/raw/router_train/utt2num_samples (the same three for --valid_...) \\
         --output_dir exp/router
 
-ESPnet's training options apply. Besides ESPnet's checkpoints it writes OUTPUT_DIR/asr.pth: the whole ASR model
-with the new router, to be used with the config.yaml of --asr_train_config.
+ESPnet's training options apply; `preprocessor_conf: augmentation` and `specaug` change the audio on the fly. Besides
+ESPnet's checkpoints it writes the whole ASR model with the fine-tuned router: OUTPUT_DIR/asr.yaml and OUTPUT_DIR/asr.pth.
+With `encoder_conf` (router, router_conf, router_input) a new router takes the trained one's place and is trained alone.
 """
 
 import sys
 from pathlib import Path
 
-from espnet_blrmoe.router_task import RouterTask, write_asr_checkpoint
+from espnet_blrmoe.router_task import RouterTask, write_asr_model
 
 
 def get_parser():
@@ -28,8 +29,7 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         RouterTask.main(args=args)
         if not args.collect_stats and not args.dry_run and args.dist_rank in (None, 0):
-            best = best_checkpoint(Path(args.output_dir), args.best_model_criterion)
-            write_asr_checkpoint(args.asr_train_config, args.asr_model_file, best, Path(args.output_dir) / "asr.pth")
+            write_asr_model(args, best_checkpoint(Path(args.output_dir), args.best_model_criterion))
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"router_train: {error}")
 

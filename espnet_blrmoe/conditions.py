@@ -1,4 +1,4 @@
-"""Audio conditions that take clean speech out of its domain: noise, reverberation, telephone band, codecs.
+"""Audio conditions that take clean speech out of its domain: noise, reverberation, telephone band, codecs, speed.
 
     degraded = degrade(audio, rate, "telephone", np.random.default_rng(0))
 
@@ -8,20 +8,23 @@ in [-1, 1].
 """
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import soundfile
 import soxr
-from data_dir import UserError
-from scipy.signal import butter, fftconvolve, sosfilt
+import torch
+import torchaudio.functional
+from scipy.signal import butter, sosfilt
 
 SNR_DB = (5.0, 20.0)
 BABBLE_VOICES = 6
 REVERBERATION_SECONDS = (0.3, 0.9)  # until the sound has decayed by 60 dB
 DIRECT_TO_REVERBERANT_DB = (-3.0, 6.0)
 TELEPHONE_RATE, TELEPHONE_BAND = 8000, (300, 3400)  # Hz
-# Format and subtype of soundfile, sampling rate in Hz (None: the audio's own), compression levels (1: smallest)
+# Format and subtype of soundfile, sampling rate in Hz (None: the audio's own), compression levels (1: smallest).
+# torchaudio has no codecs since its release 2.9.
 CODECS = (
     ("WAV", "GSM610", 8000, None),
     ("OGG", "OPUS", 16000, (0.85, 0.97)),
@@ -45,7 +48,10 @@ def noise(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
     if kind == "pink":
         spectrum = np.fft.rfft(disturbance)
         disturbance = np.fft.irfft(spectrum / np.sqrt(np.arange(1, len(spectrum) + 1)), len(audio))
-    return audio + _scaled_to(disturbance, _power(audio), -rng.uniform(*SNR_DB))
+    snr = torch.tensor(rng.uniform(*SNR_DB))
+    if not audio.any() or not disturbance.any():
+        return audio
+    return torchaudio.functional.add_noise(_tensor(audio), _tensor(disturbance), snr).numpy()
 
 
 def reverberation(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -54,9 +60,10 @@ def reverberation(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.
     time = np.arange(int(seconds * rate)) / rate
     tail = rng.standard_normal(len(time)) * 10 ** (-3 * time / seconds)
     tail[: int(0.005 * rate)] = 0  # the first reflection comes some metres after the direct sound
-    response = _scaled_to(tail, 1 / len(tail), -rng.uniform(*DIRECT_TO_REVERBERANT_DB))
+    tail_power = 10 ** (-rng.uniform(*DIRECT_TO_REVERBERANT_DB) / 10)  # the direct sound's is 1
+    response = tail * np.sqrt(tail_power / np.square(tail).sum())
     response[0] = 1
-    return fftconvolve(audio, response)[: len(audio)]
+    return torchaudio.functional.fftconvolve(_tensor(audio), _tensor(response))[: len(audio)].numpy()
 
 
 def telephone(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -99,21 +106,51 @@ def degrade(audio: np.ndarray, rate: int, condition: str, rng: np.random.Generat
         float32 (samples,), scaled down where its peak would exceed 1.
 
     Raises:
-        UserError: there is no such condition (names the known ones).
+        ValueError: there is no such condition (names the known ones).
     """
     if condition not in CONDITIONS:
-        raise UserError(f"there is no audio condition '{condition}'; known: {' '.join(CONDITIONS)}")
+        raise ValueError(f"there is no audio condition '{condition}'; known: {' '.join(CONDITIONS)}")
     degraded = CONDITIONS[condition](audio, rate, rng)
     return (degraded / max(1.0, np.abs(degraded).max())).astype(np.float32)
 
 
-def _power(audio: np.ndarray) -> float:
-    return float(np.mean(np.square(audio, dtype=np.float64)))
+def change_speed(audio: np.ndarray, rate: int, factor: float) -> np.ndarray:
+    """Play so many times faster, with the pitch, like `sox speed`: (samples,) -> about (samples / factor,)."""
+    return soxr.resample(audio, rate * factor, rate)
 
 
-def _scaled_to(audio: np.ndarray, power: float, decibels: float) -> np.ndarray:
-    """Scale to so many decibels above a mean power; silence stays silence."""
-    return audio * np.sqrt(power * 10 ** (decibels / 10) / max(_power(audio), 1e-20))
+@dataclass(frozen=True)
+class Augmentation:
+    """Makes another recording of the same speech every time: another speed, another condition.
+
+    Attributes:
+        rate: of the audio, samples a second.
+        speed: factors between which the speed is drawn.
+        conditions: names of CONDITIONS, each as likely as the others.
+    """
+
+    rate: int
+    speed: tuple[float, float] = (1.0, 1.0)
+    conditions: Sequence[str] = ("clean",)
+
+    def __post_init__(self):
+        slowest, fastest = self.speed
+        if not 0 < slowest <= fastest:
+            raise ValueError(f"augmentation: speed must be two factors, the smaller first, not {list(self.speed)}")
+        for condition in self.conditions:
+            if condition not in CONDITIONS:
+                raise ValueError(f"augmentation: unknown condition {condition!r}; known: {', '.join(CONDITIONS)}")
+
+    def __call__(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """float32 (samples,) -> float32 (samples / speed,)."""
+        factor = rng.uniform(*self.speed)
+        if factor != 1.0:
+            audio = change_speed(audio, self.rate, factor)
+        return degrade(audio, self.rate, str(rng.choice(list(self.conditions))), rng)
+
+
+def _tensor(audio: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(audio, dtype=np.float32))
 
 
 def _round_trip(audio: np.ndarray, rate: int, container: str, coding: str, **options: float) -> np.ndarray:
