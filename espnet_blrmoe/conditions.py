@@ -8,6 +8,7 @@ in [-1, 1].
 """
 
 import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -127,11 +128,13 @@ class Augmentation:
         rate: of the audio, samples a second.
         speed: factors between which the speed is drawn.
         conditions: names of CONDITIONS, each as likely as the others.
+        seconds: of longer audio a random stretch of this length is taken: batches need little padding.
     """
 
     rate: int
     speed: tuple[float, float] = (1.0, 1.0)
     conditions: Sequence[str] = ("clean",)
+    seconds: float = math.inf
 
     def __post_init__(self):
         slowest, fastest = self.speed
@@ -140,10 +143,16 @@ class Augmentation:
         for condition in self.conditions:
             if condition not in CONDITIONS:
                 raise ValueError(f"augmentation: unknown condition {condition!r}; known: {', '.join(CONDITIONS)}")
+        if not self.seconds > 0:
+            raise ValueError(f"augmentation: seconds must be positive, not {self.seconds}")
 
     def __call__(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """float32 (samples,) -> float32 (samples / speed,)."""
+        """float32 (samples,) -> float32 (samples / speed,), or less."""
         factor = rng.uniform(*self.speed)
+        wanted = self.seconds * self.rate * factor
+        if len(audio) > wanted:
+            start = rng.integers(len(audio) - int(wanted) + 1)
+            audio = audio[start : start + int(wanted)]
         if factor != 1.0:
             audio = change_speed(audio, self.rate, factor)
         return degrade(audio, self.rate, str(rng.choice(list(self.conditions))), rng)

@@ -30,8 +30,9 @@ Options:
   --inference_nj            parallel jobs for every decoding (default 1; test sets run side by side)
   --corpus                  espeak: synthesised at stage 1 (default); commonvoice: the folder COMMONVOICE in db.sh
   --langs                   language codes (default: "de en es pt"; for commonvoice: every folder)
-  --router_conditions       conditions that degrade the audio-language pairs for the router: clean noise
-                            reverberation telephone codec (commonvoice: all; espeak makes such speech itself)
+  --router_pairs            data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
+                            default: the ASR training set and ${dumpdir}/raw/router_train
+  --router_utterances       so many pairs of every language are enough (default: all)
   --train_hours             hours of training speech that --corpus espeak makes
   --test_sentences          sentences per language and test set that --corpus espeak makes
   --speed_perturb_factors   e.g. "0.9 1.0 1.1" (default: none)
@@ -61,7 +62,8 @@ nj=2
 inference_nj=1
 corpus=espeak
 langs=
-router_conditions=
+router_pairs=
+router_utterances=
 train_hours=
 test_sentences=
 speed_perturb_factors=
@@ -105,7 +107,6 @@ if [ "${corpus}" = espeak ]; then
     asr_config=${asr_config:-conf/train_asr.yaml}
 else
     asr_config=${asr_config:-conf/train_asr_commonvoice.yaml}
-    router_conditions=${router_conditions:-"clean noise reverberation telephone codec"}
 fi
 train_set=train
 [ -n "${speed_perturb_factors}" ] && train_set=train_sp
@@ -200,20 +201,13 @@ if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
         ${python} local/format_wav_scp.py --nj "${nj}" --fs "${fs}" --audio_format "${audio_format}" \
             "${datadir}/${dset}" "${dumpdir}/raw/${org}${dset}"
     done
-    if [ -n "${router_conditions}" ]; then
-        for dset in router_train router_valid; do
-            ${python} local/augment_data_dir.py --conditions "${router_conditions}" --nj "${nj}" \
-                "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/org/${dset}_degraded"
-        done
-    fi
 fi
 
 if begin 4 "length filter (${min_wav_duration} to ${max_wav_duration} s)"; then
     for dset in "${train_set}" valid router_train router_valid; do
         need "${dumpdir}/raw/org/${dset}/wav.scp" 3
-        degraded=$([[ "${dset}" == router_* && -n "${router_conditions}" ]] && echo _degraded || true)
         ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
-            --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}${degraded}" "${dumpdir}/raw/${dset}"
+            --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/${dset}"
     done
     check_data
 fi
@@ -283,16 +277,16 @@ if begin 11 "ASR training"; then
         2>&1 | ${python} local/show_epochs.py "${asr_exp}/train.log"
 fi
 
-# decode TAG MODEL_FILE: every test set, side by side.
+# decode TAG CONFIG MODEL_FILE: every test set, side by side.
 decode() {
-    tag=$1 model_file=$2
+    tag=$1 config=$2 model_file=$3
     need "${model_file}" "$([ "${model_file}" = "${asr_model_file}" ] && echo 11 || echo 16)"
     find_folders
-    ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" --groups "${prune}" "${folders[@]}"
+    ${python} local/check_languages.py --asr_train_config "${config}" --groups "${prune}" "${folders[@]}"
     pids=()
     for folder in "${folders[@]}"; do
         local/decode.sh --data "${folder}" --output_dir "${asr_exp}/${tag}/$(basename "${folder}")" \
-            --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${model_file}" \
+            --asr_train_config "${config}" --asr_model_file "${model_file}" \
             --inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "$((ngpu > 0))" \
             --prune "$([[ "${tag}" == *_pruned ]] && echo "${prune}")" --inference_args "${inference_args}" &
         pids+=($!)
@@ -303,7 +297,7 @@ decode() {
 }
 
 if begin 12 "decoding, all languages allowed"; then
-    decode "${inference_tag}" "${asr_model_file}"
+    decode "${inference_tag}" "${asr_exp}/config.yaml" "${asr_model_file}"
 fi
 
 if begin 13 "scoring"; then
@@ -316,25 +310,30 @@ if begin 16 "router fine-tuning on audio-language pairs"; then
     check_data
     mkdir -p "${router_exp}"
     rm -f "${router_exp}/asr.pth"  # until the new one is written, there is none
-    router_data() {
+    ${python} local/router_pairs.py ${router_utterances:+--utterances "${router_utterances}"} \
+        ${router_pairs:-"${dumpdir}/raw/${train_set}" "${dumpdir}/raw/router_train"} "${router_exp}/pairs"
+    router_data() {  # router_data train|valid DIR
         for what in wav.scp,speech,sound utt2lang,lid,text; do
-            printf '%s\n' "--$1_data_path_and_name_and_type" "${dumpdir}/raw/router_$1/${what}"
+            printf '%s\n' "--$1_data_path_and_name_and_type" "$2/${what}"
         done
-        printf '%s\n' "--$1_shape_file" "${dumpdir}/raw/router_$1/utt2num_samples"
+        printf '%s\n' "--$1_shape_file" "$2/utt2num_samples"
     }
-    mapfile -t data < <(router_data train; router_data valid)
+    mapfile -t data < <(router_data train "${router_exp}/pairs"; router_data valid "${dumpdir}/raw/router_valid")
     ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \
         --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}" \
         --output_dir "${router_exp}" --ngpu "${ngpu}" --multiprocessing_distributed true \
         "${data[@]}" ${router_args} \
         2>&1 | ${python} local/show_epochs.py "${router_exp}/train.log"
+    find_folders
+    ${python} -m espnet_blrmoe.bin.router_eval --output "${router_exp}/lid.tsv" $(printf -- '--data_dir %s ' "${folders[@]}") \
+        --model "${asr_exp}/config.yaml" "${asr_model_file}" --model "${router_exp}/asr.yaml" "${router_exp}/asr.pth"
 fi
 
 if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${prune})"; then
     [ ! "${asr_model_file}" -nt "${router_exp}/asr.pth" ] \
         || die "${router_exp}/asr.pth is missing or older than ${asr_model_file}: run stage 16 first"
-    decode "${inference_tag}_router" "${router_exp}/asr.pth"
-    decode "${inference_tag}_router_pruned" "${router_exp}/asr.pth"
+    decode "${inference_tag}_router" "${router_exp}/asr.yaml" "${router_exp}/asr.pth"
+    decode "${inference_tag}_router_pruned" "${router_exp}/asr.yaml" "${router_exp}/asr.pth"
 fi
 
 if begin 18 "scoring by language and domain"; then
@@ -347,7 +346,7 @@ if begin 19 "report"; then
 fi
 
 if begin 20 "packing the model"; then
-    ${python} local/pack.py --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${router_exp}/asr.pth" \
+    ${python} local/pack.py --asr_train_config "${router_exp}/asr.yaml" --asr_model_file "${router_exp}/asr.pth" \
         --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
 fi
 

@@ -1,0 +1,70 @@
+"""Score routers on audio-language pairs, side by side: before and after fine-tuning, say.
+
+    python -m espnet_blrmoe.bin.router_eval --model exp/asr/config.yaml exp/asr/valid.loss.ave.pth \\
+        --model exp/router/asr.yaml exp/router/asr.pth --data_dir dump/raw/test_in --data_dir dump/raw/test_out
+
+prints, for every data directory and each of its domains (utt2domain), the accuracy over frames and over utterances, the
+equal error rate over languages and the calibration error, all in %. Only what the router needs is run.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet_blrmoe.checkpoint import load_asr_model, read_blr_moe_config, sampling_rate
+from espnet_blrmoe.lid_scores import HeardSpeech, LidScores, hear
+
+HEAD = ("data", "domain", "model", "utterances", "frames %", "utterances %", "EER %", "calibration error %")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The program's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs=2, action="append", required=True, metavar=("CONFIG", "CHECKPOINT"),
+                        help="a trained model; may be given several times")
+    parser.add_argument("--data_dir", type=Path, action="append", required=True,
+                        help="wav.scp, utt2lang and, if there are several domains, utt2domain; may be given several times")
+    parser.add_argument("--output", type=Path, help="file for the same table, separated by tabs")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Score; a mistake in the options or files ends in one sentence."""
+    args = get_parser().parse_args(cmd)
+    try:
+        rows = [row for data_dir in args.data_dir for row in rows_of(data_dir, args.model)]
+        table = [HEAD, *rows]
+        if args.output:
+            args.output.write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
+    except (ValueError, OSError) as error:
+        sys.exit(f"router_eval: {error}")
+    widths = [max(map(len, column)) for column in zip(*table)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+
+
+def rows_of(data_dir: Path, models: list[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Rows of the table for one data directory: domain by domain, then all of them, each for all models."""
+    heard = []
+    for config_file, checkpoint in models:
+        config = read_blr_moe_config(config_file)
+        heard.append(hear(load_asr_model(config_file, checkpoint).eval(), sampling_rate(config), data_dir))
+    domains = sorted(set(heard[0].domains))
+    parts: dict[str, list[HeardSpeech]] = {domain: [speech.of_domain(domain) for speech in heard] for domain in domains}
+    if len(domains) > 1:
+        parts["all"] = heard
+    return [
+        (data_dir.name, domain, checkpoint, *cells(LidScores.of(speech)))
+        for domain, speeches in parts.items()
+        for speech, (_, checkpoint) in zip(speeches, models)
+    ]
+
+
+def cells(scores: LidScores) -> list[str]:
+    """The scores' columns."""
+    rates = (scores.frame_accuracy, scores.utterance_accuracy, scores.equal_error_rate, scores.calibration_error)
+    return [str(scores.utterances), *(f"{100 * rate:.1f}" for rate in rates)]
+
+
+if __name__ == "__main__":
+    main()
