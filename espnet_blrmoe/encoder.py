@@ -11,7 +11,7 @@ from espnet_blrmoe.espnet_internals import PositionalEncoding, RelPositionalEnco
 from espnet_blrmoe.experts import ExpertLinear, FeedForward
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.layers import ConformerLayer, ConvolutionModule, LayerNorm, TransformerLayer
-from espnet_blrmoe.router import router_choices
+from espnet_blrmoe.router import AbsRouter, router_choices
 from espnet_blrmoe.routing import LanguagePrior, PackedFrames, Routing
 from espnet_blrmoe.subsampling import InputLayer
 
@@ -119,10 +119,8 @@ class BLRMoEEncoder(AbsEncoder):
 
         self.router_input = router_input
         router_width = input_size * self.embed.window if router_input == "features" else output_size
-        self.router = None
-        if len(self.languages) > 1:
-            router_class = router_choices.get_class(router)
-            self.router = router_class(router_width, len(self.languages), **(router_conf or {}))
+        self._router_options = router, router_width, router_conf or {}
+        self.router = self._build_router() if len(self.languages) > 1 else None
         self.label_routing = label_routing
         # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
         # ESPnet's checkpoint averaging sums integers.
@@ -158,6 +156,35 @@ class BLRMoEEncoder(AbsEncoder):
                 module.keep_experts(kept)
         self.languages = tuple(self.languages[expert] for expert in kept)
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
+
+    def add_language(self, language: str, like: str | None = None) -> None:
+        """Give one more language an expert, and the router a class for it, behind the others: keep_languages' reverse.
+
+        An encoder of one language gets a fresh router.
+
+        Args:
+            language: its code.
+            like: one of the encoder's languages, of whose expert and router class it gets copies; None: fresh ones.
+
+        Raises:
+            ValueError: the encoder knows the language already, does not know `like`, `language` is not one code, or
+                the router cannot take in a language.
+        """
+        codes = parse_languages(language)
+        if len(codes) > 1:
+            raise ValueError(f"languages are added one at a time, not {language!r}")
+        if codes[0] in self.languages:
+            raise ValueError(f"the model knows language {codes[0]!r} already: {', '.join(self.languages)}")
+        copied = None if like is None else self.languages.index(parse_languages([like], self.languages)[0])
+        for module in self.modules():
+            if isinstance(module, ExpertLinear):
+                module.add_expert(copied)
+        self.languages += codes
+        self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
+        if self.router is None:
+            self.router = self._build_router().to(self.language_codes.device)
+        else:
+            self.router.add_language(copied)
 
     @contextmanager
     def route(
@@ -219,6 +246,10 @@ class BLRMoEEncoder(AbsEncoder):
         if self.router_input == "shared":
             shared, _ = self._shared_blocks(subsampled, frames)
         return self._route_batch(lambda: self._router_view(xs_pad, subsampled, shared, frames), frames, valid)
+
+    def _build_router(self) -> AbsRouter:
+        name, width, options = self._router_options
+        return router_choices.get_class(name)(width, len(self.languages), **options)
 
     def _subsample(
         self, xs_pad: torch.Tensor, ilens: torch.Tensor

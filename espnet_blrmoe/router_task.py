@@ -7,21 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from espnet2.tasks.asr import ASRTask
 from espnet2.torch_utils.device_funcs import force_gatherable
-from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.checkpoint import load_weights, read_blr_moe_config, read_weights, with_router_of
+from espnet_blrmoe.checkpoint import load_asr_model, load_weights, read_weights, with_router_of
+from espnet_blrmoe.finetuning import FineTunedModel, FineTuningTask
 from espnet_blrmoe.preprocessor import BLRMoEPreprocessor
 
 
-class RouterModel(AbsESPnetModel):
+class RouterModel(FineTunedModel):
     """A trained ASR model of which only the router learns; the rest stays frozen and in evaluation mode."""
 
     def __init__(self, asr_model: BLRMoEModel):
-        super().__init__()
-        self.asr_model = asr_model.requires_grad_(False)
+        super().__init__(asr_model)
         self.router.requires_grad_(True)
 
     @property
@@ -51,23 +49,9 @@ class RouterModel(AbsESPnetModel):
         stats["loss"] = loss.detach()
         return force_gatherable((loss, stats, len(speech)), loss.device)
 
-    def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> dict[str, torch.Tensor]:
-        """ESPnet's interface; features of this model are those of the ASR model."""
-        feats, lengths = self.asr_model._extract_feats(speech, speech_lengths)
-        return {"feats": feats, "feats_lengths": lengths}
 
-
-class RouterTask(ASRTask):
+class RouterTask(FineTuningTask):
     """ESPnet task of RouterModel: data are `speech` and `lid`, the model comes from a trained ASR model."""
-
-    @classmethod
-    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """ESPnet's ASR options keep their place, but the model's shape is that of --asr_train_config."""
-        super().add_task_arguments(parser)
-        group = parser.add_argument_group("The trained model whose router is fine-tuned")
-        group.add_argument("--asr_train_config", help="config.yaml of the ASR training")
-        group.add_argument("--asr_model_file", help="its checkpoint, for example valid.loss.ave.pth")
-        parser.set_defaults(required=["output_dir", "asr_train_config", "asr_model_file"])
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
@@ -95,18 +79,6 @@ class RouterTask(ASRTask):
         if asr_model.encoder.router is None:
             raise ValueError(f"the model of {args.asr_train_config} has one language, and so no router to train")
         return RouterModel(asr_model)
-
-
-def load_asr_model(asr_train_config: str, asr_model_file: str) -> BLRMoEModel:
-    """Build a trained BLR-MoE model.
-
-    Raises:
-        ValueError: a file is missing or no BLR-MoE model, or they do not fit.
-    """
-    config = read_blr_moe_config(asr_train_config)
-    model = ASRTask.build_model(argparse.Namespace(**config))
-    load_weights(model, asr_model_file)
-    return model
 
 
 def write_asr_checkpoint(

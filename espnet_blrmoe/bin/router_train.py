@@ -14,6 +14,7 @@ with the new router, to be used with the config.yaml of --asr_train_config.
 import sys
 from pathlib import Path
 
+from espnet_blrmoe.finetuning import trained_checkpoint
 from espnet_blrmoe.router_task import RouterTask, write_asr_checkpoint
 
 
@@ -27,18 +28,10 @@ def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     try:
         RouterTask.main(args=args)
-        if not args.collect_stats and not args.dry_run and args.dist_rank in (None, 0):
-            best = best_checkpoint(Path(args.output_dir), args.best_model_criterion)
+        if best := trained_checkpoint(args):
             write_asr_checkpoint(args.asr_train_config, args.asr_model_file, best, Path(args.output_dir) / "asr.pth")
     except (ValueError, FileNotFoundError) as error:
         sys.exit(f"router_train: {error}")
-
-
-def best_checkpoint(output_dir: Path, criteria: list[tuple[str, str, str]]) -> Path:
-    """The averaged or best checkpoint of the first criterion of --best_model_criterion, as ESPnet names it."""
-    phase, criterion, _ = criteria[0]
-    averaged, best = (output_dir / f"{phase}.{criterion}.{kind}.pth" for kind in ("ave", "best"))
-    return averaged if averaged.exists() else best
 
 
 if __name__ == "__main__":
