@@ -171,10 +171,9 @@ class BLRMoEModel(ESPnetASRModel):
         codes = [decode_label(label) for label in lid.tolist()]
         for position, code in enumerate(codes):
             if code not in self.languages:
-                utterance = utt_id[position] if utt_id else f"number {position} of the batch"
                 raise ValueError(
-                    f"utterance {utterance} has language {code!r} in utt2lang; this model's encoder_conf "
-                    f"knows {', '.join(self.languages)}"
+                    f"utterance {utterance_name(utt_id, position)} has language {code!r} in utt2lang; this model's "
+                    f"encoder_conf knows {', '.join(self.languages)}"
                 )
         return torch.tensor([self.languages.index(code) for code in codes])
 
@@ -212,3 +211,8 @@ class BLRMoEModel(ESPnetASRModel):
         lengths = routing.valid.sum(dim=1)
         targets, target_lengths = labels.unsqueeze(1) + 1, torch.ones_like(labels)
         return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, reduction="none").mean()
+
+
+def utterance_name(utt_id: list[str] | None, position: int) -> str:
+    """How messages call an utterance of a batch."""
+    return utt_id[position] if utt_id else f"number {position} of the batch"

@@ -35,6 +35,18 @@ class FineTuningTask(ASRTask):
         group.add_argument("--asr_model_file", help="its checkpoint, for example valid.loss.ave.pth")
         parser.set_defaults(required=["output_dir", "asr_train_config", "asr_model_file"])
 
+    @classmethod
+    def check_task_requirements(cls, *args, **kwargs) -> None:
+        """ESPnet's check of the data's names.
+
+        Raises:
+            ValueError: a name is missing or not known (ESPnet: RuntimeError).
+        """
+        try:
+            super().check_task_requirements(*args, **kwargs)
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from error
+
 
 def trained_checkpoint(args: argparse.Namespace) -> Path | None:
     """The averaged or best checkpoint of the first criterion of --best_model_criterion, as ESPnet names it.

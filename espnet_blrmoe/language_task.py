@@ -9,7 +9,7 @@ from espnet2.fileio.read_text import read_2columns_text
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from torch.nn.utils import parametrize
 
-from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.asr_model import BLRMoEModel, utterance_name
 from espnet_blrmoe.checkpoint import load_asr_model, read_blr_moe_config, read_weights, write_model
 from espnet_blrmoe.experts import ExpertLinear
 from espnet_blrmoe.extending import add_language
@@ -89,10 +89,11 @@ class NewLanguageModel(FineTunedModel):
             ValueError: an utterance is in another language.
         """
         if lid is not None:
-            for position, expert in enumerate(self.asr_model.expert_labels(lid, utt_id).tolist()):
-                if self.asr_model.languages[expert] != self.language:
+            languages = [self.asr_model.languages[expert] for expert in self.asr_model.expert_labels(lid, utt_id)]
+            for position, language in enumerate(languages):
+                if language != self.language:
                     raise ValueError(
-                        f"utterance {utt_id[position]} has language {self.asr_model.languages[expert]!r} in utt2lang; "
+                        f"utterance {utterance_name(utt_id, position)} has language {language!r} in utt2lang; "
                         f"give utterances in {self.language!r} alone"
                     )
         with self.asr_model.encoder.route(prior=self.prior):

@@ -355,6 +355,7 @@ def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, 
         ({"inputs": ("wav.scp,speech,sound", "empty,text,text")}, "empty holds no transcript"),
         ({"inputs": ("wav.scp,speech,sound", "twice,text,text")}, "twice: .*utt0 is duplicated"),
         ({"inputs": ("none,speech,sound", "text,text,text")}, "none"),
+        ({"inputs": ("text,text,text",)}, """"\\('speech', 'text'\\)" are required for LanguageTask"""),
     ],
 )
 def test_mistakes_leave_no_model_behind(tiny_model, tmp_path, monkeypatch, changes, message):
