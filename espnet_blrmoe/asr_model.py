@@ -1,5 +1,8 @@
 """BLRMoEModel: ESPnet's ASR model plus the language-identification loss of the router."""
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.asr.specaug.abs_specaug import AbsSpecAug
@@ -11,6 +14,7 @@ from espnet_blrmoe.preprocessor import decode_label
 from espnet_blrmoe.routing import LanguagePrior, Routing
 
 IGNORED = -100  # cross entropy's label of padding frames
+LOG_ZERO = -1e10  # as in ESPnet's CTC prefix scorer, which would make NaN of minus infinity
 
 
 class BLRMoEModel(ESPnetASRModel):
@@ -22,13 +26,23 @@ class BLRMoEModel(ESPnetASRModel):
         lid_weight: weight of the LID loss.
         lid_loss: "frame", cross-entropy of every frame with its utterance's language, or "ctc", CTC over
             the sequence of language labels, with a blank of constant logit 0.
+        added_tokens: for languages that were added to a trained model, those of their tokens that its vocabulary
+            lacked. Where a prior excludes all languages of such a token, it is not recognised.
         Others: ESPnetASRModel's.
 
     Raises:
-        ValueError: the encoder is not `blr_moe`, or `lid_loss` does not exist.
+        ValueError: the encoder is not `blr_moe`, `lid_loss` does not exist, or `added_tokens` names a language or
+            token that the model does not have.
     """
 
-    def __init__(self, *args, lid_weight: float = 0.3, lid_loss: str = "frame", **kwargs):
+    def __init__(
+        self,
+        *args,
+        lid_weight: float = 0.3,
+        lid_loss: str = "frame",
+        added_tokens: dict[str, list[str]] | None = None,
+        **kwargs,
+    ):
         super().__init__(*args, **kwargs)
         if not isinstance(self.encoder, BLRMoEEncoder):
             raise ValueError(f"model blr_moe needs encoder blr_moe, not {type(self.encoder).__name__}")
@@ -36,6 +50,11 @@ class BLRMoEModel(ESPnetASRModel):
             raise ValueError(f"model_conf: lid_loss must be frame or ctc, not {lid_loss!r}")
         self.lid_weight = lid_weight
         self.lid_loss = lid_loss
+        self._added_tokens: dict[str, set[int]] = {}  # the same as token ids
+        for language, tokens in (added_tokens or {}).items():
+            if language not in self.languages or not set(tokens) <= set(self.token_list):
+                raise ValueError(f"model_conf: added_tokens of {language!r}: an unknown language or an unknown token")
+            self._added_tokens[language] = {self.token_list.index(token) for token in tokens}
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -105,6 +124,33 @@ class BLRMoEModel(ESPnetASRModel):
             encoder_out, lengths = self.encode(speech, speech_lengths)
         return encoder_out, lengths, routings[0]
 
+    def foreign_tokens(self, languages: Iterable[str]) -> list[int]:
+        """Ids of the tokens that came with added languages, none of which is among these."""
+        added = self._added_tokens
+        own = set().union(*(added.get(language, ()) for language in languages))
+        return sorted(set().union(*added.values()) - own)
+
+    @contextmanager
+    def recognise_among(self, languages: Iterable[str]) -> Iterator[None]:
+        """Inside the `with` the CTC gives tokens foreign to these languages no probability.
+
+        What it gives the others is what it gave them before those tokens were added.
+        """
+        foreign = self.foreign_tokens(languages)
+        if not foreign:
+            yield
+            return
+
+        def mask(output: torch.nn.Module, inputs: tuple, logits: torch.Tensor) -> torch.Tensor:
+            logits[..., foreign] = max(LOG_ZERO, torch.finfo(logits.dtype).min)
+            return logits
+
+        hook = self.ctc.ctc_lo.register_forward_hook(mask)  # so that ESPnet's beam search gets it too
+        try:
+            yield
+        finally:
+            hook.remove()
+
     def route(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
     ) -> Routing:
@@ -134,10 +180,9 @@ class BLRMoEModel(ESPnetASRModel):
         codes = [decode_label(label) for label in lid.tolist()]
         for position, code in enumerate(codes):
             if code not in self.languages:
-                utterance = utt_id[position] if utt_id else f"number {position} of the batch"
                 raise ValueError(
-                    f"utterance {utterance} has language {code!r} in utt2lang; this model's encoder_conf "
-                    f"knows {', '.join(self.languages)}"
+                    f"utterance {utterance_name(utt_id, position)} has language {code!r} in utt2lang; this model's "
+                    f"encoder_conf knows {', '.join(self.languages)}"
                 )
         return torch.tensor([self.languages.index(code) for code in codes])
 
@@ -175,3 +220,8 @@ class BLRMoEModel(ESPnetASRModel):
         lengths = routing.valid.sum(dim=1)
         targets, target_lengths = labels.unsqueeze(1) + 1, torch.ones_like(labels)
         return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, reduction="none").mean()
+
+
+def utterance_name(utt_id: list[str] | None, position: int) -> str:
+    """How messages call an utterance of a batch."""
+    return utt_id[position] if utt_id else f"number {position} of the batch"

@@ -1,11 +1,16 @@
 """Reading and writing the weights of BLR-MoE models."""
 
+import argparse
+import tempfile
 import textwrap
 from pathlib import Path
 
 import humanfriendly
 import torch
 import yaml
+from espnet2.tasks.asr import ASRTask
+
+from espnet_blrmoe.asr_model import BLRMoEModel
 
 ROUTER_PREFIX = "encoder.router."
 
@@ -83,7 +88,51 @@ def load_weights(model: torch.nn.Module, path: str | Path) -> None:
         raise ValueError(f"{path} does not fit the training configuration: {first_difference}") from error
 
 
+def load_asr_model(asr_train_config: str | Path, asr_model_file: str | Path) -> BLRMoEModel:
+    """Build a trained BLR-MoE model.
+
+    Raises:
+        ValueError: a file is missing or no BLR-MoE model, or they do not fit.
+    """
+    model = build_asr_model(read_blr_moe_config(asr_train_config))
+    load_weights(model, asr_model_file)
+    return model
+
+
+def build_asr_model(config: dict) -> BLRMoEModel:
+    """The model of a training configuration, with fresh weights."""
+    return ASRTask.build_model(argparse.Namespace(**config))
+
+
+def refuse_to_overwrite(*files: Path) -> None:
+    """Check that no model is there yet.
+
+    Raises:
+        ValueError: one of the files exists.
+    """
+    for path in files:
+        if path.exists():
+            raise ValueError(f"{path} exists already; remove it or choose another --output_dir")
+
+
+def write_model(config: dict, weights: dict[str, torch.Tensor], config_file: Path, model_file: Path) -> None:
+    """Write a model's two files into a folder: both, or neither.
+
+    Raises:
+        ValueError: the weights do not fit the configuration.
+    """
+    config_file.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=config_file.parent) as folder:  # so that nothing half-written stays
+        unfinished = Path(folder) / config_file.name, Path(folder) / model_file.name
+        unfinished[0].write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        torch.save(weights, unfinished[1])
+        load_asr_model(*unfinished)  # raises where the weights do not fit: a router that keeps more than its last layer
+        for source, target in zip(unfinished, (config_file, model_file)):
+            source.replace(target)
+
+
 def with_router_of(weights: dict[str, torch.Tensor], router: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The same weights with another router's; every other tensor is the very same."""
     own = {f"{ROUTER_PREFIX}{name}": value.detach().cpu() for name, value in router.state_dict().items()}
-    return {name: value for name, value in weights.items() if not name.startswith(ROUTER_PREFIX)} | own
+    others = {name: value for name, value in weights.items() if name in own or not name.startswith(ROUTER_PREFIX)}
+    return others | own

@@ -131,12 +131,13 @@ class BLRMoEEncoder(AbsEncoder):
         return self._output_size
 
     def put_router(self, router: str, router_conf: dict | None, router_input: str) -> None:
-        """Give the encoder a new, untrained router; arguments as in the constructor.
+        """Give the encoder a new, untrained router, if it has several languages; arguments as in the constructor.
 
         Raises:
             ValueError: an option does not exist.
         """
         _choose("router_input", {router_input} - {"features", "subsampled", "shared"}, "features, subsampled or shared")
+        self._router_options = router, router_conf, router_input
         self.router_input = router_input
         self.router = None
         if len(self.languages) > 1:
@@ -165,6 +166,36 @@ class BLRMoEEncoder(AbsEncoder):
                 module.keep_experts(kept)
         self.languages = tuple(self.languages[expert] for expert in kept)
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
+
+    def add_language(self, language: str, like: str | None = None) -> None:
+        """Give one more language an expert, and the router a class for it, behind the others: keep_languages' reverse.
+
+        An encoder of one language gets a fresh router.
+
+        Args:
+            language: its code.
+            like: one of the encoder's languages, of whose expert and router class it gets copies; None: fresh ones.
+
+        Raises:
+            ValueError: the encoder knows the language already, does not know `like`, `language` is not one code, or
+                the router cannot take in a language.
+        """
+        codes = parse_languages(language)
+        if len(codes) > 1:
+            raise ValueError(f"languages are added one at a time, not {language!r}")
+        if codes[0] in self.languages:
+            raise ValueError(f"the model knows language {codes[0]!r} already: {', '.join(self.languages)}")
+        copied = None if like is None else self.languages.index(parse_languages([like], self.languages)[0])
+        for module in self.modules():
+            if isinstance(module, ExpertLinear):
+                module.add_expert(copied)
+        self.languages += codes
+        self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
+        if self.router is None:
+            self.put_router(*self._router_options)
+            self.router.to(self.language_codes.device)
+        else:
+            self.router.add_language(copied)
 
     @contextmanager
     def route(

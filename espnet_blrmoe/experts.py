@@ -85,6 +85,15 @@ class ExpertLinear(nn.Module):
         self.weight = nn.Parameter(self.weight.detach()[kept])
         self.bias = nn.Parameter(self.bias.detach()[kept])
 
+    @torch.no_grad()
+    def add_expert(self, like: int | None) -> None:
+        """One more expert behind the others: a copy of expert `like`, or, where that is None, a fresh one."""
+        _, out_features, in_features = self.weight.shape
+        fresh = ExpertLinear(in_features, out_features, 1).to(self.weight)
+        for name, parameter in list(self.named_parameters()):
+            new = getattr(fresh, name) if like is None else parameter[[like]]
+            setattr(self, name, nn.Parameter(torch.cat([parameter, new])))
+
     def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
         """(N, D_in), frames sorted by expert -> (N, D_out)."""
         if torch.is_autocast_enabled(x.device.type):  # a custom function is not cast by itself

@@ -159,7 +159,7 @@ class Speech2Text(asr_inference.Speech2Text):
         prior = self._prior if languages is None else self._allow(languages)
         encoder_out, out_lengths, routing = self.asr_model.encode_under_prior(speech, lengths, prior)
         utterances = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
-        nbest = [self._best_path(u) if self._is_best_path else self._decode_single_sample(u) for u in utterances]
+        nbest = [self._recognise(utterance, excluded) for utterance, excluded in zip(utterances, routing.excluded)]
         return [self._transcript(hypotheses, routing, position) for position, hypotheses in enumerate(nbest)]
 
     def _as_wave(self, speech: np.ndarray | torch.Tensor) -> torch.Tensor:
@@ -172,6 +172,12 @@ class Speech2Text(asr_inference.Speech2Text):
         if not wave.isfinite().all():
             raise ValueError("speech holds NaN or infinite samples")
         return torch.nn.functional.pad(wave, (0, max(0, self._shortest - len(wave))))
+
+    def _recognise(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> list:
+        """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get tokens of their own in."""
+        languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
+        with self.asr_model.recognise_among(languages):
+            return self._best_path(encoder_out) if self._is_best_path else self._decode_single_sample(encoder_out)
 
     def _best_path(self, encoder_out: torch.Tensor) -> list[tuple[str, list[str], list[int], Hypothesis]]:
         """The most probable token of every frame, without repetitions and blanks, from (T, D)."""

@@ -1,5 +1,6 @@
 """Physical pruning: a smaller model that knows some of a model's languages (paper section "Expert pruning")."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -12,6 +13,8 @@ from espnet_blrmoe.asr_model import BLRMoEModel
 def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[str]) -> dict:
     """Remove the experts of all other languages from the model, and return the smaller model's configuration.
 
+    Tokens that were added with those languages alone go with them.
+
     Args:
         config: the model's training configuration.
         model: is changed.
@@ -21,7 +24,9 @@ def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[
         ValueError: no language, or an unknown one.
     """
     model.encoder.keep_languages(languages)
-    return {**config, "encoder_conf": {**config["encoder_conf"], "languages": list(model.languages)}}
+    config = {**config, "encoder_conf": {**config["encoder_conf"], "languages": list(model.languages)}}
+    foreign = model.foreign_tokens(model.languages)
+    return _keep_tokens(config, model, [n for n in range(len(config["token_list"])) if n not in foreign])
 
 
 def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> dict:
@@ -37,6 +42,15 @@ def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> 
     """
     if model.decoder is not None:
         raise ValueError("the vocabulary of a model with a decoder cannot be pruned; leave --text away")
+    used = tokens_of(config, texts)
+    special = {model.blank_id, model.sos, model.eos}
+    tokens = config["token_list"]
+    kept = [n for n, token in enumerate(tokens) if n in special or token == "<unk>" or token in used]
+    return _keep_tokens(config, model, kept)
+
+
+def tokens_of(config: dict, texts: Iterable[str]) -> Counter[str]:
+    """The tokens of texts, cleaned and tokenized as the configuration's training does it, and how often each occurs."""
     tokenizer = build_tokenizer(
         config["token_type"],
         config.get("bpemodel"),
@@ -44,12 +58,22 @@ def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> 
         non_linguistic_symbols=config.get("non_linguistic_symbols"),
         g2p_type=config.get("g2p"),
     )
-    clean = TextCleaner(config.get("cleaner"))  # as in training
-    used = {token for text in texts for token in tokenizer.text2tokens(clean(text))}
-    special = {model.blank_id, model.sos, model.eos}
-    tokens = config["token_list"]
-    kept = [n for n, token in enumerate(tokens) if n in special or token == "<unk>" or token in used]
-    output = model.ctc.ctc_lo
-    output.weight = torch.nn.Parameter(output.weight.detach()[kept])
-    output.bias = torch.nn.Parameter(output.bias.detach()[kept])
-    return {**config, "token_list": [tokens[n] for n in kept]}
+    clean = TextCleaner(config.get("cleaner"))
+    return Counter(token for text in texts for token in tokenizer.text2tokens(clean(text)))
+
+
+def _keep_tokens(config: dict, model: BLRMoEModel, kept: list[int]) -> dict:
+    """Forget all tokens but these, and which tokens were added with languages that the model has no longer."""
+    tokens = [config["token_list"][n] for n in kept]
+    if len(kept) < len(config["token_list"]):
+        output = model.ctc.ctc_lo
+        output.weight = torch.nn.Parameter(output.weight.detach()[kept])
+        output.bias = torch.nn.Parameter(output.bias.detach()[kept])
+    model_conf = dict(config["model_conf"])
+    if "added_tokens" in model_conf:
+        model_conf["added_tokens"] = {
+            language: [token for token in added if token in tokens]
+            for language, added in model_conf["added_tokens"].items()
+            if language in model.languages
+        }
+    return {**config, "token_list": tokens, "model_conf": model_conf}

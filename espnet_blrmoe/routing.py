@@ -208,6 +208,11 @@ class Routing:
         probs = self.logits.softmax(dim=-1).masked_fill(~self.valid.unsqueeze(-1), 0.0)
         return probs.sum(1) / self.valid.sum(1, keepdim=True).clamp(min=1)
 
+    @property
+    def excluded(self) -> torch.Tensor:
+        """(B, E) bool, True for languages that the prior made impossible for the utterance."""
+        return self.logits.isneginf().all(dim=1)
+
     def frame_counts(self) -> torch.Tensor:
         """(B, E) int64: how many frames of each utterance went to each expert."""
         chosen = F.one_hot(self.expert, self.logits.size(-1))

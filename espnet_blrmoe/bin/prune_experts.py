@@ -10,17 +10,13 @@ the kept languages do not use are removed too.
 
 import argparse
 import sys
-import tempfile
 from pathlib import Path
 
-import torch
-import yaml
 from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly import format_size
 
-from espnet_blrmoe.checkpoint import read_config
+from espnet_blrmoe.checkpoint import load_asr_model, read_config, refuse_to_overwrite, write_model
 from espnet_blrmoe.pruning import prune_languages, prune_vocabulary
-from espnet_blrmoe.router_task import load_asr_model
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -55,23 +51,14 @@ def prune(args: argparse.Namespace) -> None:
             model already.
     """
     written = [args.output_dir / "config.yaml", args.output_dir / "model.pth"]
-    for path in written:
-        if path.exists():
-            raise ValueError(f"{path} exists already; remove it or choose another --output_dir")
+    refuse_to_overwrite(*written)
     config = read_config(args.asr_train_config)
     model = load_asr_model(args.asr_train_config, args.asr_model_file)
     experts, tokens = len(model.languages), len(config["token_list"])
     config = prune_languages(config, model, args.languages)
     if args.text:
         config = prune_vocabulary(config, model, texts_of(args.text, args.utt2lang, model.languages))
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=args.output_dir) as folder:  # so that nothing half-written stays
-        unfinished = [Path(folder) / path.name for path in written]
-        unfinished[0].write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        torch.save(model.state_dict(), unfinished[1])
-        load_asr_model(*unfinished)  # raises where the weights do not fit: a router that keeps more than its last layer
-        for source, target in zip(unfinished, written):
-            source.replace(target)
+    write_model(config, model.state_dict(), *written)
     before, after = Path(args.asr_model_file).stat().st_size, written[1].stat().st_size
     print(
         f"{written[1]}: {len(model.languages)} of {experts} languages ({', '.join(model.languages)}), "

@@ -23,7 +23,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", nargs=2, action="append", required=True, metavar=("CONFIG", "CHECKPOINT"),
                         help="a trained model; may be given several times")
     parser.add_argument("--data_dir", type=Path, action="append", required=True,
-                        help="wav.scp, utt2lang and, if there are several domains, utt2domain; may be given several times")
+                        help="folder with wav.scp, utt2lang and, if it has several domains, utt2domain; likewise")
     parser.add_argument("--output", type=Path, help="file for the same table, separated by tabs")
     return parser
 

@@ -9,7 +9,7 @@ class AbsRouter(torch.nn.Module, ABC):
     """Gives every frame a logit for every language.
 
     A subclass takes `input_size` (width of its input) and `num_languages` (E), then its `router_conf`. Its last layer
-    is a torch.nn.Linear called `output`; a router of another kind has its own `keep_languages`.
+    is a torch.nn.Linear called `output`; a router of another kind has its own `keep_languages` and `add_language`.
     """
 
     output: torch.nn.Linear
@@ -20,13 +20,34 @@ class AbsRouter(torch.nn.Module, ABC):
         Raises:
             ValueError: the router has no last layer `output`.
         """
-        output = getattr(self, "output", None)
-        if not isinstance(output, torch.nn.Linear):
-            raise ValueError(f"{type(self).__name__} has no linear layer `output`; give it a keep_languages of its own")
+        output = self._output_layer("keep_languages")
         with torch.no_grad():
             for name, parameter in list(output.named_parameters()):
                 setattr(output, name, torch.nn.Parameter(parameter[kept]))
         output.out_features = len(kept)
+
+    def add_language(self, like: int | None) -> None:
+        """One more language behind the others, which sounds as language `like` until the router is trained.
+
+        Args:
+            like: index of a language; None for a fresh row of the last layer.
+
+        Raises:
+            ValueError: the router has no last layer `output`.
+        """
+        output = self._output_layer("add_language")
+        fresh = torch.nn.Linear(output.in_features, 1).to(output.weight)
+        with torch.no_grad():
+            for name, parameter in list(output.named_parameters()):
+                row = getattr(fresh, name) if like is None else parameter[[like]]
+                setattr(output, name, torch.nn.Parameter(torch.cat([parameter, row])))
+        output.out_features += 1
+
+    def _output_layer(self, method: str) -> torch.nn.Linear:
+        output = getattr(self, "output", None)
+        if not isinstance(output, torch.nn.Linear):
+            raise ValueError(f"{type(self).__name__} has no linear layer `output`; give it a {method} of its own")
+        return output
 
     @abstractmethod
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

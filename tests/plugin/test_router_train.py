@@ -4,26 +4,21 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from tiny import CONFIG, LANGUAGES, TinyModel, batch_of, build_model, write_data_dir, write_training_config
+from tiny import (
+    CONFIG,
+    LANGUAGES,
+    TinyModel,
+    batch_of,
+    build_model,
+    fine_tuning_options,
+    write_data_dir,
+    write_training_config,
+)
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin.router_train import main
 from espnet_blrmoe.checkpoint import read_weights
 from espnet_blrmoe.router_task import RouterModel
-
-TRAINING = {
-    "max_epoch": 2,
-    "batch_type": "unsorted",
-    "batch_size": 2,
-    "num_workers": 0,
-    "optim": "adamw",
-    "optim_conf": {"lr": 0.01},
-    "best_model_criterion": [["valid", "loss", "min"]],
-    "use_tensorboard": False,
-    "use_matplotlib": False,
-    "log_level": "WARNING",
-}
 
 
 @pytest.fixture(scope="module")
@@ -32,27 +27,9 @@ def data(tmp_path_factory) -> Path:
     return write_data_dir(tmp_path_factory.mktemp("data"), ["en", "de", "zh-CN", "en", "de", "zh-CN"])
 
 
-@pytest.fixture(scope="module")
-def conformer(tmp_path_factory) -> TinyModel:
-    """A model with the running statistics of batch normalisation, that is, with buffers that training moves."""
-    folder = tmp_path_factory.mktemp("conformer")
-    encoder_conf = {**CONFIG["encoder_conf"], "block_type": "conformer", "router_input": "shared"}
-    config = write_training_config(folder, encoder_conf=encoder_conf)
-    torch.save(build_model(config).state_dict(), folder / "valid.loss.best.pth")
-    return TinyModel(config, folder / "valid.loss.best.pth")
-
-
 def options_of(model: TinyModel, data: Path, output: Path, **changes) -> list[str]:
-    """Command line of a training of two epochs; a configuration holds what does not depend on the arguments."""
-    options = {"asr_train_config": model.config, "asr_model_file": model.weights, "output_dir": output, **changes}
-    config = output.parent / "train_router.yaml"
-    config.write_text(yaml.safe_dump(TRAINING), encoding="utf-8")
-    arguments = [f"--config={config}", *(f"--{name}={value}" for name, value in options.items() if value is not None)]
-    for part in ("train", "valid"):
-        arguments += [f"--{part}_data_path_and_name_and_type={data / 'wav.scp'},speech,sound"]
-        arguments += [f"--{part}_data_path_and_name_and_type={data / 'utt2lang'},lid,text"]
-        arguments += [f"--{part}_shape_file={data / 'utt2num_samples'}"]
-    return arguments
+    """Options of the program for a training of two epochs."""
+    return fine_tuning_options(model, data, output, ("wav.scp,speech,sound", "utt2lang,lid,text"), **changes)
 
 
 @pytest.mark.parametrize("keep_nbest_models", [1, 2])  # the best epoch; the average of two

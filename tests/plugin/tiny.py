@@ -46,6 +46,20 @@ CONFIG = {
     "num_workers": 0,
 }
 
+# Of a part of a trained model.
+FINE_TUNING = {
+    "max_epoch": 2,
+    "batch_type": "unsorted",
+    "batch_size": 2,
+    "num_workers": 0,
+    "optim": "adamw",
+    "optim_conf": {"lr": 0.01},
+    "best_model_criterion": [["valid", "loss", "min"]],
+    "use_tensorboard": False,
+    "use_matplotlib": False,
+    "log_level": "WARNING",
+}
+
 
 @dataclass(frozen=True)
 class TinyModel:
@@ -126,3 +140,18 @@ def write_data_dir(folder: Path, languages: list[str], seed: int = 0) -> Path:
     for name, lines in tables.items():
         (folder / name).write_text("".join(lines), encoding="utf-8")
     return folder
+
+
+def fine_tuning_options(model: TinyModel, data: Path, output: Path, inputs: tuple[str, ...], **changes) -> list[str]:
+    """Command line of a training of a part of the model; a configuration holds what does not depend on the arguments.
+
+    `inputs` are files of the data folder with their names and types, as in "wav.scp,speech,sound".
+    """
+    options = {"asr_train_config": model.config, "asr_model_file": model.weights, "output_dir": output, **changes}
+    config = output.parent / "fine_tuning.yaml"
+    config.write_text(yaml.safe_dump(FINE_TUNING), encoding="utf-8")
+    arguments = [f"--config={config}", *(f"--{name}={value}" for name, value in options.items() if value is not None)]
+    for part in ("train", "valid"):
+        arguments += [f"--{part}_data_path_and_name_and_type={data / given}" for given in inputs]
+        arguments += [f"--{part}_shape_file={data / 'utt2num_samples'}"]
+    return arguments

@@ -1,0 +1,61 @@
+"""Add a language to a trained BLR-MoE model: train an expert for it on its own recordings and transcripts.
+
+    python -m espnet_blrmoe.bin.add_language --config conf/train_language.yaml --language fr --like es \\
+        --asr_train_config exp/asr/config.yaml --asr_model_file exp/router/asr.pth \\
+        --train_data_path_and_name_and_type dump/raw/train_fr/wav.scp,speech,sound \\
+        --train_data_path_and_name_and_type dump/raw/train_fr/text,text,text \\
+        --train_shape_file dump/raw/train_fr/utt2num_samples (the same three for --valid_...) \\
+        --output_dir exp/asr_fr
+
+writes OUTPUT_DIR/config.yaml and OUTPUT_DIR/asr.pth, which are used like any other model's. Only the new expert learns,
+and the output of tokens that the model lacked; the old languages' results under a list without the new one do not
+change. The router does not know the new language yet: fine-tune it with router_train on audio of all languages, or
+decode with --languages fr. ESPnet's training options apply; its own files go to OUTPUT_DIR/training.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from espnet_blrmoe.checkpoint import refuse_to_overwrite
+from espnet_blrmoe.finetuning import trained_checkpoint
+from espnet_blrmoe.language_task import LanguageTask, write_extended_model
+
+
+def get_parser():
+    """ESPnet's parser of the task; ESPnet's documentation tools look for this name."""
+    return LanguageTask.get_parser()
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Train, then write the larger model (rank 0 alone); a mistake in the options or files ends in one sentence."""
+    args = get_parser().parse_args(cmd)
+    LanguageTask.check_required_command_args(args)
+    try:
+        add(args)
+    except (ValueError, FileNotFoundError) as error:
+        sys.exit(f"add_language: {error}")
+
+
+def add(args: argparse.Namespace) -> None:
+    """Train and write.
+
+    Raises:
+        ValueError, FileNotFoundError: a file is missing, damaged or does not fit, the model cannot take in the
+            language, or the folder holds a model already.
+    """
+    folder = Path(args.output_dir)
+    written = folder / "config.yaml", folder / "asr.pth"
+    refuse_to_overwrite(*written)
+    args.output_dir = str(folder / "training")  # ESPnet writes a config.yaml, too: that of the training
+    LanguageTask.main(args=args)
+    if trained := trained_checkpoint(args):
+        model = write_extended_model(args, trained, *written)
+        print(
+            f"{written[1]}: {len(model.languages)} languages ({', '.join(model.languages)}), "
+            f"{len(model.token_list)} tokens; router_train teaches its router to hear {args.language}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""What the trainings of a part of a trained ASR model share: its router, or a language that is added to it."""
+
+import argparse
+from pathlib import Path
+
+import torch
+from espnet2.tasks.asr import ASRTask
+from espnet2.train.abs_espnet_model import AbsESPnetModel
+
+from espnet_blrmoe.asr_model import BLRMoEModel
+
+
+class FineTunedModel(AbsESPnetModel):
+    """A trained ASR model, frozen; a subclass says which part of it learns, and how."""
+
+    def __init__(self, asr_model: BLRMoEModel):
+        super().__init__()
+        self.asr_model = asr_model.requires_grad_(False)
+
+    def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> dict[str, torch.Tensor]:
+        """ESPnet's interface; features of this model are those of the ASR model."""
+        feats, lengths = self.asr_model._extract_feats(speech, speech_lengths)
+        return {"feats": feats, "feats_lengths": lengths}
+
+
+class FineTuningTask(ASRTask):
+    """ESPnet task of a FineTunedModel, which comes from a trained ASR model."""
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """ESPnet's ASR options keep their place, but the model's shape is that of --asr_train_config."""
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group("The trained model")
+        group.add_argument("--asr_train_config", help="config.yaml of the ASR training")
+        group.add_argument("--asr_model_file", help="its checkpoint, for example valid.loss.ave.pth")
+        parser.set_defaults(required=["output_dir", "asr_train_config", "asr_model_file"])
+
+    @classmethod
+    def check_task_requirements(cls, *args, **kwargs) -> None:
+        """ESPnet's check of the data's names.
+
+        Raises:
+            ValueError: a name is missing or not known (ESPnet: RuntimeError).
+        """
+        try:
+            super().check_task_requirements(*args, **kwargs)
+        except RuntimeError as error:
+            raise ValueError(" ".join(str(error).split())) from error
+
+
+def trained_checkpoint(args: argparse.Namespace) -> Path | None:
+    """The averaged or best checkpoint of the first criterion of --best_model_criterion, as ESPnet names it.
+
+    None where there is nothing to hand on: after --dry_run or --collect_stats, and in all processes but the first.
+    """
+    if args.dry_run or args.collect_stats or args.dist_rank not in (None, 0):
+        return None
+    phase, criterion, _ = args.best_model_criterion[0]
+    averaged, best = (Path(args.output_dir) / f"{phase}.{criterion}.{kind}.pth" for kind in ("ave", "best"))
+    return averaged if averaged.exists() else best
