@@ -1,6 +1,5 @@
 """Recognition: allowed languages, batches, timelines, beam search, the command line, mistakes."""
 
-import functools
 import itertools
 import json
 from pathlib import Path
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from espnet2.bin.pack import main as pack
 from espnet2.tasks.asr import ASRTask
 from tiny import (
     CONFIG,
@@ -151,27 +149,17 @@ def test_audio_shorter_than_a_frame_is_padded(speech2text):
     assert sum(transcript.frames.values()) == 1
 
 
-def test_packed_model(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.chdir(tiny_model.config.parent)  # a packed file keeps relative paths
-    archive = tmp_path / "model.zip"
-    files = ["--asr_train_config", tiny_model.config.name, "--asr_model_file", tiny_model.weights.name]
-    pack(["asr", *files, "--outpath", str(archive)])
-    downloader = "espnet_model_zoo.downloader.ModelDownloader"
-    from espnet_model_zoo.downloader import ModelDownloader
-
-    monkeypatch.setattr(downloader, functools.partial(ModelDownloader, cachedir=tmp_path / "cache"))
-    unpacked = Speech2Text.from_pretrained(str(archive), languages=["de"], asr_model_file=None, **BEST_PATH)
-    assert unpacked(SPEECHES[0]).language == "de"
-
-
 # ------------------------------------------------------------------------------------------------------------ mistakes
 
 
 @pytest.mark.parametrize(
     ("speech", "message"),
     [
-        (np.zeros(0), r"at least one sample, got shape \(0,\)"),
-        (np.zeros((800, 2)), r"must be one channel .* got shape \(800, 2\)"),
+        (np.zeros(0), "is empty; it must have at least one sample"),
+        (np.zeros((0, 2)), "is empty; it must have at least one sample"),
+        (np.zeros((2, 800)), r"shape \(2, 800\), more channels than samples; transpose it"),
+        (np.zeros((80, 2, 1)), r"must be \(samples,\) or \(samples, channels\), got shape \(80, 2, 1\)"),
+        (np.zeros(800, dtype=np.int16), "must be floating point"),
         (np.full(800, np.nan), "NaN or infinite"),
         (np.full(800, np.inf), "NaN or infinite"),
     ],
