@@ -61,14 +61,17 @@ def read(path: Path) -> tuple[torch.Tensor, int]:
     try:
         with soundfile.SoundFile(path) as file:
             announced, rate = file.frames, file.samplerate
-            # Block by block: neither all channels nor what a damaged header announces have to fit into memory.
-            blocks = [block.mean(axis=1) for block in file.blocks(BLOCK, dtype="float32", always_2d=True)]
+            # Block by block: neither all channels nor what a damaged header announces have to fit into memory. Not
+            # soundfile's own `blocks`, which repeats the last block where a file ends too early.
+            blocks = []
+            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+                blocks.append(block.mean(axis=1))
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: files without a header, such as .raw
         raise ValueError(
             f"{path} cannot be read as audio: it is damaged or in a format other than wav, flac, ogg, mp3 and the like"
         ) from error
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-    if len(samples) < 0.9 * announced:  # headers of mp3 are off by some frames
+    if len(samples) < 0.9 * announced:  # headers of mp3 are off by some frames; those of wav and ogg do not tell
         raise ValueError(f"{path} is cut off: it has {len(samples)} of the {announced} samples that it announces")
     return torch.from_numpy(samples), rate
 
