@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
@@ -99,14 +100,13 @@ def decode(args) -> None:
         key_file=args.key_file,
         num_workers=args.num_workers,
         preprocess_fn=ASRTask.build_preprocess_fn(speech2text.asr_train_args, False),
-        collate_fn=ASRTask.build_collate_fn(speech2text.asr_train_args, False),
+        collate_fn=without_padding,
         allow_variable_data_keys=args.allow_variable_data_keys,
         inference=True,
     )
     done = 0
     with DatadirWriter(args.output_dir) as writer:
-        for utterances, batch in loader:
-            speeches = [speech[:n] for speech, n in zip(batch["speech"], batch["speech_lengths"].tolist())]
+        for utterances, speeches in loader:
             languages = None if utt2langs is None else [_allowed(utt2langs, u, args.utt2langs) for u in utterances]
             try:
                 transcripts = speech2text.batch(speeches, languages)
@@ -116,6 +116,11 @@ def decode(args) -> None:
                 write(writer, utterance, transcript)
             done += len(utterances)
             logging.info(f"{done} utterances decoded")
+
+
+def without_padding(samples: list[tuple[str, dict]]) -> tuple[list[str], list[np.ndarray]]:
+    """Ids and waveforms of a batch, as Speech2Text takes them; so mono and stereo files may share a batch."""
+    return [utterance for utterance, _ in samples], [data["speech"] for _, data in samples]
 
 
 def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
