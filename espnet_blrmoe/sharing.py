@@ -136,14 +136,14 @@ def extract(archive: Path, folder: Path) -> None:
         ValueError: it is neither, or holds a link, a device, a path that leads elsewhere, or far more than its size.
         Other kinds of zipfile and tarfile: it is damaged.
     """
-    is_zip = zipfile.is_zipfile(archive)
-    if not is_zip and not tarfile.is_tarfile(archive):
+    is_tar = tarfile.is_tarfile(archive)  # asked first: a tar that ends with a checkpoint looks like a zip too
+    if not is_tar and not zipfile.is_zipfile(archive):
         raise ValueError("it is neither zip nor tar: cut off, damaged, or something else, such as a web page")
-    with zipfile.ZipFile(archive) if is_zip else tarfile.open(archive) as packed:
-        if is_zip:
-            members = [(m.filename, m.file_size, _is_plain(m)) for m in packed.infolist()]
-        else:
+    with tarfile.open(archive) if is_tar else zipfile.ZipFile(archive) as packed:
+        if is_tar:
             members = [(m.name, m.size, m.isfile() or m.isdir()) for m in packed.getmembers()]
+        else:
+            members = [(m.filename, m.file_size, _is_plain(m)) for m in packed.infolist()]
         for name, _, is_plain in members:
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or "\\" in name:
@@ -152,7 +152,7 @@ def extract(archive: Path, folder: Path) -> None:
                 raise ValueError(f"it holds {name!r}, which is neither a file nor a folder")
         if sum(size for _, size, _ in members) > MOST_EXPANSION * archive.stat().st_size + SMALL_BYTES:
             raise ValueError("it would unpack to far more than a model of its size")
-        packed.extractall(folder, **{} if is_zip else {"filter": "data"})
+        packed.extractall(folder, **{"filter": "data"} if is_tar else {})
 
 
 def _is_plain(member: zipfile.ZipInfo) -> bool:
