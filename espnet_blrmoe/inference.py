@@ -110,10 +110,10 @@ class Speech2Text(asr_inference.Speech2Text):
         asr_model_file: checkpoint.
         languages: languages that may be detected, e.g. ["en", "de"]; None allows all of the model's.
         language_penalty: nats taken off the log-probability of every other language; infinity excludes them.
-        language_escape: probability of the other languages, averaged over an utterance, above which the utterance
-            escapes its list: it was wrong; None: no escape.
+        language_escape: probability of the other languages, averaged over an utterance (or chunk), above which it
+            escapes its list: that was wrong; None: no escape.
         language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
-            "frame", "utterance" (chunk, if longer than that), or a number of milliseconds around the frame.
+            "frame", "utterance" (or chunk), or a number of milliseconds around the frame.
         chunk_seconds: longer audio is cut into chunks of at most so many seconds, at the quietest place near the end
             of each; at least 1; infinity: never.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...

@@ -55,9 +55,9 @@ def fetch_model(model_tag: str | Path, cachedir: str | Path | None = None) -> di
         ValueError: it cannot be fetched, or is damaged or hostile; names it, and the cache is as it was.
     """
     model_tag = str(model_tag)
-    zoo = downloader.ModelDownloader(cachedir)
-    source = zoo.get_url(model_tag)  # a URL, the absolute path of a file, or the hub's address
     try:
+        zoo = downloader.ModelDownloader(cachedir)
+        source = zoo.get_url(model_tag)  # a URL, the absolute path of a file, or the hub's address
         if downloader.is_url(source):
             version, fetch = version_of_url(source), functools.partial(download_and_extract, source)
         elif Path(source).exists() or model_tag.endswith(ARCHIVES):
@@ -75,7 +75,7 @@ def fetch_model(model_tag: str | Path, cachedir: str | Path | None = None) -> di
 
 
 def version_of_url(url: str) -> str:
-    """What the server says of the file; changes when the file does.
+    """What the server says of the file, which changes when the file does; where it says nothing, the URL alone.
 
     Raises:
         requests.RequestException: no answer, or an error.
