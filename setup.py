@@ -20,8 +20,11 @@ setup(
         "torch>=2.11",
         "torchaudio>=2.11",
         "sentencepiece",  # BPE tokens
+        "soundfile",  # audio files
         "espnet_model_zoo",  # Speech2Text.from_pretrained
+        "requests",  # whether a shared model has changed; espnet_model_zoo downloads through it
     ],
+    entry_points={"console_scripts": ["espnet-blrmoe = espnet_blrmoe.bin.main:main"]},
     extras_require={
         "recipe": [
             "espeakng-loader", "huggingface_hub", "jiwer>=4", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"

@@ -3,11 +3,24 @@
 Importing the package registers encoder, model and preprocessor `blr_moe` in ESPnet's class choices.
 """
 
-from espnet_blrmoe.inference import LanguageSpan, Speech2Text, Transcript
-from espnet_blrmoe.registration import register
-from espnet_blrmoe.router import AbsRouter, router_choices
-from espnet_blrmoe.routing import LanguagePrior, Routing
+import sys
+from contextlib import redirect_stdout
+
+with redirect_stdout(sys.stderr):  # ESPnet prints while it is imported; standard output belongs to the programs
+    from espnet_blrmoe.inference import Chunk, LanguageSpan, Speech2Text, Transcript
+    from espnet_blrmoe.registration import register
+    from espnet_blrmoe.router import AbsRouter, router_choices
+    from espnet_blrmoe.routing import LanguagePrior, Routing
 
 register()
 
-__all__ = ["AbsRouter", "LanguagePrior", "LanguageSpan", "Routing", "Speech2Text", "Transcript", "router_choices"]
+__all__ = [
+    "AbsRouter",
+    "Chunk",
+    "LanguagePrior",
+    "LanguageSpan",
+    "Routing",
+    "Speech2Text",
+    "Transcript",
+    "router_choices",
+]

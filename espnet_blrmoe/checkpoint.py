@@ -15,6 +15,15 @@ from espnet_blrmoe.asr_model import BLRMoEModel
 ROUTER_PREFIX = "encoder.router."
 
 
+def read_mapping(path: Path) -> dict | None:
+    """Read a YAML file, safely: nothing in it is executed. None if it holds anything but a mapping."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def read_config(path: str | Path) -> dict:
     """Read a training configuration as ESPnet saves it, safely.
 
@@ -24,11 +33,8 @@ def read_config(path: str | Path) -> dict:
     path = Path(path)
     if not path.is_file():
         raise ValueError(f"{path} does not exist; it is the config.yaml that training writes next to its checkpoints")
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError):
-        config = None
-    if not isinstance(config, dict):
+    config = read_mapping(path)
+    if config is None:
         raise ValueError(f"{path} is not a training configuration: expected 'option: value' lines")
     return config
 

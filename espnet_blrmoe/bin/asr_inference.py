@@ -9,11 +9,11 @@ Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
 
 import json
 import logging
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import soundfile
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
@@ -21,14 +21,15 @@ from espnet2.fileio.read_text import read_2columns_text
 from espnet2.tasks.asr import ASRTask
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 
+from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
 from espnet_blrmoe.checkpoint import read_config
-from espnet_blrmoe.inference import Speech2Text, Transcript
+from espnet_blrmoe.inference import Transcript
 from espnet_blrmoe.languages import parse_languages
 
 # Options of ESPnet's program that are not options of its Speech2Text.
 PROGRAM_OPTIONS = (
     "output_dir", "ngpu", "seed", "num_workers", "log_level", "data_path_and_name_and_type", "key_file",
-    "allow_variable_data_keys", "batch_size", "model_tag", "word_lm_train_config", "word_lm_file", "config",
+    "allow_variable_data_keys", "batch_size", "word_lm_train_config", "word_lm_file", "config",
     "utt2langs",
 )  # fmt: skip
 # Options that ESPnet's program lacks, or does not hand on.
@@ -39,15 +40,8 @@ def get_parser():
     """ESPnet's parser with the language options."""
     parser = asr_inference.get_parser()
     parser.description = __doc__
-    group = parser.add_argument_group("Languages that may be detected (expert pruning)")
-    group.add_argument("--languages", help="for every utterance, for example en,de; all of the model's if not given")
+    group = add_language_options(parser)
     group.add_argument("--utt2langs", help="file with one line per utterance: its id, then its languages: utt1 en,de")
-    group.add_argument("--language_penalty", type=float, default=math.inf, metavar="NATS",
-                       help="make other languages less likely by this much instead of excluding them")
-    group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
-                       help="ignore an utterance's list where the other languages are more probable than this")
-    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|MILLISECONDS",
-                       help="over what the router averages before it chooses a frame's language (default: frame)")
     return parser
 
 
@@ -55,13 +49,7 @@ def main(cmd: list[str] | None = None) -> None:
     """Decode; a mistake in the options or files ends in one sentence."""
     parser = get_parser()
     args = parser.parse_args(cmd)
-    if not args.model_tag and not (args.asr_train_config and args.asr_model_file):
-        parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
-    if args.languages and args.utt2langs:
-        parser.error("give --languages for all utterances or --utt2langs for each, not both")
-    is_soft = args.language_penalty < math.inf or args.language_escape is not None
-    if is_soft and not (args.languages or args.utt2langs):
-        parser.error("--language_penalty and --language_escape need --languages or --utt2langs")
+    check_options(parser, args, language_lists=("languages", "utt2langs"))
     try:
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
             if args.languages or args.utt2langs or args.language_smoothing != "frame":
@@ -103,12 +91,7 @@ def decode(args) -> None:
             raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options["device"] = "cuda" if args.ngpu else "cpu"
-    if args.model_tag:
-        for name in ("asr_train_config", "asr_model_file"):
-            options.pop(name)
-        speech2text = Speech2Text.from_pretrained(args.model_tag, **options)
-    else:
-        speech2text = Speech2Text(**options)
+    speech2text = load_model(options)
     utt2langs = read_utt2langs(args.utt2langs, speech2text.languages) if args.utt2langs else None
     loader = ASRTask.build_streaming_iterator(
         args.data_path_and_name_and_type,
@@ -117,14 +100,13 @@ def decode(args) -> None:
         key_file=args.key_file,
         num_workers=args.num_workers,
         preprocess_fn=ASRTask.build_preprocess_fn(speech2text.asr_train_args, False),
-        collate_fn=ASRTask.build_collate_fn(speech2text.asr_train_args, False),
+        collate_fn=without_padding,
         allow_variable_data_keys=args.allow_variable_data_keys,
         inference=True,
     )
     done = 0
     with DatadirWriter(args.output_dir) as writer:
-        for utterances, batch in loader:
-            speeches = [speech[:n] for speech, n in zip(batch["speech"], batch["speech_lengths"].tolist())]
+        for utterances, speeches in loader:
             languages = None if utt2langs is None else [_allowed(utt2langs, u, args.utt2langs) for u in utterances]
             try:
                 transcripts = speech2text.batch(speeches, languages)
@@ -134,6 +116,11 @@ def decode(args) -> None:
                 write(writer, utterance, transcript)
             done += len(utterances)
             logging.info(f"{done} utterances decoded")
+
+
+def without_padding(samples: list[tuple[str, dict]]) -> tuple[list[str], list[np.ndarray]]:
+    """Ids and waveforms of a batch, as Speech2Text takes them; so mono and stereo files may share a batch."""
+    return [utterance for utterance, _ in samples], [data["speech"] for _, data in samples]
 
 
 def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -1,6 +1,6 @@
 """Recognition: allowed languages, batches, timelines, beam search, the command line, mistakes."""
 
-import functools
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from espnet2.bin.pack import main as pack
+import torchaudio
 from espnet2.tasks.asr import ASRTask
 from tiny import (
     CONFIG,
@@ -24,7 +24,7 @@ from tiny import (
     write_training_config,
 )
 
-from espnet_blrmoe import Speech2Text, Transcript
+from espnet_blrmoe import Chunk, LanguagePrior, Speech2Text, Transcript, inference
 from espnet_blrmoe.bin import asr_inference
 from espnet_blrmoe.inference import window_of
 
@@ -151,17 +151,133 @@ def test_audio_shorter_than_a_frame_is_padded(speech2text):
     assert sum(transcript.frames.values()) == 1
 
 
-def test_packed_model(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.chdir(tiny_model.config.parent)  # a packed file keeps relative paths
-    archive = tmp_path / "model.zip"
-    files = ["--asr_train_config", tiny_model.config.name, "--asr_model_file", tiny_model.weights.name]
-    pack(["asr", *files, "--outpath", str(archive)])
-    downloader = "espnet_model_zoo.downloader.ModelDownloader"
-    from espnet_model_zoo.downloader import ModelDownloader
+# ------------------------------------------------------------------------------------ files, sampling rates, long audio
 
-    monkeypatch.setattr(downloader, functools.partial(ModelDownloader, cachedir=tmp_path / "cache"))
-    unpacked = Speech2Text.from_pretrained(str(archive), languages=["de"], asr_model_file=None, **BEST_PATH)
-    assert unpacked(SPEECHES[0]).language == "de"
+
+def test_a_file_is_recognised_as_its_samples_are(speech2text, tmp_path):
+    soundfile.write(tmp_path / "speech.wav", SPEECHES[0], RATE, subtype="FLOAT")
+    expected = speech2text(SPEECHES[0])
+    assert_same(speech2text(tmp_path / "speech.wav"), expected)
+    assert_same(speech2text(str(tmp_path / "speech.wav")), expected)
+    assert_same(speech2text(torch.from_numpy(SPEECHES[0]).unsqueeze(1).expand(-1, 2)), expected)
+    for transcript in speech2text.batch([tmp_path / "speech.wav", SPEECHES[0]]):
+        assert_same(transcript, expected)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 96000])
+def test_audio_of_any_sampling_rate_is_brought_to_the_models(speech2text, tmp_path, rate):
+    speech = torchaudio.functional.resample(torch.from_numpy(SPEECHES[0]), RATE, rate)
+    expected = speech2text(torchaudio.functional.resample(speech, rate, RATE))
+    assert_same(speech2text(speech, rate=rate), expected)
+    soundfile.write(tmp_path / "stereo.wav", torch.stack([speech, speech], dim=1).numpy(), rate, subtype="FLOAT")
+    assert_same(speech2text(tmp_path / "stereo.wav"), expected)
+
+
+def test_without_a_timeline(speech2text):
+    with_timeline, without = speech2text(SPEECHES[0]), speech2text(SPEECHES[0], return_timeline=False)
+    assert without.timeline == ()
+    assert (without.text, without.frames) == (with_timeline.text, with_timeline.frames)
+
+
+def test_short_audio_is_one_chunk(speech2text):
+    transcript = speech2text(SPEECHES[0])
+    whole = Chunk(0.0, 1.3, transcript.text, transcript.language, transcript.language_probability)
+    assert transcript.chunks == (whole,)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        transcript.text = ""
+    assert speech2text(np.full(3, 0.1)).chunks[0].end == 0.0  # of 3 samples, not of the silence that pads them
+
+
+LONG = speech_of(9.3, seed=3)
+
+
+CHUNK_SECONDS = 1.8  # with which cuts fall on whole milliseconds
+
+
+def chunks_of(transcript: Transcript) -> list[np.ndarray]:
+    return [LONG[round(chunk.start * RATE) : round(chunk.end * RATE)] for chunk in transcript.chunks]
+
+
+@pytest.mark.parametrize("options", [BEST_PATH, BEAM_SEARCH], ids=["best-path", "beam-search"])
+def test_long_audio_is_recognised_as_its_chunks_are(tiny_model, options):
+    transcript = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **options)(LONG)
+    whole = Speech2Text(tiny_model.config, tiny_model.weights, **options)
+    assert len(whole(LONG).chunks) == 1
+    pieces = [whole(chunk) for chunk in chunks_of(transcript)]
+    assert len(pieces) > 5
+    for chunk, piece in zip(transcript.chunks, pieces):
+        assert chunk.end - chunk.start <= CHUNK_SECONDS
+        assert (chunk.text, chunk.language) == (piece.text, piece.language)
+        assert chunk.language_probability == pytest.approx(piece.language_probability, abs=1e-4)
+    assert transcript.text == " ".join(piece.text for piece in pieces if piece.text)
+    for language in LANGUAGES:
+        assert transcript.frames[language] == sum(piece.frames[language] for piece in pieces)
+    [(text, tokens, token_ids, hypothesis)] = transcript.hypotheses
+    best = [piece.hypotheses[0] for piece in pieces]
+    assert text == transcript.text
+    assert tokens == [token for _, tokens, _, _ in best for token in tokens]
+    assert token_ids == [token for _, _, ids, _ in best for token in ids]
+    assert float(hypothesis.score) == pytest.approx(sum(float(h.score) for *_, h in best), rel=1e-4)
+
+
+def test_chunks_and_timeline_of_long_audio_have_the_times_of_the_whole(tiny_model, speech2text):
+    transcript = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)(LONG)
+    assert (transcript.chunks[0].start, transcript.chunks[-1].end) == (0.0, len(LONG) / RATE)
+    expected = []  # (start, language) wherever the language changes
+    for chunk, samples in zip(transcript.chunks, chunks_of(transcript)):
+        for span in speech2text(samples).timeline:
+            if not expected or expected[-1][1] != span.language:
+                expected.append((pytest.approx(chunk.start + span.start, abs=2e-3), span.language))
+    assert len(expected) > len(transcript.chunks)
+    assert [(span.start, span.language) for span in transcript.timeline] == expected
+    for part in (transcript.chunks, transcript.timeline):
+        assert all(one.end == following.start for one, following in itertools.pairwise(part))
+
+
+@pytest.mark.parametrize("languages", [None, "en,de"])
+def test_the_language_of_long_audio_is_the_most_probable_over_all_its_frames(tiny_model, speech2text, languages):
+    chunked = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)
+    transcript = chunked(LONG, languages)
+    frames = []
+    for chunk in chunks_of(transcript):
+        speech, lengths = torch.from_numpy(chunk).unsqueeze(0), torch.tensor([len(chunk)])
+        prior = LanguagePrior.allow([languages or LANGUAGES], LANGUAGES)
+        frames.append(speech2text.asr_model.encode_under_prior(speech, lengths, prior)[2].log_probs[0].exp())
+    mean = torch.cat(frames).mean(dim=0)
+    assert transcript.language == LANGUAGES[int(mean.argmax())]
+    assert transcript.language_probability == pytest.approx(float(mean.max()), abs=1e-5)
+    assert transcript.language_probability not in {chunk.language_probability for chunk in transcript.chunks}
+
+
+def test_long_utterances_of_a_batch_keep_their_own_languages(tiny_model):
+    chunked = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)
+    speeches, languages = [SPEECHES[0], LONG, SPEECHES[3]], [["en"], ["de", "zh-CN"], ["en", "de"]]
+    for transcript, speech, own in zip(chunked.batch(speeches, languages), speeches, languages):
+        assert_same(transcript, chunked(speech, own))
+        assert {chunk.language for chunk in transcript.chunks} <= set(own)
+
+
+def test_no_more_than_a_bounded_length_is_encoded_at_once(tiny_model, monkeypatch):
+    chunked = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)
+    expected = chunked(LONG)
+    encoded = []
+    encode = chunked.asr_model.encode_under_prior
+
+    def encode_and_note(speech: torch.Tensor, *others) -> tuple:
+        encoded.append(speech.shape)
+        return encode(speech, *others)
+
+    monkeypatch.setattr(chunked.asr_model, "encode_under_prior", encode_and_note)
+    monkeypatch.setattr(inference, "BATCH_SECONDS", 4)
+    assert_same(chunked(LONG), expected)
+    assert len(encoded) > 1
+    assert all(utterances * samples <= 4 * RATE for utterances, samples in encoded)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, -30, float("nan")])
+def test_chunks_that_are_too_short(tiny_model, seconds):
+    with pytest.raises(ValueError, match="chunk_seconds must be a number of seconds from 1 on"):
+        Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=seconds)
 
 
 # ------------------------------------------------------------------------------------------------------------ mistakes
@@ -170,8 +286,11 @@ def test_packed_model(tiny_model, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("speech", "message"),
     [
-        (np.zeros(0), r"at least one sample, got shape \(0,\)"),
-        (np.zeros((800, 2)), r"must be one channel .* got shape \(800, 2\)"),
+        (np.zeros(0), "is empty; it must have at least one sample"),
+        (np.zeros((0, 2)), "is empty; it must have at least one sample"),
+        (np.zeros((2, 800)), r"shape \(2, 800\), more channels than samples; transpose it"),
+        (np.zeros((80, 2, 1)), r"must be \(samples,\) or \(samples, channels\), got shape \(80, 2, 1\)"),
+        (np.zeros(800, dtype=np.int16), "must be floating point"),
         (np.full(800, np.nan), "NaN or infinite"),
         (np.full(800, np.inf), "NaN or infinite"),
     ],
@@ -179,6 +298,21 @@ def test_packed_model(tiny_model, tmp_path, monkeypatch):
 def test_unusable_audio(speech2text, speech, message):
     with pytest.raises(ValueError, match=message):
         speech2text.batch([SPEECHES[0], speech])
+
+
+def test_a_file_that_cannot_be_used_is_named(speech2text, tmp_path):
+    (tmp_path / "text.wav").write_text("no audio")
+    for path, message in ((tmp_path / "text.wav", "cannot be read as audio"), (tmp_path, "is a folder")):
+        with pytest.raises(ValueError, match=f"^{path} {message}"):
+            speech2text(path)
+
+
+@pytest.mark.parametrize("languages", [[], "", ","])
+def test_a_list_of_no_language(tiny_model, speech2text, languages):
+    with pytest.raises(ValueError, match="the list of languages is empty"):
+        Speech2Text(tiny_model.config, tiny_model.weights, languages=languages)
+    with pytest.raises(ValueError, match="the list of languages is empty"):
+        speech2text(SPEECHES[0], languages=languages)
 
 
 def test_unknown_languages(tiny_model, speech2text):
@@ -226,6 +360,13 @@ def test_a_hostile_checkpoint_is_not_executed(tiny_model, tmp_path, quantize):
     torch.save({"weight": Hostile(tmp_path / "made")}, tmp_path / "model.pth")
     with pytest.raises(ValueError, match="holds anything but weights"):
         Speech2Text(tiny_model.config, tmp_path / "model.pth", quantize_asr_model=quantize)
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_hostile_language_model_is_not_executed(tiny_model, tmp_path):
+    torch.save({"weight": Hostile(tmp_path / "made")}, tmp_path / "lm.pth")
+    with pytest.raises(ValueError, match="lm.pth is damaged or holds anything but weights"):
+        Speech2Text(tiny_model.config, tiny_model.weights, lm_train_config="lm.yaml", lm_file=tmp_path / "lm.pth")
     assert not (tmp_path / "made").exists()
 
 
@@ -297,6 +438,13 @@ def test_decoding_with_a_list_per_utterance(decode, speech2text, recordings, tmp
     utt2langs = tmp_path / "utt2langs"
     utt2langs.write_text("utt2 de\nutt0 en,de\nutt1 zh-CN\n", encoding="utf-8")
     expect_results(decode("--utt2langs", str(utt2langs)), speech2text, recordings, ["en,de", "zh-CN", "de"])
+
+
+def test_decoding_of_long_audio_of_two_channels(decode, speech2text, recordings):
+    speech = speech_of(40.0, seed=5)
+    soundfile.write(recordings / "utt1.wav", np.stack([speech, speech], axis=1), RATE, subtype="FLOAT")
+    assert len(speech2text(recordings / "utt1.wav").chunks) == 2
+    expect_results(decode(), speech2text, recordings, [None] * 3)
 
 
 def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from espnet_model_zoo import downloader
+from espnet_model_zoo.downloader import ModelDownloader
 from recipe_run import RECIPE, TINY_TRAINING, run_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +28,8 @@ def commands(program: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_examples_run(number, tiny_demo, monkeypatch, capsys):
+def test_python_examples_run(number, tiny_demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
     monkeypatch.chdir(tiny_demo.folder)  # has exp/ and dump/, as the recipe's folder has after `make demo`
     monkeypatch.setenv("PYTHONPATH", "")
     exec(compile(blocks("python")[number], f"README.md, Python example {number}", "exec"), {})

@@ -23,15 +23,31 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not args.model.is_file():
         raise UserError(f"{args.model} does not exist: run stage 20 first")
+    if not zipfile.is_zipfile(args.model):
+        raise UserError(f"{args.model} is no zip, or cut off: run stage 20 again")
     with zipfile.ZipFile(args.model) as packed:
         for file in packed.infolist():
             print(f"  {file.file_size / 2**20:8.2f} MiB  {file.filename}")
-        if not args.repo:
-            print("dry run, nothing is uploaded; name a repository with --hf_repo user/model to upload this")
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            packed.extractall(folder)
-            upload(args.repo, Path(folder))
+    if not args.repo:
+        print("dry run, nothing is uploaded; name a repository with --hf_repo user/model to upload this")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        unpack(args.model, Path(folder) / "model")
+        upload(args.repo, Path(folder) / "model")
+
+
+def unpack(model: Path, folder: Path) -> None:
+    """Unpack the zip into a new folder.
+
+    Raises:
+        UserError: it is damaged, or holds what would be written outside the folder.
+    """
+    from espnet_blrmoe.sharing import extract  # imports ESPnet, for which a dry run need not wait
+
+    try:
+        extract(model, folder)
+    except Exception as error:  # zipfile raises many kinds
+        raise UserError(f"{model}: {error}; run stage 20 again") from error
 
 
 def upload(repo: str, folder: Path) -> None:

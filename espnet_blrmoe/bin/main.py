@@ -1,0 +1,41 @@
+"""espnet-blrmoe: the programs of the plugin under one name.
+
+    espnet-blrmoe transcribe talk.mp3 --model_tag model.zip
+    espnet-blrmoe transcribe --help
+"""
+
+import argparse
+import importlib
+import sys
+
+COMMANDS = {  # name: (module of espnet_blrmoe.bin, what it does)
+    "transcribe": ("transcribe", "print what is said in audio files, and in which language"),
+    "prune": ("prune_experts", "write a smaller model that knows some of a model's languages"),
+    "train-router": ("router_train", "fine-tune the router of a model on audio with language labels"),
+}
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The parser of the command's name; its options are its own."""
+    commands = "\n".join(f"  {name:14} {purpose}" for name, (_, purpose) in COMMANDS.items())
+    parser = argparse.ArgumentParser(
+        prog="espnet-blrmoe",
+        description=__doc__,
+        epilog=f"commands:\n{commands}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the command's; --help lists them")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Hand over to the command that the command line names."""
+    args = get_parser().parse_args(cmd)
+    module, _ = COMMANDS[args.command]
+    sys.argv = [f"espnet-blrmoe {args.command}", *args.arguments]  # what the command calls itself in its messages
+    importlib.import_module(f"espnet_blrmoe.bin.{module}").main(args.arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,49 @@
+"""Options that several programs have: the model, and the languages that it may detect."""
+
+import argparse
+import math
+
+from espnet_blrmoe.inference import Speech2Text
+
+
+def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the options of expert pruning; returns their group."""
+    group = parser.add_argument_group("Languages that may be detected (expert pruning)")
+    group.add_argument("--languages", help="for every utterance, for example en,de; all of the model's if not given")
+    group.add_argument("--language_penalty", type=float, default=math.inf, metavar="NATS",
+                       help="make other languages less likely by this much instead of excluding them")
+    group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
+                       help="ignore an utterance's list where the other languages are more probable than this")
+    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|MILLISECONDS",
+                       help="over what the router averages before it chooses a frame's language (default: frame)")
+    return group  # fmt: skip
+
+
+def check_options(
+    parser: argparse.ArgumentParser, args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)
+) -> None:
+    """End the program with one sentence if there is no model, or language options do not fit each other.
+
+    Args:
+        parser, args: of the program.
+        language_lists: the program's options that list languages, of which one may be given.
+    """
+    if not args.model_tag and not (args.asr_train_config and args.asr_model_file):
+        parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
+    given = [option for option in language_lists if getattr(args, option) is not None]
+    if len(given) > 1:
+        parser.error("give --languages for all utterances or --utt2langs for each, not both")
+    if not given and (args.language_penalty < math.inf or args.language_escape is not None):
+        needed = " or ".join(f"--{option}" for option in language_lists)
+        parser.error(f"--language_penalty and --language_escape need {needed}")
+
+
+def load_model(options: dict) -> Speech2Text:
+    """Load the model of --model_tag, or of --asr_train_config and --asr_model_file; the rest is Speech2Text's.
+
+    Raises:
+        ValueError: as Speech2Text and its from_pretrained.
+    """
+    model_tag = options["model_tag"]
+    other = {name: value for name, value in options.items() if name != "model_tag"}
+    return Speech2Text.from_pretrained(model_tag, **other) if model_tag else Speech2Text(**other)

@@ -1,0 +1,91 @@
+"""Print what is said in audio files, and in which language.
+
+    espnet-blrmoe transcribe talk.mp3 interview.wav --model_tag model.zip --languages en,de
+
+prints a line for each file: its name, the detected language and the probability of it, the text. Files may be of any
+length, sampling rate and number of channels, in any format that soundfile reads: wav, flac, ogg, mp3, ... With --json,
+each line is a JSON object: file, duration (seconds), language, language_probability, text, chunks (the pieces that
+long audio was cut into) and timeline (which stretch of speech was in which language).
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+
+import torch
+
+from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
+from espnet_blrmoe.inference import Transcript
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The program's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", nargs="+", metavar="FILE", help="audio file")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    group = parser.add_argument_group("The model: a shared one, or the files of a training")
+    group.add_argument("--model_tag", help="packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo")
+    group.add_argument("--asr_train_config", help="config.yaml of the training")
+    group.add_argument("--asr_model_file", help="its checkpoint")
+    group.add_argument("--beam_size", type=int, default=1, help="hypotheses kept in the search (default: 1, quickest)")
+    group.add_argument("--device", type=usable_device, default="cpu", help="cpu (default), cuda, cuda:1, ...")
+    add_language_options(parser)
+    return parser
+
+
+def usable_device(name: str) -> str:
+    """The device's name, if it is there; otherwise argparse ends the program with the reason."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise argparse.ArgumentTypeError(f"cannot use device {name!r}: {reason}") from error
+    return name
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Transcribe; a mistake in the options ends in one sentence, one with a file after the other files are done."""
+    parser = get_parser()
+    args = parser.parse_args(cmd)
+    check_options(parser, args)
+    options = {name: value for name, value in vars(args).items() if name not in ("files", "json")}
+    try:
+        speech2text = load_model(options)
+    except ValueError as error:
+        sys.exit(f"transcribe: {error}")
+    show = as_json if args.json else as_line
+    failed = False
+    for file in args.files:
+        try:
+            print(show(file, speech2text(file)), flush=True)
+        except ValueError as error:
+            print(f"transcribe: {error}", file=sys.stderr)
+            failed = True
+    if failed:
+        sys.exit(1)
+
+
+def as_line(file: str, transcript: Transcript) -> str:
+    """For people."""
+    return f"{file} ({transcript.language}, {transcript.language_probability:.0%}): {transcript.text}"
+
+
+def as_json(file: str, transcript: Transcript) -> str:
+    """For programs."""
+    return json.dumps(
+        {
+            "file": file,
+            "duration": transcript.chunks[-1].end,
+            "language": transcript.language,
+            "language_probability": transcript.language_probability,
+            "text": transcript.text,
+            "chunks": [asdict(chunk) for chunk in transcript.chunks],
+            "timeline": [asdict(span) for span in transcript.timeline],
+        },
+        ensure_ascii=False,
+    )
+
+
+if __name__ == "__main__":
+    main()
