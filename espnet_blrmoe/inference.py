@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
-import humanfriendly
 import numpy as np
 import torch
 from espnet2.bin import asr_inference
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.checkpoint import load_weights, read_blr_moe_config, read_weights
+from espnet_blrmoe.checkpoint import load_weights, read_blr_moe_config, read_weights, sampling_rate
 from espnet_blrmoe.espnet_internals import Hypothesis
 from espnet_blrmoe.routing import LanguagePrior
 
@@ -160,7 +159,7 @@ class Speech2Text(asr_inference.Speech2Text):
         frontend = self.asr_train_args.frontend_conf
         embed = self.asr_model.encoder.embed
         hop = frontend.get("hop_length", 128)
-        self.fs = humanfriendly.parse_size(str(frontend.get("fs", 16000)))  # ESPnet takes 16000 and "16k"
+        self.fs = sampling_rate(config)
         self._seconds_per_frame = embed.factor * hop / self.fs
         window = window_of(language_smoothing, self._seconds_per_frame)
         self._allow = functools.partial(

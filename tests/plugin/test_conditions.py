@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from conditions import CONDITIONS, SNR_DB, degrade
-from data_dir import UserError
+
+from espnet_blrmoe.conditions import CONDITIONS, SNR_DB, Augmentation, degrade
+from espnet_blrmoe.preprocessor import BLRMoEPreprocessor
 
 RATE = 16000
 
@@ -86,5 +87,70 @@ def test_codecs_keep_the_alignment():
 
 
 def test_an_unknown_condition_lists_the_known_ones():
-    with pytest.raises(UserError, match="'echo'; known: clean noise reverberation telephone codec"):
+    with pytest.raises(ValueError, match="'echo'; known: clean noise reverberation telephone codec"):
         under("echo", speech_like())
+
+
+def test_augmentation_is_another_recording_every_time_and_the_generators_choice():
+    augment = Augmentation(RATE, speed=(0.8, 1.25), conditions=list(CONDITIONS))
+    audio = speech_like()
+    lengths = [len(augment(audio, np.random.default_rng(seed))) for seed in range(20)]
+    assert RATE / 1.26 < min(lengths) < 0.9 * RATE and 1.1 * RATE < max(lengths) < RATE / 0.79
+    np.testing.assert_array_equal(*(augment(audio, np.random.default_rng(3)) for _ in range(2)))
+
+
+def test_faster_speech_is_higher():
+    tone = np.sin(2 * np.pi * 400 * np.arange(RATE) / RATE).astype(np.float32)
+    faster = Augmentation(RATE, speed=(1.25, 1.25))(tone, np.random.default_rng(0))
+    assert abs(len(faster) - RATE / 1.25) <= 1
+    peak = np.argmax(np.abs(np.fft.rfft(faster))) * RATE / len(faster)
+    assert abs(peak - 500) < 2
+
+
+def test_long_audio_is_cut_to_a_stretch_at_random():
+    audio = np.arange(1, 3 * RATE + 1, dtype=np.float32) / (3 * RATE)  # so that each sample says where it was
+    starts = set()
+    for seed in range(20):
+        stretch = Augmentation(RATE, seconds=1.0)(audio, np.random.default_rng(seed))
+        assert len(stretch) == RATE
+        starts.add(round(float(stretch[0]) * 3 * RATE))
+    assert len(starts) > 15 and min(starts) < RATE / 2 and max(starts) > 1.5 * RATE
+    assert len(Augmentation(RATE, seconds=5.0)(audio, np.random.default_rng(0))) == len(audio)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"speed": (1.2, 0.8)}, "speed must be two factors, the smaller first"),
+        ({"speed": (0.0, 1.0)}, "speed must be two factors"),
+        ({"conditions": ["echo"]}, "unknown condition 'echo'; known: clean, noise"),
+        ({"seconds": 0}, "seconds must be positive"),
+    ],
+)
+def test_options_that_do_not_exist(options, message):
+    with pytest.raises(ValueError, match=message):
+        Augmentation(RATE, **options)
+
+
+def test_training_hears_other_audio_every_time_and_validation_the_same():
+    audio = speech_like()
+    options = {"speed": [0.8, 1.25], "conditions": ["noise"]}
+
+    def heard(**settings) -> list[np.ndarray]:
+        preprocess = BLRMoEPreprocessor(fs=RATE, augmentation=options, **settings)
+        return [preprocess("utt1", {"speech": audio.copy()})["speech"] for _ in range(2)]
+
+    first, second = heard(train=True)
+    assert first.shape != second.shape or not np.array_equal(first, second)
+    np.testing.assert_array_equal(*heard(train=True, repeatable=True))
+    for recording in heard(train=False):  # as at inference
+        np.testing.assert_array_equal(recording, audio)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"augmentation": {"speed": [0.9, 1.1]}}, "needs fs"), ({"fs": RATE, "augmentation": {"pitch": 2}}, "pitch")],
+)
+def test_a_preprocessor_says_what_its_augmentation_lacks(settings, message):
+    with pytest.raises(ValueError, match=f"^preprocessor_conf: .*{message}"):
+        BLRMoEPreprocessor(train=True, **settings)

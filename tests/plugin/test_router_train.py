@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
+from espnet2.asr.specaug.specaug import SpecAug
 from tiny import (
     CONFIG,
     LANGUAGES,
@@ -126,3 +128,65 @@ def test_a_language_that_the_model_does_not_know(tiny_model, tmp_path):
     data = write_data_dir(tmp_path / "data", ["en", "fr"])
     with pytest.raises(SystemExit, match="^router_train: utterance utt1 has language 'fr' .* knows en, de, zh-CN"):
         main(options_of(tiny_model, data, tmp_path / "router"))
+
+
+def test_a_new_router_is_put_on_a_trained_model_and_trained_alone(conformer, data, tmp_path):
+    new = {"router": "tdnn", "router_conf": {"channels": 12, "layers": 3}, "router_input": "subsampled"}
+    main(options_of(conformer, data, tmp_path, encoder_conf=new))
+    before, after = read_weights(conformer.weights), read_weights(tmp_path / "asr.pth")
+    for name, value in before.items():
+        assert name.startswith("encoder.router.") or after[name].equal(value), name
+    assert after["encoder.router.convs.2.weight"].shape[:2] == (12, 12)  # a third layer
+    config = yaml.safe_load((tmp_path / "asr.yaml").read_text(encoding="utf-8"))
+    assert {name: config["encoder_conf"][name] for name in new} == new
+    speech2text = Speech2Text(tmp_path / "asr.yaml", tmp_path / "asr.pth", beam_size=1)
+    assert speech2text(batch_of(["en"])["speech"][0]).language in LANGUAGES
+
+
+def test_of_a_new_router_only_its_own_options_can_be_chosen(tiny_model, data, tmp_path):
+    with pytest.raises(SystemExit, match="^router_train: encoder_conf: output_size is fixed by the trained model"):
+        main(options_of(tiny_model, data, tmp_path, encoder_conf={"router": "linear", "output_size": 8}))
+    with pytest.raises(SystemExit, match="^router_train: encoder_conf: router_input must be"):
+        main(options_of(tiny_model, data, tmp_path, encoder_conf={"router_input": "text"}))
+
+
+def test_without_a_new_router_the_configuration_stays(tiny_model, data, tmp_path):
+    main(options_of(tiny_model, data, tmp_path))
+    written, trained = ((tmp_path / "asr.yaml"), tiny_model.config)
+    assert yaml.safe_load(written.read_text(encoding="utf-8")) == yaml.safe_load(trained.read_text(encoding="utf-8"))
+
+
+def test_audio_is_augmented_and_features_are_masked_in_training(tiny_model, data, tmp_path):
+    augmentation = {"speed": [0.8, 1.25], "conditions": ["clean", "noise", "codec"], "seconds": 0.6}
+    masks = {"apply_time_warp": False, "apply_freq_mask": True, "apply_time_mask": False}
+    heard = {"preprocessor_conf": {"augmentation": augmentation}, "specaug": "specaug", "specaug_conf": masks}
+    main(options_of(tiny_model, data, tmp_path / "augmented", **heard))
+    main(options_of(tiny_model, data, tmp_path / "plain"))
+    augmented, plain = (read_weights(tmp_path / name / "asr.pth") for name in ("augmented", "plain"))
+    assert any(not augmented[name].equal(plain[name]) for name in plain)
+
+    model = RouterModel(build_model(tiny_model.config), SpecAug(**masks)).train()
+    batch = batch_of(["en", "de"])
+    model.router.eval()  # no dropout: what differs is the masks
+    losses = [float(model(**batch)[0]) for _ in range(2)]
+    assert losses[0] != losses[1]
+    model.eval()
+    assert float(model(**batch)[0]) == float(model(**batch)[0])
+
+
+def test_languages_are_drawn_equally_often(tiny_model, tmp_path):
+    data = write_data_dir(tmp_path / "data", ["en"] * 9 + ["de"])
+    (data / "category2utt").write_text("de utt9\nen " + " ".join(f"utt{n}" for n in range(9)) + "\n", encoding="utf-8")
+    drawn = {"batch_type": "catpow", "batch_bins": 8000, "upsampling_factor": 0.0, "valid_batch_type": "unsorted",
+             "iterator_type": "category", "valid_iterator_type": "sequence"}
+    seen = []
+    original = RouterModel.forward
+    try:
+        RouterModel.forward = lambda self, speech, speech_lengths, lid, **rest: (
+            seen.extend([bytes(label[:2].tolist()).decode() for label in lid] if self.training else []),
+            original(self, speech, speech_lengths, lid, **rest),
+        )[1]
+        main(options_of(tiny_model, data, tmp_path / "router", max_epoch=6, num_iters_per_epoch=8, **drawn))
+    finally:
+        RouterModel.forward = original
+    assert 0.35 < seen.count("de") / len(seen) < 0.65
