@@ -31,7 +31,7 @@ Options:
   --corpus                  espeak: synthesised at stage 1 (default); commonvoice: the folder COMMONVOICE in db.sh
   --langs                   language codes (default: "de en es pt"; for commonvoice: every folder)
   --router_pairs            data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
-                            default: the ASR training set and ${dumpdir}/raw/router_train
+                            default: the ASR training set and dump/raw/router_train
   --router_utterances       so many pairs of every language are enough (default: all)
   --train_hours             hours of training speech that --corpus espeak makes
   --test_sentences          sentences per language and test set that --corpus espeak makes
