@@ -53,7 +53,7 @@ def export(args: argparse.Namespace) -> None:
     """Read the model, write it as ONNX.
 
     Raises:
-        ValueError, OSError: a file is missing or damaged, the model cannot be exported, or the folder holds one already.
+        ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file would be overwritten.
     """
     names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
     for path in (args.output_dir / name for name in names):
