@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--asr_train_config", required=True, help="config.yaml of the training")
     parser.add_argument("--asr_model_file", required=True, type=Path, help="checkpoint")
-    parser.add_argument("--onnx_dir", required=True, type=Path, help="model.onnx and model.int8.onnx of that checkpoint")
+    parser.add_argument("--onnx_dir", required=True, type=Path, help="its model.onnx and model.int8.onnx")
     parser.add_argument("--data_dir", required=True, type=Path, help="wav.scp and text")
     args = parser.parse_args(argv)
 

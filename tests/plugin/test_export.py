@@ -20,6 +20,7 @@ from espnet_blrmoe.bin import export_onnx, prune_experts
 from espnet_blrmoe.espnet_internals import PositionalEncoding, RelPositionalEncoding
 
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((0.5, 1.3, 7.0, 20.0))]  # 3 s are traced
+METADATA = ("tokens", "blank", "languages", "sampling_rate", "samples_per_frame")
 TOLERANCE = 1e-4  # of log-probabilities
 ROUTER_TOLERANCE = 1e-3  # of the router's, whose weights are 20 times as large
 
@@ -55,7 +56,8 @@ class OnnxModel:
 
     def __init__(self, path: Path):
         self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        self.metadata = {k: json.loads(v) for k, v in self.session.get_modelmeta().custom_metadata_map.items()}
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.metadata = {name: json.loads(metadata[name]) for name in METADATA}
         self.inputs = [each.name for each in self.session.get_inputs()]
 
     def __call__(self, speech: np.ndarray, *weights: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -95,10 +97,12 @@ def exported(tiny_model, tmp_path_factory) -> Path:
 def test_results_are_those_of_pytorch_for_any_length(tmp_path, encoder_conf):
     model = write_model(tmp_path / "asr", encoder_conf={**CONFIG["encoder_conf"], **encoder_conf})
     onnx_model = OnnxModel(write_onnx(model, tmp_path / "onnx"))
+    experts = set()
     for speech in SPEECHES[: 3 if encoder_conf.get("input_layer", "") in ("conv2d1", "linear", None) else 4]:
         results = onnx_model(speech)
         assert_same(results, pytorch(model, speech))
-        assert set(results[2]) == {0, 1, 2}  # the router was of many minds
+        experts.update(results[2])
+    assert len(experts) > 1  # the router was of several minds
 
 
 @pytest.mark.parametrize("samples", [0, 1, 200, 575, 576, 577, 832])  # 576: one encoder frame, 832: two
@@ -188,7 +192,7 @@ def test_the_spectrum_is_espnets(settings):
     expected = stft(speech, torch.tensor([speech.size(1)]))[0].square().sum(-1)
     power = export.PowerSpectrum(stft)(speech)
     assert power.shape == expected.shape
-    assert (power.clamp(min=1e-10).log() - expected.clamp(min=1e-10).log()).abs().max() < 1e-4
+    assert ((power - expected).abs() / expected.sum(dim=-1, keepdim=True)).max() < 1e-6  # of the frame's energy
 
 
 @pytest.mark.parametrize("means", [True, False])
@@ -230,12 +234,13 @@ def test_every_frame_goes_through_its_own_expert_alone(exported, tmp_path):
     expert = session.run(["expert"], {"speech": SPEECHES[1][None], "language_log_weights": np.zeros(3, np.float32)})[0]
     events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
     for name in ("encoders.1/feed_forward/w_1", "encoders.2/self_attn/linear_v"):
-        shapes = [
-            next(iter(event["args"]["input_type_shape"][0].values()))
+        shapes = {  # of the first input, by the node's name, which ends with the expert's number
+            event["name"]: next(iter(event["args"]["input_type_shape"][0].values()))
             for event in events
             if name in event["name"] and event.get("args", {}).get("op_name") == "Gemm"
-        ]
-        assert [rows for rows, _ in shapes] == np.bincount(expert, minlength=3).tolist()
+        }
+        in_expert_order = sorted(shapes, key=lambda node: (len(node), node))
+        assert [shapes[node][0] for node in in_expert_order] == np.bincount(expert, minlength=3).tolist()
 
 
 def test_int8_is_close(exported):
@@ -293,7 +298,7 @@ REFUSED = {
         "dereverberation or a beamformer cannot be exported",
     ),
     "preencoder": (
-        {"preencoder": "linear", "preencoder_conf": {"output_size": 20}},
+        {"preencoder": "linear", "preencoder_conf": {"input_size": 20, "output_size": 20}},
         "a model with a preencoder or postencoder cannot be exported",
     ),
     "control flow": (
