@@ -29,6 +29,7 @@ setup(
         "recipe": [
             "espeakng-loader", "huggingface_hub", "jiwer>=4", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"
         ],  # fmt: skip
+        "export": ["onnx", "onnxruntime"],
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },

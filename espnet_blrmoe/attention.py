@@ -62,7 +62,7 @@ class SelfAttention(nn.Module):
 
     def _split_heads(self, x: torch.Tensor) -> torch.Tensor:
         """(B, T, D) -> (B, heads, T, D / heads)."""
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _positions(self, pos_emb: torch.Tensor | None) -> torch.Tensor | None:
         return None
@@ -111,6 +111,9 @@ def rel_shift(scores: torch.Tensor) -> torch.Tensor:
         (B, heads, T, T), a view: entry (i, j) is the score of relative position i - j.
     """
     batch, heads, time, positions = scores.shape
+    if torch.onnx.is_in_onnx_export():  # which has no strides; a further column makes rows 2T - 1 apart
+        shifted = F.pad(scores, (0, 1)).flatten(2)[..., time - 1 : time - 1 + time * positions]
+        return shifted.view(scores.shape)[..., :time]
     # One row down is one position back, so rows are 2T - 2 apart instead of 2T - 1: no copy is needed.
     strides = heads * time * positions, time * positions, positions - 1, 1
     return scores.as_strided((batch, heads, time, time), strides, time - 1)

@@ -238,14 +238,30 @@ class BLRMoEEncoder(AbsEncoder):
             TooShortUttError: an utterance is too short for the front end.
         """
         subsampled, lengths, valid, frames = self._subsample(xs_pad, ilens)
+        return self.encode_frames(xs_pad, subsampled, valid, frames), lengths, None
+
+    def encode_frames(
+        self, features: torch.Tensor, subsampled: torch.Tensor, valid: torch.Tensor, frames: PackedFrames
+    ) -> torch.Tensor:
+        """All that follows the front end.
+
+        Args:
+            features: (B, T_in, input_size), which the router may read.
+            subsampled: (B, T, D), what the front end made of them.
+            valid: (B, T) bool, True for frames, False for padding.
+            frames: the valid frames in time order.
+
+        Returns:
+            (B, T, D) encoder output, zero where padded.
+        """
         x, pos_emb = self._shared_blocks(subsampled, frames)
-        routing = self._route_batch(lambda: self._router_view(xs_pad, subsampled, x, frames), frames, valid)
+        routing = self._route_batch(lambda: self._router_view(features, subsampled, x, frames), frames, valid)
         if self._routings is not None:
             self._routings.append(routing)
         x = routing.sort(x)
         for layer in self.encoders[self.num_shared_blocks :]:
             x = layer(x, routing.frames, pos_emb)
-        return routing.frames.pad(self.after_norm(x)), lengths, None
+        return routing.frames.pad(self.after_norm(x))
 
     def route_features(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> Routing:
         """Route a batch without encoding it: front end and router alone (and shared blocks, if the router reads them).
@@ -293,8 +309,9 @@ class BLRMoEEncoder(AbsEncoder):
             return frames.pad(shared)
         if self.router_input == "subsampled":
             return subsampled
-        windows = features.unfold(1, self.embed.window, self.embed.factor)  # (B, T, input_size, window)
-        return windows[:, : subsampled.size(1)].flatten(2)
+        time, window, factor = subsampled.size(1), self.embed.window, self.embed.factor
+        # What `unfold` gives, in operations that ONNX has for any length.
+        return torch.stack([features[:, n::factor][:, :time] for n in range(window)], dim=-1).flatten(2)
 
     def _route_batch(
         self, router_view: Callable[[], torch.Tensor], frames: PackedFrames, valid: torch.Tensor

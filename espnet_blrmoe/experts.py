@@ -9,6 +9,7 @@ import math
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from espnet_blrmoe.dropout import Dropout
 
@@ -96,6 +97,8 @@ class ExpertLinear(nn.Module):
 
     def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
         """(N, D_in), frames sorted by expert -> (N, D_out)."""
+        if torch.onnx.is_in_onnx_export():  # a custom function cannot be traced
+            return torch.cat([F.linear(y, self.weight[e], self.bias[e]) for e, y in enumerate(x.split(spans))])
         if torch.is_autocast_enabled(x.device.type):  # a custom function is not cast by itself
             x = x.to(torch.get_autocast_dtype(x.device.type))
         return ExpertProducts.apply(x, self.weight, self.bias, spans)

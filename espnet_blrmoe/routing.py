@@ -118,6 +118,20 @@ class PackedFrames:
             Places.of(sequence_starts[:-1], lengths, sequence_starts[-1] - gap, device),
         )
 
+    def sort_order(self, expert: torch.Tensor, num_experts: int) -> tuple[torch.Tensor | None, tuple[int, ...]]:
+        """How to sort frames by expert.
+
+        Args:
+            expert: (N,) int64, of frames in time order.
+            num_experts: E.
+
+        Returns:
+            (N,) int64, the row that each sorted frame had, None for the same order; number of frames of each expert.
+        """
+        spans = tuple(torch.bincount(expert, minlength=num_experts).tolist())
+        has_one_language = max(spans) == len(expert)  # nothing to gather
+        return None if has_one_language else expert.argsort(stable=True), spans
+
     def by_expert(self, permutation: torch.Tensor | None, spans: tuple[int, ...]) -> "PackedFrames":
         """The same frames in another order: row i was row `permutation[i]`; None for the same order."""
         if permutation is None:
@@ -136,7 +150,7 @@ class PackedFrames:
     def to_groups(self, packed: torch.Tensor) -> list[torch.Tensor]:
         """(N, D) -> (utterances, frames, D) of every attention group, zero where there is no frame."""
         parts = self.in_groups.spread(packed).split([group.shape[0] * group.shape[1] for group in self.groups])
-        return [part.unflatten(0, group.shape) for part, group in zip(parts, self.groups)]
+        return [part.view(*group.shape, -1) for part, group in zip(parts, self.groups)]
 
     def from_groups(self, groups: Sequence[torch.Tensor]) -> torch.Tensor:
         """What to_groups made -> (N, D)."""
@@ -188,9 +202,7 @@ class Routing:
             frames: the valid frames in time order.
         """
         expert_of_frame = frames.pack(expert.unsqueeze(-1)).squeeze(-1)
-        spans = tuple(torch.bincount(expert_of_frame, minlength=logits.size(-1)).tolist())
-        has_one_language = max(spans) == len(expert_of_frame)  # nothing to gather
-        permutation = None if has_one_language else expert_of_frame.argsort(stable=True)
+        permutation, spans = frames.sort_order(expert_of_frame, logits.size(-1))
         return cls(logits, expert, valid, frames.by_expert(permutation, spans), permutation)
 
     def sort(self, packed: torch.Tensor) -> torch.Tensor:

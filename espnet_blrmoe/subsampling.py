@@ -106,5 +106,8 @@ class InputLayer(nn.Module):
                 self.window,
             )
         lengths = self.output_lengths(lengths)
-        x = self.layer(x, None)[0] if self._steps else self.layer(x)
-        return x[:, : int(lengths.max())], lengths
+        return self.subsample(x)[:, : int(lengths.max())], lengths
+
+    def subsample(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T_in, idim) -> (B, T, odim), whatever the utterances' lengths."""
+        return self.layer(x, None)[0] if self._steps else self.layer(x)

@@ -1,0 +1,131 @@
+"""Size, speed and error rates of an exported model in float32 and int8, side by side with PyTorch.
+
+    cd egs2/blr_moe_masr/asr1
+    python ../../../benchmarks/int8.py --asr_train_config exp/asr_train_asr_raw_char/config.yaml \\
+        --asr_model_file exp/router_train_asr_raw_char/asr.pth --onnx_dir exp/asr_onnx --data_dir dump/raw/test_in
+
+The models take turns, utterance after utterance, one at a time and on one thread; waveform to text (CTC's best path),
+all languages allowed. real-time factor: median over the utterances; ratio: to PyTorch's time of the same utterance,
+median and quartiles; WER and CER: of all utterances, with the change in percentage points; same text: utterances whose
+text is PyTorch's.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import jiwer
+import numpy as np
+import onnxruntime
+import soundfile
+import torch
+from espnet2.fileio.read_text import read_2columns_text
+from humanfriendly import format_size
+from humanfriendly.tables import format_pretty_table
+from speed import machine, ratio
+from tqdm import tqdm
+
+from espnet_blrmoe import Speech2Text
+
+PYTORCH = "PyTorch float32"
+
+
+class OnnxRecogniser:
+    """Waveform to text with an exported model.
+
+    Args:
+        path: what espnet_blrmoe.bin.export_onnx wrote.
+    """
+
+    def __init__(self, path: Path):
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        metadata = self.session.get_modelmeta().custom_metadata_map
+        self.tokens, self.blank = (json.loads(metadata[name]) for name in ("tokens", "blank"))
+        weights = np.zeros(len(json.loads(metadata["languages"])), np.float32)
+        self.weights = {"language_log_weights": weights} if len(weights) > 1 else {}
+
+    def __call__(self, waveform: np.ndarray) -> str:
+        """(samples,) float32 -> text."""
+        (log_probs,) = self.session.run(["log_probs"], {"speech": waveform[None], **self.weights})
+        path = (token for token, _ in groupby(log_probs.argmax(axis=1)) if token != self.blank)
+        return "".join(self.tokens[token] for token in path)
+
+
+def read_data(folder: Path, rate: int) -> list[tuple[np.ndarray, str]]:
+    """(samples,) float32 and transcript of every utterance of a Kaldi data folder."""
+    texts = read_2columns_text(folder / "text")
+    data = []
+    for utterance, audio in read_2columns_text(folder / "wav.scp").items():
+        waveform, own_rate = soundfile.read(audio, dtype="float32")
+        if own_rate != rate:
+            sys.exit(f"int8: {audio} has {own_rate} Hz, the model takes {rate} Hz; give a folder of dump/raw")
+        data.append((waveform, texts[utterance]))
+    return data
+
+
+def decode(
+    recognisers: dict[str, Callable[[np.ndarray], str]], data: list[tuple[np.ndarray, str]]
+) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
+    """Texts and seconds of every utterance, by recogniser."""
+    texts: dict[str, list[str]] = {name: [] for name in recognisers}
+    seconds: dict[str, list[float]] = {name: [] for name in recognisers}
+    for recognise in recognisers.values():  # warm up
+        recognise(data[0][0])
+    for waveform, _ in tqdm(data, disable=None, leave=False):
+        for name, recognise in recognisers.items():
+            start = time.perf_counter()
+            text = recognise(waveform)
+            seconds[name].append(time.perf_counter() - start)
+            texts[name].append(text)
+    return texts, seconds
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--asr_train_config", required=True, help="config.yaml of the training")
+    parser.add_argument("--asr_model_file", required=True, type=Path, help="checkpoint")
+    parser.add_argument("--onnx_dir", required=True, type=Path, help="its model.onnx and model.int8.onnx")
+    parser.add_argument("--data_dir", required=True, type=Path, help="wav.scp and text")
+    args = parser.parse_args(argv)
+
+    torch.set_num_threads(1)
+    speech2text = Speech2Text(args.asr_train_config, args.asr_model_file, beam_size=1)
+    data = read_data(args.data_dir, speech2text.fs)
+    files = {
+        PYTORCH: args.asr_model_file,
+        "ONNX float32": args.onnx_dir / "model.onnx",
+        "ONNX int8": args.onnx_dir / "model.int8.onnx",
+    }
+    recognisers = {PYTORCH: lambda waveform: speech2text(waveform).text}
+    recognisers |= {name: OnnxRecogniser(path) for name, path in files.items() if name != PYTORCH}
+    texts, seconds = decode(recognisers, data)
+
+    references = [text for _, text in data]
+    durations = [len(waveform) / speech2text.fs for waveform, _ in data]
+    errors = {name: (jiwer.wer(references, own), jiwer.cer(references, own)) for name, own in texts.items()}
+    rows = [
+        [
+            name,
+            format_size(path.stat().st_size),
+            f"{statistics.median(s / d for s, d in zip(seconds[name], durations)):.4f}",
+            ratio(seconds[name], seconds[PYTORCH]),
+            *(f"{100 * own:.2f} ({100 * (own - base):+.2f})" for own, base in zip(errors[name], errors[PYTORCH])),
+            f"{sum(own == base for own, base in zip(texts[name], texts[PYTORCH]))} of {len(data)}",
+        ]
+        for name, path in files.items()
+    ]
+    print(f"{machine('cpu')}, ONNX Runtime {onnxruntime.__version__}")
+    print(f"{args.data_dir}: {len(data)} utterances, {sum(durations):,.0f} s")
+    columns = ["model", "file", "real-time factor", "ratio", "WER in %", "CER in %", "same text"]
+    print(format_pretty_table(rows, columns))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Write a CTC model as one ONNX file, from waveform to log-probabilities, for decoding without PyTorch and ESPnet.
+
+    python -m espnet_blrmoe.bin.export_onnx --asr_train_config exp/asr/config.yaml \\
+        --asr_model_file exp/router/asr.pth --output_dir exp/asr_onnx --quantize
+
+writes OUTPUT_DIR/model.onnx and, with --quantize, OUTPUT_DIR/model.int8.onnx. What the first computes was compared with
+PyTorch before it got its name.
+
+inputs    speech                 (1, samples) float32 in [-1, 1], of any length
+          language_log_weights   (E,) float32, added to the log-probabilities of the languages: 0 allows one, minus
+                                 infinity excludes it, a finite penalty makes it less likely; not all may be
+                                 excluded. A model of one language has no such input.
+outputs   log_probs              (T, V) float32, CTC's log-probabilities of the tokens
+          language_log_probs     (T, E) float32, the router's log-probabilities under those weights
+          expert                 (T,) int64, the language whose expert each frame went to
+
+The file's metadata say the rest, as JSON: `tokens` (the text that each of the V tokens stands for, to be put together),
+`blank` (which of them is CTC's blank), `languages` (E codes), `sampling_rate` (Hz), `samples_per_frame`.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from humanfriendly import format_size
+
+from espnet_blrmoe.checkpoint import read_config
+from espnet_blrmoe.export import RecogniserGraph, export_onnx, metadata_of, quantise
+from espnet_blrmoe.router_task import load_asr_model
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The program's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--asr_train_config", required=True, help="config.yaml of the training, or of a pruned model")
+    parser.add_argument("--asr_model_file", required=True, help="checkpoint")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder to write; must not hold a model yet")
+    parser.add_argument("--quantize", action="store_true", help="write model.int8.onnx too: smaller and less exact")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Export; a mistake in the options or files ends in one sentence."""
+    args = get_parser().parse_args(cmd)
+    try:
+        export(args)
+    except (ValueError, OSError) as error:
+        sys.exit(f"export_onnx: {error}")
+
+
+def export(args: argparse.Namespace) -> None:
+    """Read the model, write it as ONNX.
+
+    Raises:
+        ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file would be overwritten.
+    """
+    names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
+    for path in (args.output_dir / name for name in names):
+        if path.exists():
+            raise ValueError(f"{path} exists already; remove it or choose another --output_dir")
+    config = read_config(args.asr_train_config)
+    graph = RecogniserGraph(load_asr_model(args.asr_train_config, args.asr_model_file))
+    metadata = metadata_of(config, graph.model)
+    args.output_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=args.output_dir) as folder:  # so that nothing half-written stays
+        unfinished = [Path(folder) / name for name in names]
+        export_onnx(graph, unfinished[0], metadata)
+        if args.quantize:
+            quantise(*unfinished)
+        written = [path.replace(args.output_dir / path.name) for path in unfinished]
+    sizes = ", ".join(f"{path} {format_size(path.stat().st_size)}" for path in written)
+    print(f"{len(metadata['languages'])} languages, {len(metadata['tokens'])} tokens: {sizes}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The benchmark of exported models scores what they recognise, and prints its table."""
+
+import int8
+import pytest
+import torch
+from tiny import build_model, write_data_dir, write_training_config
+
+from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.bin import export_onnx
+
+
+@pytest.fixture(autouse=True)
+def threads():
+    """The benchmark sets them."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_table(tmp_path, capsys):
+    config = write_training_config(tmp_path / "asr")
+    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    model = [f"--asr_train_config={config}", f"--asr_model_file={tmp_path / 'model.pth'}"]
+    export_onnx.main([*model, f"--output_dir={tmp_path / 'onnx'}", "--quantize"])
+    data = write_data_dir(tmp_path / "data", ["en", "de", "en"])
+    recognise = Speech2Text(config, tmp_path / "model.pth", beam_size=1)
+    texts = [recognise(waveform).text for waveform, _ in read(data, [""] * 3)]
+    read(data, [*texts[:2], texts[2] + " x"])  # the references: one word more than is recognised
+    capsys.readouterr()
+    int8.main([*model, f"--onnx_dir={tmp_path / 'onnx'}", f"--data_dir={data}"])
+    printed = capsys.readouterr().out.splitlines()
+    assert f"{data}: 3 utterances, 2 s" in printed
+    words = len(" ".join(texts).split()) + 1
+    for name in ("PyTorch float32", "ONNX float32"):
+        cells = [cell.strip() for cell in next(line for line in printed if name in line).split("|")]
+        assert cells[5] == f"{100 / words:.2f} (+0.00)"
+        assert cells[7] == "3 of 3"
+    assert any("ONNX int8" in line for line in printed)
+
+
+def read(data, texts):
+    """The benchmark's view of a data folder with these transcripts."""
+    (data / "text").write_text("".join(f"utt{n} {text}\n" for n, text in enumerate(texts)), encoding="utf-8")
+    return int8.read_data(data, 8000)
+
+
+def test_audio_of_another_rate(tmp_path):
+    data = write_data_dir(tmp_path, ["en"])
+    (data / "text").write_text("utt0 a\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="utt0.wav has 8000 Hz, the model takes 16000 Hz"):
+        int8.read_data(data, 16000)
