@@ -17,11 +17,14 @@ setup(
         # The plugin reaches into ESPnet's internals, which move in the next release; this one is tested.
         "espnet>=202511,<202601",
         "setuptools<74",  # espnet imports distutils through it
-        "torch>=2.11",
-        "torchaudio>=2.11",
+        "torch>=2.11,<2.12",  # the newest that has a matching torchaudio
+        "torchaudio>=2.11,<2.12",
         "sentencepiece",  # BPE tokens
+        "scipy",  # audio conditions of the augmentation
         "soundfile",  # audio files
+        "soxr",  # audio conditions: resampling by any factor
         "espnet_model_zoo",  # Speech2Text.from_pretrained
+        "torchmetrics>=1.8",  # equal error rate and calibration of a router
         "requests",  # whether a shared model has changed; espnet_model_zoo downloads through it
     ],
     entry_points={"console_scripts": ["espnet-blrmoe = espnet_blrmoe.bin.main:main"]},

@@ -6,8 +6,8 @@
 
 Every utterance gets a list of two languages, drawn by seed: with "right" lists its own language is always one of them,
 with "partly wrong" ones in three utterances of four, with "wrong" ones never. The strength is --language_penalty in
-nats; "hard" excludes. Every strength is tried without and with --language_escape. Prints word error rate and accuracy of
-the detected language in %, and draws them.
+nats; "hard" excludes. Every strength is tried without and with --language_escape. Prints word error rate and accuracy
+of the detected language in %, and draws them.
 """
 
 import argparse

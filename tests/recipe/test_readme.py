@@ -41,7 +41,7 @@ def test_python_examples_run(number, tiny_demo, tmp_path, monkeypatch, capsys):
 def test_recipe_commands_run(command, tiny_demo, tmp_path):
     folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")  # other tests look at what the demo itself left
     if "--stage 16" in command:  # the tiny demo has two of the languages, and trains for one epoch
-        command = command.replace("es,pt de,en", "es,pt")
+        command = command.replace("es,pt de,en", "es,pt").replace("utterances 20", "utterances 2")
     run = run_recipe(folder, *shlex.split(command)[1:], *TINY_TRAINING)
     assert run.exit_code == 0, run.output
 
@@ -61,6 +61,17 @@ def test_pruning_the_demos_model(tiny_demo, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "1 of 2 languages (es)" in done.stdout
     assert (folder / "exp/asr_es_pt/model.pth").is_file()
+
+
+def test_transcribing_on_the_command_line(tiny_demo):
+    command = commands("espnet-blrmoe transcribe")[0]
+    assert command.startswith("espnet-blrmoe ")
+    program = f"{sys.executable} -m espnet_blrmoe.bin.main"
+    command = command.replace("espnet-blrmoe", program, 1)
+    done = subprocess.run(["bash", "-c", command], cwd=tiny_demo.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines and all(re.match(r"dump/\S+/es-\S+\.wav\b.*\b(es|pt)\b", line) for line in lines), lines
 
 
 def test_the_launcher_runs_espnet(tmp_path):

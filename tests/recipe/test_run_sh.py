@@ -1,8 +1,12 @@
 """The recipe from end to end at tiny size, and what it says to wrong options."""
 
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import time
 import zipfile
 
 import numpy as np
@@ -60,9 +64,53 @@ def test_pruned_decoding_detects_allowed_languages_alone(tiny_demo):
 def test_router_fine_tuning_leaves_every_other_weight_bit_identical(tiny_demo):
     before = torch.load(tiny_demo.asr_exp / "valid.cer_ctc.ave.pth", weights_only=True)
     after = torch.load(tiny_demo.folder / "exp/router_train_asr_raw_char/asr.pth", weights_only=True)
-    changed = {name for name in before if not torch.equal(before[name], after[name])}
-    assert before.keys() == after.keys()
-    assert changed and all(name.startswith("encoder.router.") for name in changed)
+    for name in before.keys() | after.keys():
+        assert name.startswith("encoder.router.") or torch.equal(before[name], after[name]), name
+    assert any(name.startswith("encoder.router.") for name in after)
+
+
+def test_routers_are_compared_before_and_after(tiny_demo):
+    table = (tiny_demo.folder / "exp/router_train_asr_raw_char/lid.tsv").read_text().splitlines()
+    assert [line.split("\t")[:2] for line in table[1:3]] == [["test_in", "clean"]] * 2
+
+
+def test_one_language_needs_no_router(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    table = folder / "dump/raw/train/utt2lang"
+    table.write_text(re.sub(r" pt$", " es", table.read_text(), flags=re.MULTILINE))
+    shutil.rmtree(folder / "exp/router_train_asr_raw_char")
+    for stages in ("16", "17"), ("20", "20"):
+        run = run_recipe(folder, "--stage", stages[0], "--stop_stage", stages[1])
+        assert run.exit_code == 0, run.output
+        if stages[0] == "16":
+            assert run.output.count("one language needs no router") == 2
+    assert not (folder / "exp/router_train_asr_raw_char").exists()
+
+
+def test_ctrl_c_ends_decoding_and_all_that_it_started(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    before = (folder / "exp/asr_train_asr_raw_char/decode_asr/test_in/text").read_text()
+    places = [word for name in ("data", "dump", "exp") for word in (f"--{name}dir", str(folder / name))]
+    run = subprocess.Popen(
+        ["./run.sh", *places, "--stage", "12", "--stop_stage", "12"],
+        cwd=RECIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # a process group of its own, as a terminal gives
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    for line in run.stdout:
+        if line.startswith("decoding"):
+            break
+    os.killpg(run.pid, signal.SIGINT)
+    run.stdout.read()
+    assert run.wait(timeout=30) == 130
+    with pytest.raises(ProcessLookupError):  # nothing is left of the group
+        for _ in range(100):
+            os.killpg(run.pid, 0)
+            time.sleep(0.1)
+    assert (folder / "exp/asr_train_asr_raw_char/decode_asr/test_in/text").read_text() == before
 
 
 def test_scores_count_every_utterance_once(tiny_demo):
@@ -105,6 +153,7 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--nj", "0"], "--nj must be at least 1"),
         (["--stage", "5", "--stop_stage", "3"], "no stage lies between --stage 5 and --stop_stage 3"),
         (["--stage", "22", "--stop_stage", "30"], "no stage lies between"),
+        (["--stage", "14", "--stop_stage", "15"], "no stage lies between"),
         (["--token_type", "abc"], "--token_type abc: unknown; choose char or bpe"),
         (["--asr_config", "conf/none.yaml"], "conf/none.yaml does not exist"),
         (["--inference_tag", "decode_pruned"], "--inference_tag must not end in _router or _pruned"),
@@ -167,7 +216,7 @@ def test_the_packed_model_gives_the_same_transcripts_elsewhere(tiny_demo, tmp_pa
         assert str(tiny_demo.folder) not in archive.read("meta.yaml").decode()
     monkeypatch.chdir(tmp_path)
     original = Speech2Text(
-        tiny_demo.asr_exp / "config.yaml", tiny_demo.folder / "exp/router_train_asr_raw_char/asr.pth", beam_size=1
+        *(tiny_demo.folder / "exp/router_train_asr_raw_char" / name for name in ("asr.yaml", "asr.pth")), beam_size=1
     )
     unpacked = Speech2Text.from_pretrained(packed, tmp_path / "cache", beam_size=1)
     waveform = np.random.default_rng(0).normal(scale=0.1, size=16000).astype(np.float32)

@@ -126,13 +126,15 @@ asr_model_file=${asr_exp}/${inference_asr_model}
 inference_tag=${inference_tag:-$(basename "${inference_config}" .yaml)}
 
 die() { echo "$*" >&2; exit 1; }
+# Background jobs of a script ignore Ctrl-C, and would go on decoding.
+trap 'trap "" TERM; kill 0; exit 130' INT
 for option in stage stop_stage ngpu nj inference_nj nbpe fs; do
     [[ "${!option}" =~ ^[0-9]+$ ]] || die "--${option} must be a whole number, not '${!option}'"
 done
 for option in stage nj inference_nj nbpe fs; do
     [ "${!option}" -gt 0 ] || die "--${option} must be at least 1"
 done
-[ "${stage}" -le "${stop_stage}" ] && [ "${stage}" -le 21 ] \
+[ "${stage}" -le "${stop_stage}" ] && [ "${stage}" -le 21 ] && ! [ "${stage}" -ge 14 -a "${stop_stage}" -le 15 ] \
     || die "no stage lies between --stage ${stage} and --stop_stage ${stop_stage}; ./run.sh --help lists them"
 [[ "${corpus}" =~ ^(espeak|commonvoice)$ ]] || die "--corpus ${corpus}: unknown; choose espeak or commonvoice"
 [[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
@@ -304,8 +306,12 @@ if begin 13 "scoring"; then
     ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw"
 fi
 
-if begin 16 "router fine-tuning on audio-language pairs"; then
+has_router() {  # has_router STAGE: whether there are several languages; otherwise says what is left out
     need "${asr_model_file}" 11
+    need "${dumpdir}/raw/${train_set}/utt2lang" 4
+    [ "$(languages | wc -l)" -gt 1 ] || { echo "one language needs no router: stage $1 is left out"; return 1; }
+}
+if begin 16 "router fine-tuning on audio-language pairs" && has_router 16; then
     need "${dumpdir}/raw/router_train/wav.scp" 4
     check_data
     mkdir -p "${router_exp}"
@@ -329,7 +335,7 @@ if begin 16 "router fine-tuning on audio-language pairs"; then
         --model "${asr_exp}/config.yaml" "${asr_model_file}" --model "${router_exp}/asr.yaml" "${router_exp}/asr.pth"
 fi
 
-if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${prune})"; then
+if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${prune})" && has_router 17; then
     [ ! "${asr_model_file}" -nt "${router_exp}/asr.pth" ] \
         || die "${router_exp}/asr.pth is missing or older than ${asr_model_file}: run stage 16 first"
     decode "${inference_tag}_router" "${router_exp}/asr.yaml" "${router_exp}/asr.pth"
@@ -346,7 +352,9 @@ if begin 19 "report"; then
 fi
 
 if begin 20 "packing the model"; then
-    ${python} local/pack.py --asr_train_config "${router_exp}/asr.yaml" --asr_model_file "${router_exp}/asr.pth" \
+    packed=("${router_exp}/asr.yaml" "${router_exp}/asr.pth")
+    has_router 16 > /dev/null || packed=("${asr_exp}/config.yaml" "${asr_model_file}")
+    ${python} local/pack.py --asr_train_config "${packed[0]}" --asr_model_file "${packed[1]}" \
         --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
 fi
 

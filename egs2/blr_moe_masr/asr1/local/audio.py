@@ -35,7 +35,8 @@ def read_audio(path: str | Path, rate: int | None = None, speed: float = 1.0) ->
         float32 (samples,) and their rate in Hz.
 
     Raises:
-        UnusableAudio: the file is missing, unreadable or cut off, or has no samples, only silence, or NaN.
+        UnusableAudio: the file is missing, unreadable or cut off, or has no samples, only silence, or NaN. An mp3 file
+            that says nothing of its length is not known to be cut off.
     """
     if not Path(path).is_file():
         raise UnusableAudio("no such file")

@@ -116,6 +116,8 @@ def read_out_of_domain(corpus: Path, languages: list[str]) -> Subset:
     Raises:
         UserError: the corpus is missing or has none of the languages.
     """
+    if not corpus.is_dir():
+        raise UserError(f"{corpus} does not exist; correct the value of 'OUT_OF_DOMAIN' of db.sh")
     known = sorted(table.parent.name for table in corpus.glob("*/test.tsv"))
     tables = [corpus / language / "test.tsv" for language in languages if language in known]
     if not tables:

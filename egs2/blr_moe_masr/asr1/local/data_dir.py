@@ -116,7 +116,8 @@ def replacing(folder: str | Path, utterances: Iterable[Utterance]) -> Iterator[P
         utterances: what the block reads.
 
     Raises:
-        UserError: `folder` holds the audio of `utterances`, or files of another kind: they would be lost.
+        UserError: `folder` holds the audio of `utterances`, or files of another kind: they would be lost; or it cannot
+            be written.
     """
     folder = Path(folder)
     if any(Path(u.audio).absolute().is_relative_to(folder.absolute()) for u in utterances):
@@ -125,7 +126,10 @@ def replacing(folder: str | Path, utterances: Iterable[Utterance]) -> Iterator[P
         raise UserError(f"{folder} has files but is no data directory (no wav.scp): move it away or name another")
     unfinished = folder.with_name(folder.name + ".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}; choose another folder") from error
     try:
         yield unfinished
         shutil.rmtree(folder, ignore_errors=True)

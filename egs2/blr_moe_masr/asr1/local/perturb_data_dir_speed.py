@@ -21,7 +21,10 @@ def perturb(utterance: Utterance, factor: float) -> Utterance:
 
 def speed_factors(text: str) -> list[float]:
     """Parse "0.9 1.0 1.1"."""
-    factors = sorted({float(word) for word in text.split()})
+    try:
+        factors = sorted({float(word) for word in text.split()})
+    except ValueError:
+        factors = []
     if not factors or factors[0] <= 0:
         raise argparse.ArgumentTypeError(f"{text!r}: speeds are numbers above 0, such as \"0.9 1.0 1.1\"")
     return factors

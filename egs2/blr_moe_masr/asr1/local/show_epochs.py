@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
-ERROR = re.compile(r"([\w.]*(Error|Exception|Interrupt)\b|router_train: )")  # as Python's last line says it
+# As Python's last line says it, a program of ours, or argparse.
+ERROR = re.compile(r"([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
 ENDS = ("The training was finished", "already reached at max_epoch")
 SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt": "LID utterances"}
 
