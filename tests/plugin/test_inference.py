@@ -363,13 +363,6 @@ def test_a_hostile_checkpoint_is_not_executed(tiny_model, tmp_path, quantize):
     assert not (tmp_path / "made").exists()
 
 
-def test_a_hostile_language_model_is_not_executed(tiny_model, tmp_path):
-    torch.save({"weight": Hostile(tmp_path / "made")}, tmp_path / "lm.pth")
-    with pytest.raises(ValueError, match="lm.pth is damaged or holds anything but weights"):
-        Speech2Text(tiny_model.config, tiny_model.weights, lm_train_config="lm.yaml", lm_file=tmp_path / "lm.pth")
-    assert not (tmp_path / "made").exists()
-
-
 def test_quantized_model(tiny_model):
     speech2text = Speech2Text(tiny_model.config, tiny_model.weights, quantize_asr_model=True, **BEST_PATH)
     assert speech2text(SPEECHES[0], languages="de").language == "de"

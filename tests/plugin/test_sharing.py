@@ -353,7 +353,8 @@ def test_no_weights_are_executed(tiny_model, tmp_path):
     meta = yaml.safe_load(as_model["meta.yaml"])
     meta["files"]["lm_file"], meta["yaml_files"]["lm_train_config"] = "lm.pth", "lm.yaml"
     as_lm = {**model_files(config, meta), "model.pth": tiny_model.weights.read_bytes()}
-    as_lm |= {"lm.pth": evil, "lm.yaml": b"lm: seq_rnn"}
+    lm = {"lm": "seq_rnn", "lm_conf": {"unit": 8}, "model_conf": {}, "init": None, "token_list": CONFIG["token_list"]}
+    as_lm |= {"lm.pth": evil, "lm.yaml": yaml.safe_dump(lm).encode()}
     for files, name in ((as_model, "model.pth"), (as_lm, "lm.pth")):
         archive = write_archive(tmp_path / "model.zip", files)
         with pytest.raises(ValueError, match=f"{name} is damaged or holds anything but weights"):
