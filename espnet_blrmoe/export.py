@@ -242,11 +242,16 @@ def export_onnx(graph: RecogniserGraph, path: Path, metadata: dict) -> None:
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise ValueError(f"the model has a part that ONNX lacks: {str(error).splitlines()[0]}") from error
+    describe(path, metadata)
+    for samples in (1, rate, 5 * rate):
+        compare(graph, path, {**inputs, "speech": noise(samples, seed=samples)})
+
+
+def describe(path: Path, metadata: dict) -> None:
+    """Give an ONNX file these properties and no others."""
     model = onnx.load(path)
     onnx.helper.set_model_props(model, {k: json.dumps(v, ensure_ascii=False) for k, v in metadata.items()})
     onnx.save(model, path)
-    for samples in (1, rate, 5 * rate):
-        compare(graph, path, {**inputs, "speech": noise(samples, seed=samples)})
 
 
 def compare(graph: RecogniserGraph, path: Path, inputs: dict[str, torch.Tensor]) -> None:
@@ -269,11 +274,15 @@ def noise(samples: int, seed: int) -> torch.Tensor:
     return 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(seed))
 
 
-def quantise(source: Path, target: Path) -> None:
+def quantise(source: Path, target: Path, metadata: dict) -> None:
     """Write an exported model again with the weights of its linear layers as int8, one scale an output unit.
 
     Activations are quantised as they come (dynamic quantisation); convolutions stay as they are. Weights take 7 of the
     8 bits: with all 8, CPUs with AVX2 but without VNNI overflow.
+
+    Args:
+        source, target: file to read, file to write.
+        metadata: as in `export_onnx`; onnxruntime adds a property of its own, which is no JSON.
     """
     names = [node.name for node in onnx.load(source).graph.node]
     kept = [name for name in names if any(f"/{module}/" in name for module in NOT_QUANTISED)]
@@ -286,3 +295,4 @@ def quantise(source: Path, target: Path) -> None:
         weight_type=QuantType.QInt8,
         nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],  # onnxruntime renames Gemm nodes so
     )
+    describe(target, metadata)

@@ -67,7 +67,7 @@ def export(args: argparse.Namespace) -> None:
         unfinished = [Path(folder) / name for name in names]
         export_onnx(graph, unfinished[0], metadata)
         if args.quantize:
-            quantise(*unfinished)
+            quantise(*unfinished, metadata)
         written = [path.replace(args.output_dir / path.name) for path in unfinished]
     sizes = ", ".join(f"{path} {format_size(path.stat().st_size)}" for path in written)
     print(f"{len(metadata['languages'])} languages, {len(metadata['tokens'])} tokens: {sizes}")

@@ -20,7 +20,6 @@ from espnet_blrmoe.bin import export_onnx, prune_experts
 from espnet_blrmoe.espnet_internals import PositionalEncoding, RelPositionalEncoding
 
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((0.5, 1.3, 7.0, 20.0))]  # 3 s are traced
-METADATA = ("tokens", "blank", "languages", "sampling_rate", "samples_per_frame")
 TOLERANCE = 1e-4  # of log-probabilities
 ROUTER_TOLERANCE = 1e-3  # of the router's, whose weights are 20 times as large
 
@@ -56,8 +55,7 @@ class OnnxModel:
 
     def __init__(self, path: Path):
         self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-        metadata = self.session.get_modelmeta().custom_metadata_map
-        self.metadata = {name: json.loads(metadata[name]) for name in METADATA}
+        self.metadata = {k: json.loads(v) for k, v in self.session.get_modelmeta().custom_metadata_map.items()}
         self.inputs = [each.name for each in self.session.get_inputs()]
 
     def __call__(self, speech: np.ndarray, *weights: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
