@@ -13,6 +13,7 @@ from espnet_blrmoe import audio
 from espnet_blrmoe.asr_model import BLRMoEModel
 
 BATCH_SECONDS = 200  # of padded speech: only the front end and the router run
+READ_AT_ONCE = 100  # utterances
 CALIBRATION_BINS = 10
 
 
@@ -96,12 +97,13 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
     utterances = sorted(files, key=lambda utterance: Path(files[utterance]).stat().st_size)
     device = next(model.parameters()).device
     probs, frames = [], []
-    waves = [audio.load(files[utterance], fs) for utterance in tqdm(utterances, desc=str(data_dir), disable=None)]
-    for batch in audio.in_batches(waves, BATCH_SECONDS * fs):
-        speech = torch.nn.utils.rnn.pad_sequence([waves[n] for n in batch], batch_first=True)
-        routing = model.route(speech.to(device), torch.tensor([len(waves[n]) for n in batch], device=device))
-        probs.append(routing.utterance_probs.cpu())
-        frames.append(routing.frame_counts().cpu())
+    for start in tqdm(range(0, len(utterances), READ_AT_ONCE), desc=str(data_dir), disable=None):
+        waves = [audio.load(files[utterance], fs) for utterance in utterances[start : start + READ_AT_ONCE]]
+        for batch in audio.in_batches(waves, BATCH_SECONDS * fs):
+            speech = torch.nn.utils.rnn.pad_sequence([waves[n] for n in batch], batch_first=True)
+            routing = model.route(speech.to(device), torch.tensor([len(waves[n]) for n in batch], device=device))
+            probs.append(routing.utterance_probs.cpu())
+            frames.append(routing.frame_counts().cpu())
     experts = torch.tensor([model.languages.index(languages[utterance]) for utterance in utterances])
     return HeardSpeech(tuple(domains[u] for u in utterances), experts, torch.cat(probs), torch.cat(frames))
 

@@ -25,9 +25,8 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.checkpoint import read_config
+from espnet_blrmoe.checkpoint import load_asr_model, read_config, refuse_to_overwrite
 from espnet_blrmoe.export import RecogniserGraph, export_onnx, metadata_of, quantise
-from espnet_blrmoe.router_task import load_asr_model
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -56,9 +55,7 @@ def export(args: argparse.Namespace) -> None:
         ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file would be overwritten.
     """
     names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
-    for path in (args.output_dir / name for name in names):
-        if path.exists():
-            raise ValueError(f"{path} exists already; remove it or choose another --output_dir")
+    refuse_to_overwrite(*(args.output_dir / name for name in names))
     config = read_config(args.asr_train_config)
     graph = RecogniserGraph(load_asr_model(args.asr_train_config, args.asr_model_file))
     metadata = metadata_of(config, graph.model)

@@ -107,4 +107,5 @@ def make_experiment(root: Path, languages: tuple[str, ...] = LANGUAGES,
             + "model_conf:\n    lid_weight: 0.3\noptim: adam\ntoken_list:\n- <blank>\n- a\n", encoding="utf-8")
     (exp / "stage_times.tsv").write_text("1\tdata preparation\t41\n10\tstatistics\t20\n11\tASR training\t700\n"
                                                   "12\tdecoding\t60\n11\tASR training\t512\n")
+    (router / "lid.tsv").write_text("data\tdomain\tmodel\tutterances\ntest_in\tclean\told.pth\t12,345\n")
     return exp, router, data

@@ -31,6 +31,9 @@ def commands(program: str) -> list[str]:
 def test_python_examples_run(number, tiny_demo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
     monkeypatch.chdir(tiny_demo.folder)  # has exp/ and dump/, as the recipe's folder has after `make demo`
+    if "onnxruntime" in blocks("python")[number]:
+        command = shlex.split(commands("export_onnx")[0])
+        subprocess.run([sys.executable, *command[1:]], check=True)
     monkeypatch.setenv("PYTHONPATH", "")
     exec(compile(blocks("python")[number], f"README.md, Python example {number}", "exec"), {})
     if "timeline" in blocks("python")[number]:

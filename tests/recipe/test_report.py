@@ -68,6 +68,7 @@ def test_report_is_whole_and_needs_nothing_else(experiment, tmp_path):
     assert "6,500" in text  # weights of the fake model, router included
     assert "num_moe_blocks: 3" in text
     assert "token_list" not in text
+    assert "old.pth 12,345" in text  # the routers' scores
     assert "es (given)" in text
 
 

@@ -336,6 +336,7 @@ if begin 16 "router fine-tuning on audio-language pairs" && has_router 16; then
 fi
 
 if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${prune})" && has_router 17; then
+    need "${router_exp}/asr.yaml" 16
     [ ! "${asr_model_file}" -nt "${router_exp}/asr.pth" ] \
         || die "${router_exp}/asr.pth is missing or older than ${asr_model_file}: run stage 16 first"
     decode "${inference_tag}_router" "${router_exp}/asr.yaml" "${router_exp}/asr.pth"

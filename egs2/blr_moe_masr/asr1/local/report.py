@@ -4,8 +4,9 @@
 
 It shows error rates by language and domain, which languages are confused, which experts are used, training curves,
 what router fine-tuning and pruning changed, and examples. It reads what the other stages left: scores.json and the
-decodings (stages 12 to 18), checkpoint.pth and config.yaml of both experiments, and stage_times.tsv
-(stage, description, seconds). What is not there yet is named in its place.
+decodings (stages 12 to 18), checkpoint.pth and config.yaml of both experiments, lid.tsv of the router's (what
+espnet_blrmoe.bin.router_eval wrote), and stage_times.tsv (stage, description, seconds). What is not there yet is named
+in its place.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from score_tables import accuracy, environment, signed_interval, with_interval
 EXAMPLES_PER_TEST_SET = 6
 CONFIG_KEYS = ("token_type", "frontend_conf", "specaug_conf", "encoder", "encoder_conf", "decoder", "decoder_conf",
                "model", "model_conf", "init_param", "optim", "optim_conf", "scheduler", "scheduler_conf", "batch_type",
-               "batch_bins", "batch_size", "accum_grad", "max_epoch", "seed")
+               "batch_bins", "batch_size", "accum_grad", "max_epoch", "seed", "preprocessor_conf")
 
 
 def read_scores(exp: Path, decodings: list[Decoding]) -> dict:
@@ -55,6 +56,13 @@ def read_checkpoint(folder: Path | None) -> dict | None:
     allowed = [timedelta, np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType]
     with torch.serialization.safe_globals(allowed):
         return torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True, mmap=True)
+
+
+def read_router_scores(router_exp: Path | None) -> list[list[str]]:
+    """Rows of the comparison of routers, the first with their names; none before stage 16."""
+    if router_exp is None or not (router_exp / "lid.tsv").is_file():
+        return []
+    return [line.split("\t") for line in (router_exp / "lid.tsv").read_text(encoding="utf-8").splitlines()]
 
 
 def curves(checkpoint: dict | None) -> str | None:
@@ -211,6 +219,7 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
                         for change in dict.fromkeys(c["change"] for c in changes)},
         "asr_curves": curves(checkpoint),
         "router_curves": curves(read_checkpoint(router_exp)),
+        "router_scores": read_router_scores(router_exp),
     }
 
 
