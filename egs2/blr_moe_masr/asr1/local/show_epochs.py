@@ -12,7 +12,8 @@ from pathlib import Path
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
 # As Python's last line says it, a program of ours, or argparse.
 ERROR = re.compile(r"([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
-ENDS = ("The training was finished", "already reached at max_epoch")
+STOPPED_EARLY = "[Early stopping] "
+ENDS = ("The training was finished", "already reached at max_epoch", STOPPED_EARLY)
 SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt": "LID utterances"}
 
 
@@ -30,6 +31,8 @@ def main(argv: list[str] | None = None) -> None:
             reason = line if ERROR.match(line) else reason
             if epoch := EPOCH.search(line):
                 print(epoch_line(*epoch.groups()), flush=True)
+            if STOPPED_EARLY in line:
+                print("  " + line.partition(STOPPED_EARLY)[2].strip(), flush=True)
     if not finished:
         sys.exit(f"training stopped before its end; its log is {args.log}\n{reason}".rstrip())
 

@@ -1,0 +1,43 @@
+"""What a user sees of a training's log."""
+
+import io
+
+import pytest
+import show_epochs
+
+EPOCH = ("[host] 2026-01-01 00:00:00,000 (trainer:372) INFO: 3epoch results: [train] loss=2.000, acc_lid=0.5, "
+         "time=7.1 seconds, total_count=12, [valid] loss=1.500, acc_lid_utt=0.75, time=0.5 seconds, total_count=4\n")
+FINISHED = "(trainer:534) INFO: The training was finished at 3 epochs \n"
+EARLY = "(reporter:413) INFO: [Early stopping] valid.loss has not been improved 4 epochs continuously. ...\n"
+
+
+def show(monkeypatch, tmp_path, *lines: str) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("".join(lines)))
+    show_epochs.main([str(tmp_path / "train.log")])
+    assert (tmp_path / "train.log").read_text() == "".join(lines)
+
+
+def test_a_line_per_epoch_and_the_whole_log(monkeypatch, tmp_path, capsys):
+    show(monkeypatch, tmp_path, "something\n", EPOCH, FINISHED)
+    assert capsys.readouterr().out == (
+        "  epoch   3: train loss 2.000, loss 1.500, LID utterances 75.0 % (7.1 seconds)\n"
+    )
+
+
+def test_early_stopping_is_an_end_that_is_said(monkeypatch, tmp_path, capsys):
+    show(monkeypatch, tmp_path, EPOCH, EARLY)
+    assert "valid.loss has not been improved 4 epochs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "RuntimeError: something broke\n",
+        "asr_train.py: error: argument --max_epoch: invalid int value: 'x'\n",
+        "router_train: no such language\n",
+    ],
+)
+def test_a_training_that_failed_says_why(monkeypatch, tmp_path, reason):
+    with pytest.raises(SystemExit, match="training stopped before its end; its log is ") as stop:
+        show(monkeypatch, tmp_path, EPOCH, reason, "usage: ...\n")
+    assert str(stop.value).endswith(reason.rstrip())
