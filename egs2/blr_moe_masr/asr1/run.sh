@@ -325,7 +325,9 @@ if begin 16 "router fine-tuning on audio-language pairs" && has_router 16; then
         printf '%s\n' "--$1_shape_file" "$2/utt2num_samples"
     }
     mapfile -t data < <(router_data train "${router_exp}/pairs"; router_data valid "${dumpdir}/raw/router_valid")
-    ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \
+    # One core for the process that augments: threads that wait for it are slower than one fewer.
+    OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(($(nproc) > 2 ? $(nproc) - 1 : 1))} \
+        ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \
         --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}" \
         --output_dir "${router_exp}" --ngpu "${ngpu}" --multiprocessing_distributed true \
         "${data[@]}" ${router_args} \

@@ -34,6 +34,9 @@ if [ -n "${prune}" ]; then
     python3 local/allowed_languages.py --groups "${prune}" "${data}/utt2lang" "${unfinished}/utt2langs"
     options+=(--utt2langs "${unfinished}/utt2langs")
 fi
+# One thread each, as for any of Kaldi's jobs: test sets and jobs run side by side, and threads of several would wait for
+# each other at every small operation.
+export OMP_NUM_THREADS=1
 echo "decoding $(wc -l < "${data}/wav.scp") utterances of ${data} in ${nj} job(s); see ${logdir}/*.log"
 ${decode_cmd} --gpu "${ngpu}" JOB=1:"${nj}" "${logdir}/asr_inference.JOB.log" \
     python3 -m espnet_blrmoe.run -m espnet2.bin.asr_inference "${options[@]}" \
