@@ -3,9 +3,10 @@
     python -m espnet_blrmoe.run -m espnet2.bin.asr_train --encoder blr_moe ...
     python -m espnet_blrmoe.run pyscripts/utils/some_script.py ...
 
-With ESPnet's asr.sh: `--python "python3 -m espnet_blrmoe.run"`. `espnet2.bin.asr_inference` becomes the plugin's
-own, which knows `--languages`. Processes that a command spawns, one per GPU, import the main module again; that
-is this one, so they have the plugin too. It must not be a `__main__.py`, which Python leaves out there.
+With ESPnet's asr.sh: `--python "python3 -m espnet_blrmoe.run"`. `espnet2.bin.asr_train` and `asr_inference` become the
+plugin's own, which know more options (`--languages`). Processes that a command spawns, one per GPU, import the main
+module again; that is this one, so they have the plugin too. It must not be a `__main__.py`, which Python leaves out
+there.
 """
 
 import os
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import espnet_blrmoe  # noqa: F401 (registers)
 
-REPLACED = {"espnet2.bin.asr_inference": "espnet_blrmoe.bin.asr_inference"}
+REPLACED = {f"espnet2.bin.{name}": f"espnet_blrmoe.bin.{name}" for name in ("asr_train", "asr_inference")}
 SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to the processes that it spawns
 
 

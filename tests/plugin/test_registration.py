@@ -60,9 +60,16 @@ def launch(monkeypatch, *arguments: str) -> None:
 
 def test_launcher_runs_a_module(monkeypatch, capsys):
     with pytest.raises(SystemExit):
+        launch(monkeypatch, "-m", "espnet2.bin.tokenize_text", "--input", "nowhere")
+    assert "required: --output" in capsys.readouterr().err
+    assert sys.argv == ["espnet2.bin.tokenize_text", "--input", "nowhere"]
+
+
+def test_launcher_replaces_espnets_training(monkeypatch, capsys):
+    with pytest.raises(SystemExit):
         launch(monkeypatch, "-m", "espnet2.bin.asr_train", "--encoder", "blr_moo")
     assert "'blr_moe'" in capsys.readouterr().err
-    assert sys.argv == ["espnet2.bin.asr_train", "--encoder", "blr_moo"]
+    assert sys.argv[0] == "espnet_blrmoe.bin.asr_train"
 
 
 def test_launcher_replaces_espnets_decoding(monkeypatch, capsys):
