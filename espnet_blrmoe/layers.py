@@ -99,7 +99,7 @@ class ConvolutionModule(nn.Module):
     def forward(self, x: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(N, D) -> (N, D)."""
         x = F.glu(_pointwise(self.pointwise_conv1, x), dim=1)
-        in_time = self.depthwise_conv(frames.in_sequence.spread(x).t().unsqueeze(0)).squeeze(0).t()
+        in_time = _depthwise(self.depthwise_conv, frames.in_sequence.spread(x))
         x = self.activation(self.norm(frames.in_sequence.collect(in_time)))
         return _pointwise(self.pointwise_conv2, x)
 
@@ -107,3 +107,13 @@ class ConvolutionModule(nn.Module):
 def _pointwise(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
     """A convolution of width 1 is a linear layer of packed frames."""
     return F.linear(x, conv.weight.squeeze(-1), conv.bias)
+
+
+def _depthwise(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
+    """A depth-wise convolution over the rows of (T, D), as one of an image of height T and width 1.
+
+    So the rows are the image's memory with its channels last, which takes no copy and half the time on a CPU.
+    """
+    image = x.t()[None, :, :, None]
+    y = F.conv2d(image, conv.weight.unsqueeze(-1), conv.bias, padding=(conv.padding[0], 0), groups=conv.groups)
+    return y[0, :, :, 0].t()
