@@ -141,8 +141,13 @@ class BLRMoEEncoder(AbsEncoder):
         self.router_input = router_input
         self.router = None
         if len(self.languages) > 1:
-            width = self._input_size * self.embed.window if router_input == "features" else self._output_size
-            self.router = router_choices.get_class(router)(width, len(self.languages), **(router_conf or {}))
+            router_class = router_choices.get_class(router)
+            self.router = router_class(self.router_input_size, len(self.languages), **(router_conf or {}))
+
+    @property
+    def router_input_size(self) -> int:
+        """Width of what the router reads."""
+        return self._input_size * self.embed.window if self.router_input == "features" else self._output_size
 
     def keep_languages(self, languages: Sequence[str]) -> None:
         """Forget the experts of all other languages, and what the router knows of them (physical pruning).

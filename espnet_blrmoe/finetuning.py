@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 
 import torch
-from espnet2.tasks.asr import ASRTask
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.config_files import ConfigFileTask
 
 
 class FineTunedModel(AbsESPnetModel):
@@ -23,7 +23,7 @@ class FineTunedModel(AbsESPnetModel):
         return {"feats": feats, "feats_lengths": lengths}
 
 
-class FineTuningTask(ASRTask):
+class FineTuningTask(ConfigFileTask):
     """ESPnet task of a FineTunedModel, which comes from a trained ASR model."""
 
     @classmethod

@@ -23,6 +23,7 @@ from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
 from espnet_blrmoe.checkpoint import read_config
+from espnet_blrmoe.config_files import ConfigFileParser
 from espnet_blrmoe.inference import Transcript
 from espnet_blrmoe.languages import parse_languages
 
@@ -38,7 +39,7 @@ OWN_OPTIONS = ("config", "languages", "utt2langs", "language_penalty", "language
 
 def get_parser():
     """ESPnet's parser with the language options."""
-    parser = asr_inference.get_parser()
+    parser = ConfigFileParser.of(asr_inference.get_parser())
     parser.description = __doc__
     group = add_language_options(parser)
     group.add_argument("--utt2langs", help="file with one line per utterance: its id, then its languages: utt1 en,de")

@@ -1,0 +1,109 @@
+"""Print the sizes and costs of models from their training configurations alone, without data or weights.
+
+    python -m espnet_blrmoe.bin.summary conf/tuning/train_asr_paper.yaml --languages 8 --vocab 5000
+    python -m espnet_blrmoe.bin.summary conf/tuning/*.yaml --languages de,en,fr
+
+A single BLR-MoE configuration is put next to the dense model and the LR-MoE of the same shape. "Active" are the
+parameters that speech of one language runs through; the FLOPs, two for a multiplication with its addition, are those of
+encoder, router and CTC for a second of speech in an utterance of 10 seconds, without a decoder.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from humanfriendly import format_size
+
+from espnet_blrmoe.asr_task import BLRMoETask
+from espnet_blrmoe.config_files import over, read_options
+from espnet_blrmoe.footprint import Footprint, as_lr_moe, of_one_language
+from espnet_blrmoe.languages import parse_languages
+
+HEAD = ("model", "parameters", "active", "router", "GFLOP/s of speech", "checkpoint")
+SPECIAL_TOKENS = "<blank>", "<unk>", "<sos/eos>"
+WRITTEN_BY_TRAINING = {"version", "distributed"}  # what a config.yaml in exp/ has beside options
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """The program's options."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", nargs="+", type=Path, help="training configuration, or a trained model's config.yaml")
+    parser.add_argument("--languages", help="number of languages, or their codes (default: the configuration's, or 8)")
+    parser.add_argument("--vocab", type=int, help="number of tokens (default: the configuration's, or 5000)")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Print the table; a mistake in the options or files ends in one sentence."""
+    args = get_parser().parse_args(cmd)
+    logging.basicConfig(level=logging.ERROR)  # ESPnet warns of every CTC model that it has no decoder
+    try:
+        rows = [row(name, config) for name, config in models(args)]
+    except ValueError as error:
+        sys.exit(f"summary: {error}")
+    widths = [max(map(len, column)) for column in zip(HEAD, *rows)]
+    for name, *cells in [HEAD, *rows]:
+        print("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:]))]))
+
+
+def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
+    """Names and complete configurations of the models to compare.
+
+    Raises:
+        ValueError: an option, file or configuration is wrong.
+    """
+    languages = parse_size(args.languages)
+    if args.vocab is not None and args.vocab <= len(SPECIAL_TOKENS):
+        raise ValueError(f"--vocab must be more than the {len(SPECIAL_TOKENS)} special tokens, not {args.vocab}")
+    given = [(str(path), complete(path, languages, args.vocab)) for path in args.config]
+    if len(given) > 1 or given[0][1]["encoder"] != "blr_moe":
+        return given
+    config = given[0][1]
+    return [*given, ("LR-MoE of this shape", as_lr_moe(config)), ("dense, of this shape", of_one_language(config))]
+
+
+def parse_size(languages: str | None) -> list[str] | None:
+    """--languages as codes, made up where it is a number; None where it is not given."""
+    if languages is None or not languages.strip().lstrip("-").isdigit():
+        return languages and list(parse_languages(languages))
+    if int(languages) < 1:
+        raise ValueError(f"--languages must be at least 1, not {languages}")
+    return [f"l{n}" for n in range(int(languages))]
+
+
+def complete(path: Path, languages: list[str] | None, vocab: int | None) -> dict:
+    """The configuration of a file with ESPnet's defaults, languages and tokens.
+
+    Raises:
+        ValueError: the file is missing, no configuration, or has an option that does not exist.
+    """
+    defaults = vars(BLRMoETask.get_parser().parse_args([]))
+    config = {**defaults, **read_options(path, {*defaults, *WRITTEN_BY_TRAINING})}
+    if config["encoder"] == "blr_moe":
+        languages = languages or config["encoder_conf"].get("languages") or parse_size("8")
+        config = over(config, {"encoder_conf": {"languages": languages}})
+    if vocab is not None or not isinstance(config["token_list"], list):
+        blank, unknown, end = SPECIAL_TOKENS
+        others = [f"t{n}" for n in range((vocab or 5000) - len(SPECIAL_TOKENS))]
+        config["token_list"] = [blank, unknown, *others, end]
+    return config
+
+
+def row(name: str, config: dict) -> tuple[str, ...]:
+    """The table's row of a model.
+
+    Raises:
+        ValueError: an option of the model, or a class, does not exist.
+    """
+    try:
+        footprint = Footprint.of(config)
+    except (AssertionError, TypeError, ValueError) as error:
+        raise ValueError(f"{name}: {error}") from error
+    numbers = footprint.parameters, footprint.active, footprint.router
+    millions = (f"{n / 1e6:.3f} M" if n else "-" for n in numbers)
+    return name, *millions, f"{footprint.flops / 1e9:.2f}", format_size(footprint.checkpoint)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Configuration files that build on others: `base: ../train_asr.yaml` in a file that ESPnet takes with --config."""
+
+from pathlib import Path
+
+import yaml
+from espnet2.tasks.asr import ASRTask
+from espnet2.utils import config_argparse
+
+BASE = "base"  # the key that names the file which a configuration builds on, relative to its own folder
+
+
+class ConfigFileParser(config_argparse.ArgumentParser):
+    """ESPnet's parser, whose --config file may name a base."""
+
+    @classmethod
+    def of(cls, parser: config_argparse.ArgumentParser) -> "ConfigFileParser":
+        """The same parser, options and all; ESPnet's programs make theirs themselves."""
+        parser.__class__ = cls
+        return parser
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Options of the --config file and its bases as defaults, then those of the command line."""
+        parse = super(config_argparse.ArgumentParser, self).parse_known_args  # ESPnet's own reads the file, as it is
+        path = parse(args, namespace)[0].config
+        if path is not None:
+            try:
+                self.set_defaults(**read_options(path, {action.dest for action in self._actions}))
+            except ValueError as error:
+                self.error(str(error))
+        return parse(args, namespace)
+
+
+class ConfigFileTask(ASRTask):
+    """ESPnet's ASRTask, whose configuration files may build on others."""
+
+    @classmethod
+    def get_parser(cls) -> ConfigFileParser:
+        """ESPnet's parser of the task."""
+        return ConfigFileParser.of(super().get_parser())
+
+
+def read_options(path: str | Path, known: set[str]) -> dict:
+    """The options of a configuration file: its own, over those of its base, over those of the base's base, and so on.
+
+    See `over` for what a file inherits.
+
+    Args:
+        path: YAML file.
+        known: names of the program's options.
+
+    Raises:
+        ValueError: a file is missing, not YAML or no mapping, has an option that does not exist, or builds on itself.
+            Names the file.
+    """
+    files = [Path(path)]
+    layers = [read_mapping(files[0])]
+    while BASE in layers[-1]:
+        base = layers[-1].pop(BASE)
+        if not isinstance(base, str):
+            raise ValueError(f"{files[-1]}: base names one file, for example ../train_asr.yaml, not {base!r}")
+        files.append(files[-1].parent / base)
+        if files[-1].resolve() in (file.resolve() for file in files[:-1]):
+            raise ValueError(f"{files[-2]}: base {base} builds on {files[-2]} in its turn; take one of them out")
+        if not files[-1].is_file():
+            raise ValueError(f"{files[-2]}: base {base} does not exist; its path starts from {files[-2].parent}")
+        layers.append(read_mapping(files[-1]))
+    options = {}
+    for file, layer in zip(reversed(files), reversed(layers)):
+        for option in layer:
+            if option not in known:
+                raise ValueError(f"unrecognized arguments: {option} (from {file})")
+        options = over(options, layer)
+    return options
+
+
+def read_mapping(path: Path) -> dict:
+    """Read a YAML file, safely.
+
+    Raises:
+        ValueError: it is missing, not YAML or no mapping.
+    """
+    if not path.is_file():
+        raise ValueError(f"No such file: {path}")
+    try:
+        with path.open(encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} is no configuration: expected 'option: value' lines")
+    return content
+
+
+def over(base: dict, own: dict) -> dict:
+    """A mapping of options over another one, which it inherits the rest from.
+
+    Mappings are merged, on every level; anything else, lists too, replaces the base's. Options of a class go with
+    that class: where `own` says `router: linear` and `base` does not, nothing of the base's `router_conf` is inherited.
+
+    Args:
+        base: options to inherit.
+        own: options that win.
+    """
+    other_class = {f"{name}_conf" for name, value in own.items() if base.get(name) != value}
+    merged = {name: value for name, value in base.items() if name not in other_class}
+    for name, value in own.items():
+        inherited = merged.get(name)
+        merged[name] = over(inherited, value) if isinstance(inherited, dict) and isinstance(value, dict) else value
+    return merged
