@@ -170,8 +170,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bpe_char_cover", type=float, default=0.9995,
                         help="share of the text whose characters get pieces; the rarest become bytes, which are so "
                         "learned (default 0.9995)")
-    parser.add_argument("--bpe_input_sentence_size", type=int, default=1_000_000,
-                        help="at most so many sentences are learned from (default 1,000,000)")
+    parser.add_argument("--bpe_input_sentence_size", type=int, default=200_000,
+                        help="at most so many sentences are learned from (default 200,000)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     parser.add_argument("data_dir", type=Path, help="utt2lang and text of the training set")
     parser.add_argument("output_dir", type=Path)
