@@ -37,7 +37,12 @@ Options:
   --test_sentences          sentences per language and test set that --corpus espeak makes
   --speed_perturb_factors   e.g. "0.9 1.0 1.1" (default: none)
   --min_wav_duration, --max_wav_duration   seconds (default 0.1 and 20)
-  --token_type, --nbpe      char (default) or bpe, and its vocabulary size
+  --token_type, --nbpe      char (default) or bpe: sentencepiece with this many pieces (default 500) and, for characters
+                            without a piece, the 256 bytes
+  --bpemode                 bpe (default), unigram, or char: a piece a character
+  --bpe_temperature         languages count in proportion to their characters^(1/T) for --nbpe pieces (default 5)
+  --bpe_per_language        true: --nbpe pieces for each language, together the vocabulary (default false)
+  --bpe_char_cover          share of the text whose characters get pieces (default 0.9995)
   --asr_config, --router_config, --inference_config   files in conf/ (conf/train_asr.yaml; for commonvoice
                             conf/train_asr_commonvoice.yaml)
   --asr_args, --router_args, --inference_args         further options of the training and decoding programs; the
@@ -73,6 +78,10 @@ min_wav_duration=0.1
 max_wav_duration=20
 token_type=char
 nbpe=500
+bpemode=bpe
+bpe_temperature=5
+bpe_per_language=false
+bpe_char_cover=0.9995
 asr_config=
 router_config=conf/train_router.yaml
 inference_config=conf/decode_asr.yaml
@@ -111,7 +120,10 @@ fi
 train_set=train
 [ -n "${speed_perturb_factors}" ] && train_set=train_sp
 tokens_tag=${token_type}
-[ "${token_type}" = bpe ] && tokens_tag=bpe${nbpe}
+if [ "${token_type}" = bpe ]; then
+    tokens_tag=bpe$([ "${bpemode}" = bpe ] || echo "_${bpemode}")${nbpe}
+    [ "${bpe_per_language}" = false ] || tokens_tag+=_per_language
+fi
 token_dir=${datadir}/token_list/${tokens_tag}
 token_list=${token_dir}/tokens.txt
 bpemodel=none
@@ -138,6 +150,8 @@ done
     || die "no stage lies between --stage ${stage} and --stop_stage ${stop_stage}; ./run.sh --help lists them"
 [[ "${corpus}" =~ ^(espeak|commonvoice)$ ]] || die "--corpus ${corpus}: unknown; choose espeak or commonvoice"
 [[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
+[[ "${bpemode}" =~ ^(bpe|unigram|char)$ ]] || die "--bpemode ${bpemode}: unknown; choose bpe, unigram or char"
+[[ "${bpe_per_language}" =~ ^(true|false)$ ]] || die "--bpe_per_language must be true or false, not '${bpe_per_language}'"
 [[ "${inference_tag}" == decode_* ]] || die "--inference_tag must begin with decode_, not '${inference_tag}'"
 [[ ! "${inference_tag}" =~ _(router|pruned)$ ]] \
     || die "--inference_tag must not end in _router or _pruned, which stage 17 adds, as '${inference_tag}' does"
@@ -216,15 +230,22 @@ fi
 
 if begin 5 "tokens (${tokens_tag})"; then
     need "${dumpdir}/raw/${train_set}/text" 4
+    find_folders "${train_set}" valid
     mkdir -p "${token_dir}"
     if [ "${token_type}" = bpe ]; then
-        ${python} local/train_sentencepiece.py --vocab_size "${nbpe}" "${dumpdir}/raw/${train_set}/text" "${token_dir}"
+        ${python} local/train_sentencepiece.py --nbpe "${nbpe}" --bpemode "${bpemode}" \
+            --bpe_temperature "${bpe_temperature}" --bpe_char_cover "${bpe_char_cover}" \
+            $([ "${bpe_per_language}" = true ] && echo --bpe_per_language) "${dumpdir}/raw/${train_set}" "${token_dir}"
+    else
+        ${python} -m espnet2.bin.tokenize_text --token_type char --field 2- --write_vocabulary true \
+            --input "${dumpdir}/raw/${train_set}/text" --output "${token_list}.unfinished" \
+            --add_symbol "<blank>:0" --add_symbol "<unk>:1" --add_symbol "<sos/eos>:-1" \
+            2> "${token_dir}/tokenize_text.log" || { last_error "${token_dir}/tokenize_text.log"; exit 1; }
+        mv "${token_list}.unfinished" "${token_list}"
     fi
-    ${python} -m espnet2.bin.tokenize_text --token_type "${token_type}" --bpemodel "${bpemodel}" \
-        --input "${dumpdir}/raw/${train_set}/text" --output "${token_list}" --field 2- --write_vocabulary true \
-        --add_symbol "<blank>:0" --add_symbol "<unk>:1" --add_symbol "<sos/eos>:-1" \
-        2> "${token_dir}/tokenize_text.log" || { last_error "${token_dir}/tokenize_text.log"; exit 1; }
     echo "$(wc -l < "${token_list}") tokens in ${token_list}"
+    ${python} local/token_table.py --fs "${fs}" $([ "${token_type}" = bpe ] && echo "--bpemodel ${bpemodel}") \
+        --token_list "${token_list}" "${folders[@]}"
 fi
 
 begin 6 "language model and n-gram (stages 6 to 9): left out" || true
