@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 import soxr
-from data_dir import UserError, Utterance, replacing, write_tables
+from data_dir import Skipped, UserError, Utterance, replacing, write_tables
 from tqdm import tqdm
 
 SILENCE = -70  # dB below full scale; the step of 16-bit audio is at -90
@@ -74,24 +74,23 @@ def write_audio_data_dir(folder: str | Path, clips: list[tuple[Utterance, Load]]
     folder = Path(folder)
     utterances = [utterance for utterance, _ in clips]
     places = [f"data/format.{1 + i // CLIPS_PER_FOLDER}/{u.id}.{audio_format}" for i, u in enumerate(utterances)]
-    with replacing(folder, utterances) as unfinished:
+    with replacing(folder) as unfinished:
         for place in {Path(place).parent for place in places}:
             (unfinished / place).mkdir(parents=True)
         jobs = [(load, unfinished / place) for (_, load), place in zip(clips, places)]
         with ProcessPoolExecutor(nj) as pool:
             results = list(tqdm(pool.map(_write_clip, jobs, chunksize=8), total=len(jobs), desc=str(folder),
                                 unit="clip", disable=None, leave=False))
-        written, samples, skipped, seconds = [], {}, {}, 0.0
+        written, skipped, seconds = [], [], 0.0
         for utterance, place, result in zip(utterances, places, results):
             if isinstance(result, str):
-                skipped[utterance.id] = f"{utterance.audio}: {result}"
+                skipped.append(Skipped(utterance.id, f"{result}: {utterance.audio}"))
             else:
-                written.append(replace(utterance, audio=str(folder / place)))
-                samples[utterance.id] = result[0]
+                written.append(replace(utterance, audio=str(folder / place), samples=result[0], speed=None))
                 seconds += result[0] / result[1]
         if not written:
-            raise UserError(f"{folder}: none of {len(clips)} clips is usable; {next(iter(skipped.values()), '')}")
-        write_tables(unfinished, written, utt2num_samples=samples, skipped=skipped)
+            raise UserError(f"{folder}: none of {len(clips)} clips is usable; {skipped[0].reason}")
+        write_tables(unfinished, [*skipped, *written])
     print(f"{folder}: {len(written)} clips, {seconds / 3600:.2f} hours"
           + f"; {len(skipped)} unusable, listed in {folder / 'skipped'}" * bool(skipped))
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from audio import read_audio, write_audio_data_dir
-from data_dir import read_data_dir, read_utterance_table
+from data_dir import read_data_dir
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,8 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     utterances = read_data_dir(args.source)
-    speeds = read_utterance_table(args.source, "utt2speed") if (args.source / "utt2speed").is_file() else {}
-    clips = [(u, partial(read_audio, u.audio, args.fs, float(speeds.get(u.id, 1)))) for u in utterances]
+    clips = [(u, partial(read_audio, u.audio, args.fs, u.speed or 1)) for u in utterances]
     write_audio_data_dir(args.target, clips, args.nj, args.audio_format)
 
 
