@@ -14,7 +14,8 @@ def make(folder, languages, first=0, samples=None):
     for n, language in enumerate(languages, start=first):
         audio = folder / f"{n}.wav"
         soundfile.write(audio, 0.1 * np.random.default_rng(n).standard_normal(800 + n), 16000)
-        utterances.append(Utterance(f"utt{n:02d}", str(audio), language, f"spk{n}", "studio", "secret", samples=samples))
+        pair = Utterance(f"utt{n:02d}", str(audio), language, f"spk{n}", "studio", "secret", samples=samples)
+        utterances.append(pair)
     target = folder / "data"
     write_data_dir(target, utterances)
     return target
