@@ -156,7 +156,7 @@ def build_batches(folder: Path, splits: int) -> None:
     (stats,), (tokens,) = folder.glob("exp/asr_stats_*"), folder.glob("data/token_list/*/tokens.txt")
     data, shapes = (folder / "dump/raw/train", stats / "train") if splits == 1 else [stats / f"splits{splits}"] * 2
     options = ["--config", str(RECIPE / "conf/train_asr_commonvoice.yaml"), "--output_dir", "none",
-               "--token_list", str(tokens), "--allow_variable_data_keys", "true", "--num_workers", "0"]
+               "--token_type", "char", "--token_list", str(tokens), "--allow_variable_data_keys", "true"]
     for table in ("wav.scp,speech,sound", "text,text,text", "utt2lang,lid,text"):
         options += ["--train_data_path_and_name_and_type", str(data / table)]
     for name in ("speech_shape", "text_shape"):
