@@ -120,8 +120,8 @@ def stream_data_dir(folder: str | Path, *needed: str) -> Iterator[Utterance]:
             text=row.get("text"),
             start=start,
             end=end,
-            samples=int(row["utt2num_samples"]) if "utt2num_samples" in row else None,
-            speed=float(row["utt2speed"]) if "utt2speed" in row else None,
+            samples=_number(folder, key, row, "utt2num_samples", int),
+            speed=_number(folder, key, row, "utt2speed", float),
         )
     for name, table in tables.items():
         if rest := next(table, None):
@@ -133,11 +133,20 @@ def read_data_dir(folder: str | Path) -> list[Utterance]:
     return list(stream_data_dir(folder))
 
 
+def _number(folder: Path, key: str, row: dict[str, str], name: str, kind: type) -> int | float | None:
+    """A number from a table that need not be there."""
+    try:
+        return kind(row[name]) if name in row else None
+    except ValueError:
+        raise UserError(f"{folder / name}: {key}: expected a number, found {row[name]!r}") from None
+
+
 def _mismatch(table: Path, key: str | None, main: Path, main_key: str | None) -> UserError:
     """The first place where two sorted tables differ; None: the table has ended."""
+    unless = "(or the tables are not sorted: LC_ALL=C sort -k1,1)"
     if main_key is None or (key is not None and key < main_key):
-        return UserError(f"{table} has utterance {key}, which {main} lacks; remove it")
-    return UserError(f"{table} has no line for utterance {main_key} of {main}; add it")
+        return UserError(f"{table} has utterance {key}, which {main} lacks; remove it {unless}")
+    return UserError(f"{table} has no line for utterance {main_key} of {main}; add it {unless}")
 
 
 Span = tuple[str, str, float | None, float | None]  # utterance, audio path, start and end in seconds
@@ -298,6 +307,10 @@ def _check_fields(u: Utterance) -> None:
         value = getattr(u, name)
         if value is not None and (len(value.splitlines()) > 1 or not (value or name == "text")):
             raise UserError(f"{where}: {name} {value!r}: must be one line")
+    try:
+        f"{u.id}{u.audio}{u.text}".encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{where!r}: {u.audio!r}: must be UTF-8; rename the file") from None
 
 
 def _check_complete(u: Utterance, first: Utterance) -> None:
