@@ -1,6 +1,8 @@
 """Audio as people have it -> one channel at the model's sampling rate, in pieces of bounded length."""
 
+import math
 import os
+import re
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
@@ -13,6 +15,7 @@ import torchaudio
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz
 BLOCK = 2**20  # frames of a file that are read at once
+RANGE = re.compile(r"(.+)\[(\d+):(\d+)\]")
 QUIET_SECONDS = 0.1  # a cut is made in the middle of the quietest stretch of this length
 
 
@@ -20,8 +23,8 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
     """Audio in any form -> one channel at `fs`.
 
     Args:
-        audio: a file that soundfile reads (wav, flac, ogg, mp3, ...), or an array, (samples,) or (samples, channels),
-            floating point in [-1, 1]. Channels are averaged.
+        audio: a file that soundfile reads (wav, flac, ogg, mp3, ...), a stretch of one ("rec.flac[16000:47999]"), or an
+            array, (samples,) or (samples, channels), floating point in [-1, 1]. Channels are averaged.
         fs: wanted sampling rate in Hz.
         rate: the array's sampling rate in Hz; None: `fs`. A file says its own.
 
@@ -48,24 +51,39 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
     return resample(wave, fs if rate is None else rate, fs, name)
 
 
+def split_range(path: str) -> tuple[str, int, int | None]:
+    """Split "rec.flac[16000:47999]", Kaldi's way to write a stretch of a recording by its first and last sample.
+
+    Returns:
+        file, first sample, and the sample after the last; without a range, 0 and None.
+    """
+    found = RANGE.fullmatch(path)
+    return (found[1], int(found[2]), int(found[3]) + 1) if found else (path, 0, None)
+
+
 def read(path: Path) -> tuple[torch.Tensor, int]:
-    """Read a file: (samples,) float32, its channels averaged, and its sampling rate in Hz.
+    """Read a file or a stretch of one: (samples,) float32, its channels averaged, and its sampling rate in Hz.
 
     Raises:
         ValueError: it is missing, a folder, no audio that soundfile reads, or cut off.
     """
+    file_name, first, end = split_range(str(path))
+    path = Path(file_name)
     if path.is_dir():
         raise ValueError(f"{path} is a folder; name the audio files in it")
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     try:
         with soundfile.SoundFile(path) as file:
-            announced, rate = file.frames, file.samplerate
+            announced, rate = (end or file.frames) - first, file.samplerate
+            if first:
+                file.seek(first)
             # Block by block: neither all channels nor what a damaged header announces have to fit into memory. Not
             # soundfile's own `blocks`, which repeats the last block where a file ends too early.
-            blocks = []
-            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+            blocks, left = [], announced if end else math.inf
+            while len(block := file.read(min(BLOCK, left), dtype="float32", always_2d=True)):
                 blocks.append(block.mean(axis=1))
+                left -= len(block)
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: files without a header, such as .raw
         raise ValueError(
             f"{path} cannot be read as audio: it is damaged or in a format other than wav, flac, ogg, mp3 and the like"

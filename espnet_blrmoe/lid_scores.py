@@ -94,7 +94,7 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
     """
     files, languages, domains = read_pairs(Path(data_dir), model.languages)
     # By size, so that a batch has little padding.
-    utterances = sorted(files, key=lambda utterance: Path(files[utterance]).stat().st_size)
+    utterances = sorted(files, key=lambda utterance: size(files[utterance]))
     device = next(model.parameters()).device
     probs, frames = [], []
     for start in tqdm(range(0, len(utterances), READ_AT_ONCE), desc=str(data_dir), disable=None):
@@ -106,6 +106,12 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
             frames.append(routing.frame_counts().cpu())
     experts = torch.tensor([model.languages.index(languages[utterance]) for utterance in utterances])
     return HeardSpeech(tuple(domains[u] for u in utterances), experts, torch.cat(probs), torch.cat(frames))
+
+
+def size(path: str) -> int:
+    """Bytes of a file; of a stretch of one, about as many as it would have as a file."""
+    file, first, end = audio.split_range(path)
+    return Path(file).stat().st_size if end is None else 2 * (end - first)
 
 
 def read_pairs(data_dir: Path, known: Sequence[str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
@@ -126,7 +132,7 @@ def read_pairs(data_dir: Path, known: Sequence[str]) -> tuple[dict[str, str], di
         if languages[utterance] not in known:
             raise ValueError(f"{data_dir / 'utt2lang'}: utterance {utterance} has language {languages[utterance]!r}; "
                              f"the model knows {', '.join(known)}")
-        if not Path(file).is_file():
+        if not Path(audio.split_range(file)[0]).is_file():
             raise ValueError(f"{data_dir / 'wav.scp'}: utterance {utterance}: {file} does not exist")
     if not files:
         raise ValueError(f"{data_dir / 'wav.scp'} has no utterance")

@@ -1,9 +1,15 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import format_audio
 import format_wav_scp
 import numpy as np
 import perturb_data_dir_speed
 import pytest
 import soundfile
-from audio import UnusableAudio, read_audio
+from audio import UnusableAudio, convert, find_stretch, open_audio, read_stretch
 from data_dir import UserError, Utterance, read_data_dir, read_table, write_data_dir
 
 SECONDS = 0.5
@@ -31,13 +37,20 @@ def run(*arguments):
     format_wav_scp.main([str(argument) for argument in arguments])
 
 
+def read(path, rate=None, start=None, end=None, speed=1.0):
+    """A clip or a stretch of one, at `rate` or its own."""
+    with open_audio(path) as recording:
+        samples = read_stretch(recording, *find_stretch(recording, start, end))
+        return convert(samples, recording.samplerate, rate or recording.samplerate, speed)
+
+
 @pytest.mark.parametrize("ending, rate", [("wav", 8000), ("flac", 16000), ("ogg", 44100), ("opus", 48000),
                                           ("mp3", 48000)])
 def test_reads_every_format(tmp_path, ending, rate):
     options = {"format": "OGG", "subtype": "OPUS"} if ending == "opus" else {}
     soundfile.write(tmp_path / f"clip.{ending}", tone(rate), rate, **options)
-    samples, new_rate = read_audio(tmp_path / f"clip.{ending}", 16000)
-    assert new_rate == 16000 and samples.dtype == np.float32 and samples.ndim == 1
+    samples = read(tmp_path / f"clip.{ending}", 16000)
+    assert samples.dtype == np.float32 and samples.ndim == 1
     assert len(samples) == pytest.approx(SECONDS * 16000, rel=0.02)
     assert pitch(samples, 16000) == pytest.approx(440, abs=4)
 
@@ -45,13 +58,12 @@ def test_reads_every_format(tmp_path, ending, rate):
 def test_stereo_is_averaged(tmp_path):
     left = tone(16000)
     soundfile.write(tmp_path / "stereo.wav", np.stack([left, 0 * left], axis=1), 16000, subtype="FLOAT")
-    samples, _ = read_audio(tmp_path / "stereo.wav")
-    np.testing.assert_allclose(samples, left / 2, atol=1e-6)
+    np.testing.assert_allclose(read(tmp_path / "stereo.wav"), left / 2, atol=1e-6)
 
 
 def test_speed_changes_length_and_pitch(tmp_path):
     soundfile.write(tmp_path / "clip.wav", tone(16000), 16000)
-    samples, _ = read_audio(tmp_path / "clip.wav", 16000, speed=1.25)
+    samples = read(tmp_path / "clip.wav", 16000, speed=1.25)
     assert len(samples) == SECONDS * 16000 / 1.25
     assert pitch(samples, 16000) == pytest.approx(550, abs=4)
 
@@ -75,7 +87,7 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     (left,) = read_data_dir(target)
     assert (left.id, left.text, left.language, left.domain) == ("good.mp3", "texte good.mp3", "fr", "studio")
     assert read_table(target / "spk2utt") == {"anna": "good.mp3"}
-    reasons = {key: value.removeprefix(f"{tmp_path / key}: ") for key, value in read_table(target / "skipped").items()}
+    reasons = {key: value.removesuffix(f": {tmp_path / key}") for key, value in read_table(target / "skipped").items()}
     assert reasons.pop("half.mp3").startswith("cut off: ")
     assert reasons == {
         "silent.wav": "silent: below -70 dB of full scale",
@@ -85,8 +97,9 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
         "nothing.mp3": "unreadable: not audio, or damaged",
         "missing.mp3": "no such file",
     }
-    assert f"1 clips, 0.00 hours; 7 unusable, listed in {target / 'skipped'}" in capsys.readouterr().out
-    assert len(list(target.glob("data/*/*"))) == 1, "nothing is left of unusable clips"
+    output = capsys.readouterr().out
+    assert re.search(rf"1 clips, 0.00 hours, in .*; 7 unusable, listed in {target / 'skipped'}", output)
+    assert len(list(target.glob("data/*/*/*"))) == 1, "nothing is left of unusable clips"
 
 
 @pytest.mark.parametrize("audio_format, subtype", [("wav", "PCM_16"), ("flac", "PCM_16")])
@@ -99,19 +112,21 @@ def test_written_audio(tmp_path, monkeypatch, audio_format, subtype):
     for _ in range(2):  # a stage can be run again
         run("--nj", 2, "--fs", 8000, "--audio_format", audio_format, "train", "dump/train")
     paths = read_table("dump/train/wav.scp")
-    assert paths == {key: f"dump/train/data/format.1/{key}.{audio_format}" for key in clips}
+    assert [Path(path).name for path in paths.values()] == [f"{key}.{audio_format}" for key in clips]
+    assert all(path.startswith("dump/train/data/format.") for path in paths.values())
     for i, (key, path) in enumerate(paths.items()):
         samples, rate = soundfile.read(path)
         assert rate == 8000 and soundfile.info(path).subtype == subtype
         assert pitch(samples, rate) == pytest.approx(300 + 100 * i, abs=4)
         assert read_table("dump/train/utt2num_samples")[key] == str(len(samples))
-    assert not (tmp_path / "dump" / "train.unfinished").exists()
+    assert not [*Path("dump").glob("*.unfinished"), *Path("dump/train").glob("jobs.*")]
 
 
 def test_loud_audio_is_clipped_not_wrapped(tmp_path):
-    soundfile.write(tmp_path / "loud.wav", 10 * tone(16000), 16000, subtype="FLOAT")
+    stereo = np.stack([10 * tone(16000)] * 2, axis=1)
+    soundfile.write(tmp_path / "loud.wav", stereo, 16000, subtype="FLOAT")
     run(data_dir(tmp_path / "train", {"loud": tmp_path / "loud.wav"}), tmp_path / "out")
-    samples, _ = soundfile.read(tmp_path / "out" / "data" / "format.1" / "loud.wav")
+    samples, _ = soundfile.read(read_table(tmp_path / "out" / "wav.scp")["loud"])
     assert np.all(np.sign(samples) * np.sign(tone(16000)) >= 0)
 
 
@@ -125,6 +140,7 @@ def test_speed_perturbation_of_a_data_directory(tmp_path):
     assert (slow.text, slow.language) == (own.text, own.language)
     lengths = read_table(tmp_path / "out" / "utt2num_samples")
     assert int(lengths[slow.id]) == int(lengths[own.id]) / 0.8
+    assert own.audio == str(tmp_path / "a.wav"), "what is played as it is is not copied"
     assert not (tmp_path / "out" / "utt2speed").exists(), "formatting again would change the speed again"
 
 
@@ -136,13 +152,13 @@ def test_bad_speeds(tmp_path, capsys, factors):
 
 
 def test_no_usable_clip_leaves_the_earlier_result(tmp_path):
-    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    soundfile.write(tmp_path / "a.wav", tone(44100), 44100)
     source = data_dir(tmp_path / "train", {"a": tmp_path / "a.wav"})
     run(source, tmp_path / "out")
     (tmp_path / "a.wav").write_bytes(b"")
-    with pytest.raises(UserError, match="none of 1 clips is usable; .*a.wav: unreadable"):
+    with pytest.raises(UserError, match="out: no utterance is left .1 unreadable; the first: a unreadable: .*a.wav"):
         run(source, tmp_path / "out")
-    assert (tmp_path / "out" / "data" / "format.1" / "a.wav").is_file()
+    assert Path(read_table(tmp_path / "out" / "wav.scp")["a"]).is_file()
     assert not (tmp_path / "out.unfinished").exists()
 
 
@@ -159,7 +175,7 @@ def test_utterance_without_a_language(tmp_path):
 
 
 def test_never_replaces_its_own_input_or_a_foreign_folder(tmp_path):
-    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    soundfile.write(tmp_path / "a.wav", tone(44100), 44100)
     source = data_dir(tmp_path / "train", {"a": tmp_path / "a.wav"})
     run(source, tmp_path / "out")
     with pytest.raises(UserError, match="holds the audio that is read"):
@@ -168,10 +184,99 @@ def test_never_replaces_its_own_input_or_a_foreign_folder(tmp_path):
     (tmp_path / "documents" / "thesis").touch()
     with pytest.raises(UserError, match="is no data directory"):
         run(source, tmp_path / "documents")
-    assert (tmp_path / "out" / "data" / "format.1" / "a.wav").is_file()
+    assert Path(read_table(tmp_path / "out" / "wav.scp")["a"]).is_file()
     assert (tmp_path / "documents" / "thesis").is_file()
 
 
 def test_missing_file_reason(tmp_path):
     with pytest.raises(UnusableAudio, match="no such file"):
-        read_audio(tmp_path / "nowhere.wav")
+        open_audio(tmp_path / "nowhere.wav")
+
+
+def test_what_espnet_can_read_stays_where_it_is(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(16000), 16000)
+    soundfile.write(tmp_path / "b.flac", tone(16000), 16000)
+    soundfile.write(tmp_path / "c.wav", np.stack([tone(16000)] * 2, axis=1), 16000)
+    soundfile.write(tmp_path / "d.wav", tone(8000), 8000)
+    names = ("a.wav", "b.flac", "c.wav", "d.wav")
+    run(data_dir(tmp_path / "train", {name: tmp_path / name for name in names}), tmp_path / "out")
+    paths = read_table(tmp_path / "out" / "wav.scp")
+    assert [path for path in paths.values() if "/out/" not in path] == [str(tmp_path / name) for name in names[:2]]
+    assert set(read_table(tmp_path / "out" / "utt2num_samples").values()) == {"8000"}
+
+
+@pytest.fixture
+def talk(tmp_path):
+    """A recording of 4 s with another tone every second."""
+    samples = np.concatenate([tone(16000, hertz) for hertz in (300, 300, 500, 500, 700, 700, 900, 900)])
+    soundfile.write(tmp_path / "talk.wav", samples, 16000, subtype="FLOAT")
+    soundfile.write(tmp_path / "talk.mp3", samples, 16000)
+    return samples
+
+
+def segments(folder, audio, spans):
+    """A data directory over stretches of one recording {id: (start, end)}."""
+    write_data_dir(folder, [Utterance(key, str(audio), "fr", "anna", "radio", "texte", *span)
+                            for key, span in spans.items()])
+    return folder
+
+
+def test_stretches_of_a_recording_are_not_copied(tmp_path, talk):
+    source = segments(tmp_path / "train", tmp_path / "talk.wav", {"b": (0.25, 0.75), "a": (2.0, 3.0), "c": (3.5, 4.4)})
+    assert len((source / "wav.scp").read_text().splitlines()) == 1, "one recording"
+    assert (source / "segments").read_text().splitlines()[0].split()[2:] == ["2.000000", "3.000000"]
+    run("--nj", 1, source, tmp_path / "out")
+    path = tmp_path / "talk.wav"
+    assert read_table(tmp_path / "out" / "wav.scp") == {
+        "a": f"{path}[32000:47999]", "b": f"{path}[4000:11999]", "c": f"{path}[56000:63999]"}
+    assert read_table(tmp_path / "out" / "utt2num_samples") == {"a": "16000", "b": "8000", "c": "8000"}
+    assert not (tmp_path / "out" / "segments").exists()
+
+
+def test_stretches_that_must_be_converted_are_cut_out(tmp_path, talk):
+    source = segments(tmp_path / "train", tmp_path / "talk.mp3", {"late": (3.1, 3.9), "early": (0.1, 0.9)})
+    run("--fs", 8000, source, tmp_path / "out")
+    for key, hertz in (("early", 300), ("late", 900)):
+        samples, rate = soundfile.read(read_table(tmp_path / "out" / "wav.scp")[key])
+        assert (len(samples), rate) == (6400, 8000) and pitch(samples, rate) == pytest.approx(hertz, abs=4)
+
+
+def test_stretches_that_are_not_there(tmp_path, talk):
+    talk[16000:24000] = 0
+    soundfile.write(tmp_path / "talk.wav", talk, 16000)
+    spans = {"good": (0, 1), "silent": (1.0, 1.4), "late": (5.0, 6.0), "over": (3.0, 4.6)}
+    run(segments(tmp_path / "train", tmp_path / "talk.wav", spans), tmp_path / "out")
+    assert list(read_table(tmp_path / "out" / "wav.scp")) == ["good"]
+    reasons = {key: reason.split(":")[0] for key, reason in read_table(tmp_path / "out" / "skipped").items()}
+    assert reasons == {"silent": "silent", "late": "no such stretch", "over": "no such stretch"}
+
+
+def test_every_recording_is_opened_once(tmp_path, talk, monkeypatch):
+    opened = []
+    monkeypatch.setattr(format_audio, "open_audio", lambda path: opened.append(path) or open_audio(path))
+    speeds = (0.9, 1.0, 1.1)
+    audio = str(tmp_path / "talk.wav")
+    utterances = [Utterance(f"{n}-{speed}", audio, "fr", "anna", "radio", None, n, n + 1, speed=speed)
+                  for n in range(4) for speed in speeds]
+    writer = format_audio.ClipWriter(tmp_path / "clips", tmp_path / "clips", "wav", 16000)
+    done = list(format_audio.format_audio(utterances, writer))
+    assert opened == [audio]
+    assert [round(16000 / u.samples, 1) for u in done] == list(speeds) * 4
+
+
+def test_a_full_disk_leaves_the_earlier_result(tmp_path, capfd):
+    soundfile.write(tmp_path / "a.wav", tone(44100), 44100)
+    source = data_dir(tmp_path / "train", {"a": tmp_path / "a.wav"})
+    run(source, tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    code = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # no file can be larger, as if the disk were full
+sys.path.insert(0, {str(Path(format_wav_scp.__file__).parent)!r})
+import format_wav_scp
+format_wav_scp.main([{str(source)!r}, {str(tmp_path / "out")!r}])
+"""
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert failed.returncode == 1
+    assert "cannot be written: File too large" in failed.stderr and "Traceback" not in failed.stderr
+    assert sorted(tmp_path.rglob("*")) == before

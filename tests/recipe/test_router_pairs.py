@@ -7,26 +7,27 @@ import soundfile
 from data_dir import Utterance, read_data_dir, read_table, write_data_dir
 
 
-def make(folder, languages, first=0, **tables):
+def make(folder, languages, first=0, samples=None):
     """A data directory with one short clip for each of the languages."""
     folder.mkdir(parents=True)
     utterances = []
     for n, language in enumerate(languages, start=first):
         audio = folder / f"{n}.wav"
         soundfile.write(audio, 0.1 * np.random.default_rng(n).standard_normal(800 + n), 16000)
-        utterances.append(Utterance(f"utt{n:02d}", str(audio), language, f"spk{n}", "studio", text="secret"))
+        pair = Utterance(f"utt{n:02d}", str(audio), language, f"spk{n}", "studio", "secret", samples=samples)
+        utterances.append(pair)
     target = folder / "data"
-    write_data_dir(target, utterances, **tables)
+    write_data_dir(target, utterances)
     return target
 
 
 def test_gathers_folders_and_knows_lengths_and_categories(tmp_path):
-    one = make(tmp_path / "one", ["de", "en"], utt2num_samples={"utt00": 800, "utt01": 801})
+    one = make(tmp_path / "one", ["de", "en"], samples=750)
     two = make(tmp_path / "two", ["en", "fr"], first=1)  # utt01 again; and no utt2num_samples
     router_pairs.main([str(one), str(two), str(tmp_path / "pairs")])
     pairs = read_data_dir(tmp_path / "pairs")
     assert [(u.id, u.language) for u in pairs] == [("utt00", "de"), ("utt01", "en"), ("utt02", "fr")]
-    assert read_table(tmp_path / "pairs" / "utt2num_samples") == {"utt00": "800", "utt01": "801", "utt02": "802"}
+    assert read_table(tmp_path / "pairs" / "utt2num_samples") == {"utt00": "750", "utt01": "750", "utt02": "802"}
     assert read_table(tmp_path / "pairs" / "category2utt") == {"de": "utt00", "en": "utt01", "fr": "utt02"}
 
 

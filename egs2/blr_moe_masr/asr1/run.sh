@@ -8,7 +8,7 @@ Usage: ./run.sh [--stage N] [--stop_stage N] [--corpus espeak|commonvoice] [--la
 Stages (numbers are those of ESPnet's asr.sh where the work is the same):
    1 data          data/: audio, transcripts and languages of the corpus
    2 speed         speed perturbation of the training set (--speed_perturb_factors)
-   3 format        dump/raw/org/: every clip as ${fs:-16k} mono
+   3 format        dump/raw/org/: every clip as ${fs:-16k} mono; what is so already stays where it is
    4 length        dump/raw/: clips that are too short or too long leave the training and validation sets
    5 tokens        data/token_list/: sentencepiece BPE over all languages, or characters
  6-9               language model and n-gram: left out
@@ -31,7 +31,7 @@ Options:
   --corpus                  espeak: synthesised at stage 1 (default); commonvoice: the folder COMMONVOICE in db.sh
   --langs                   language codes (default: "de en es pt"; for commonvoice: every folder)
   --router_pairs            data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
-                            default: the ASR training set and dump/raw/router_train
+                            default: the ASR training set and, if there is one, dump/raw/router_train
   --router_utterances       so many pairs of every language are enough (default: all)
   --train_hours             hours of training speech that --corpus espeak makes
   --test_sentences          sentences per language and test set that --corpus espeak makes
@@ -53,6 +53,10 @@ Options:
   --prune                   own: every test utterance is decoded with its language alone (default), or groups of
                             languages: "es,pt de,en" allows each utterance the languages of its group
   --fs, --audio_format      of the audio in dump/ (default 16000 and wav)
+  --feats_normalize         utterance_mvn (default), or global_mvn: by statistics of the training set, for which stage 10
+                            reads all audio
+  --num_splits_asr          training goes through so many parts of the training set, one after the other, and needs
+                            memory for the tables of one alone (default 1)
   --hf_repo                 user/model on the Hugging Face hub, for stage 21
   --datadir, --dumpdir, --expdir, --downloads   where everything goes (default data, dump, exp)
 EOF
@@ -74,6 +78,8 @@ test_sentences=
 speed_perturb_factors=
 fs=16000
 audio_format=wav            # decoding flac in every epoch would cost training time
+feats_normalize=utterance_mvn
+num_splits_asr=1
 min_wav_duration=0.1
 max_wav_duration=20
 token_type=char
@@ -140,10 +146,10 @@ inference_tag=${inference_tag:-$(basename "${inference_config}" .yaml)}
 die() { echo "$*" >&2; exit 1; }
 # Background jobs of a script ignore Ctrl-C, and would go on decoding.
 trap 'trap "" TERM; kill 0; exit 130' INT
-for option in stage stop_stage ngpu nj inference_nj nbpe fs; do
+for option in stage stop_stage ngpu nj inference_nj nbpe fs num_splits_asr; do
     [[ "${!option}" =~ ^[0-9]+$ ]] || die "--${option} must be a whole number, not '${!option}'"
 done
-for option in stage nj inference_nj nbpe fs; do
+for option in stage nj inference_nj nbpe fs num_splits_asr; do
     [ "${!option}" -gt 0 ] || die "--${option} must be at least 1"
 done
 [ "${stage}" -le "${stop_stage}" ] && [ "${stage}" -le 21 ] && ! [ "${stage}" -ge 14 -a "${stop_stage}" -le 15 ] \
@@ -152,6 +158,8 @@ done
 [[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
 [[ "${bpemode}" =~ ^(bpe|unigram|char)$ ]] || die "--bpemode ${bpemode}: unknown; choose bpe, unigram or char"
 [[ "${bpe_per_language}" =~ ^(true|false)$ ]] || die "--bpe_per_language must be true or false, not '${bpe_per_language}'"
+[[ "${feats_normalize}" =~ ^(utterance|global)_mvn$ ]] \
+    || die "--feats_normalize ${feats_normalize}: unknown; choose utterance_mvn or global_mvn"
 [[ "${inference_tag}" == decode_* ]] || die "--inference_tag must begin with decode_, not '${inference_tag}'"
 [[ ! "${inference_tag}" =~ _(router|pruned)$ ]] \
     || die "--inference_tag must not end in _router or _pruned, which stage 17 adds, as '${inference_tag}' does"
@@ -180,6 +188,8 @@ need() {  # need FILE STAGE
 # The last error of a log, without the traceback before it.
 last_error() { { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2; }
 test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null; }
+# Audio-language pairs that have no transcripts; a corpus need not have any.
+router_sets() { (cd "${datadir}" && ls -d router_train router_valid) 2> /dev/null || true; }
 
 # Sets `folders` to the formatted ones of the given sets and of all test sets.
 find_folders() {  # find_folders SET...
@@ -192,7 +202,7 @@ find_folders() {  # find_folders SET...
 }
 # Complete tables, and no language that the training set lacks.
 check_data() {
-    find_folders valid router_train router_valid
+    find_folders valid $(router_sets)
     ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
 }
 
@@ -212,15 +222,15 @@ fi
 
 if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
     need "${datadir}/${train_set}/wav.scp" 1
-    for dset in "${train_set}" valid router_train router_valid $(test_sets); do
+    for dset in "${train_set}" valid $(router_sets) $(test_sets); do
         org=$([[ "${dset}" == test_* ]] || echo org/)  # test sets are not filtered by length
-        ${python} local/format_wav_scp.py --nj "${nj}" --fs "${fs}" --audio_format "${audio_format}" \
-            "${datadir}/${dset}" "${dumpdir}/raw/${org}${dset}"
+        ${python} local/format_wav_scp.py --nj "${nj}" --cmd "${train_cmd}" --fs "${fs}" \
+            --audio_format "${audio_format}" "${datadir}/${dset}" "${dumpdir}/raw/${org}${dset}"
     done
 fi
 
 if begin 4 "length filter (${min_wav_duration} to ${max_wav_duration} s)"; then
-    for dset in "${train_set}" valid router_train router_valid; do
+    for dset in "${train_set}" valid $(router_sets); do
         need "${dumpdir}/raw/org/${dset}/wav.scp" 3
         ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
             --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/${dset}"
@@ -251,20 +261,19 @@ fi
 begin 6 "language model and n-gram (stages 6 to 9): left out" || true
 
 # What stages 10 and 11 read; the languages of the training set, in this order, are the model's experts.
-data_options() {  # data_options train|valid SET
+data_options() {  # data_options train|valid DIR
     for what in wav.scp,speech,sound text,text,text utt2lang,lid,text; do
-        printf '%s\n' "--$1_data_path_and_name_and_type" "${dumpdir}/raw/$2/${what}"
+        printf '%s\n' "--$1_data_path_and_name_and_type" "$2/${what}"
     done
 }
 languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
-asr_train() {
-    mapfile -t data < <(data_options train "${train_set}"; data_options valid valid)
+find_asr_options() {  # find_asr_options TRAIN_DIR: sets `asr_options`
+    mapfile -t data < <(data_options train "$1"; data_options valid "${dumpdir}/raw/valid")
     # In quotes, since YAML takes Norwegian's `no` for false.
-    run -m espnet2.bin.asr_train --config "${asr_config}" \
-        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]" \
-        --frontend_conf "fs=${fs}" --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}" \
-        --cleaner none --g2p none --allow_variable_data_keys true --use_preprocessor true --ngpu "${ngpu}" \
-        "${data[@]}" "$@" ${asr_args}
+    asr_options=(--config "${asr_config}"
+        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]"
+        --frontend_conf "fs=${fs}" --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}"
+        --cleaner none --g2p none --allow_variable_data_keys true --use_preprocessor true "${data[@]}")
 }
 
 if begin 10 "statistics of the training and validation sets"; then
@@ -273,9 +282,21 @@ if begin 10 "statistics of the training and validation sets"; then
     unfinished=${asr_stats_dir}.unfinished
     rm -rf "${unfinished}"
     mkdir -p "${unfinished}"
-    asr_train --collect_stats true --ngpu 0 --train_shape_file "${dumpdir}/raw/${train_set}/wav.scp" \
-        --valid_shape_file "${dumpdir}/raw/valid/wav.scp" --output_dir "${unfinished}" \
-        > "${unfinished}/stats.log" 2>&1 || { last_error "${unfinished}/stats.log"; exit 1; }
+    train_dir=${dumpdir}/raw/${train_set} valid_dir=${dumpdir}/raw/valid
+    find_asr_options "${train_dir}"
+    if [ "${feats_normalize}" = global_mvn ]; then
+        local/collect_stats.sh "${nj}" "${train_dir}" "${valid_dir}" "${unfinished}" "${asr_options[@]}" ${asr_args}
+    else
+        ${python} -m espnet_blrmoe.bin.collect_shapes "${asr_options[@]}" --output_dir "${unfinished}" ${asr_args} \
+            --train_shape_file "${train_dir}/utt2num_samples" --valid_shape_file "${valid_dir}/utt2num_samples" \
+            > "${unfinished}/stats.log" 2>&1 || { last_error "${unfinished}/stats.log"; exit 1; }
+    fi
+    if [ "${num_splits_asr}" -gt 1 ]; then
+        ${python} -m espnet2.bin.split_scps --num_splits "${num_splits_asr}" \
+            --output_dir "${unfinished}/splits${num_splits_asr}" \
+            --scps "${train_dir}"/{wav.scp,text,utt2lang} "${unfinished}"/train/{speech,text}_shape \
+            2> "${unfinished}/split.log" || { last_error "${unfinished}/split.log"; exit 1; }
+    fi
     rm -rf "${asr_stats_dir}"
     mv "${unfinished}" "${asr_stats_dir}"
 fi
@@ -292,11 +313,20 @@ if begin 11 "ASR training"; then
             "remove it, or train beside it with --asr_tag NAME"
     fi
     mv "${asr_exp}/trained_on.new" "${asr_exp}/trained_on"
-    asr_train --resume true --output_dir "${asr_exp}" --multiprocessing_distributed true \
-        --train_shape_file "${asr_stats_dir}/train/speech_shape" \
-        --train_shape_file "${asr_stats_dir}/train/text_shape" \
+    train_dir=${dumpdir}/raw/${train_set} train_shapes=${asr_stats_dir}/train how=()
+    if [ "${num_splits_asr}" -gt 1 ]; then
+        train_dir=${asr_stats_dir}/splits${num_splits_asr} train_shapes=${train_dir}
+        need "${train_dir}" 10
+        how+=(--multiple_iterator true)
+    fi
+    [ "${feats_normalize}" != global_mvn ] \
+        || how+=(--normalize global_mvn --normalize_conf "stats_file=${asr_stats_dir}/train/feats_stats.npz")
+    find_asr_options "${train_dir}"
+    run -m espnet2.bin.asr_train "${asr_options[@]}" "${how[@]}" --ngpu "${ngpu}" \
+        --resume true --output_dir "${asr_exp}" --multiprocessing_distributed true \
+        --train_shape_file "${train_shapes}/speech_shape" --train_shape_file "${train_shapes}/text_shape" \
         --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
-        --valid_shape_file "${asr_stats_dir}/valid/text_shape" \
+        --valid_shape_file "${asr_stats_dir}/valid/text_shape" ${asr_args} \
         2>&1 | ${python} local/show_epochs.py "${asr_exp}/train.log"
 fi
 
@@ -333,19 +363,22 @@ has_router() {  # has_router STAGE: whether there are several languages; otherwi
     [ "$(languages | wc -l)" -gt 1 ] || { echo "one language needs no router: stage $1 is left out"; return 1; }
 }
 if begin 16 "router fine-tuning on audio-language pairs" && has_router 16; then
-    need "${dumpdir}/raw/router_train/wav.scp" 4
     check_data
+    pairs=("${dumpdir}/raw/${train_set}") valid_pairs=${dumpdir}/raw/valid
+    for dset in $(router_sets); do
+        [ "${dset}" = router_valid ] && valid_pairs=${dumpdir}/raw/${dset} || pairs+=("${dumpdir}/raw/${dset}")
+    done
     mkdir -p "${router_exp}"
     rm -f "${router_exp}/asr.pth"  # until the new one is written, there is none
     ${python} local/router_pairs.py ${router_utterances:+--utterances "${router_utterances}"} \
-        ${router_pairs:-"${dumpdir}/raw/${train_set}" "${dumpdir}/raw/router_train"} "${router_exp}/pairs"
+        ${router_pairs:-"${pairs[@]}"} "${router_exp}/pairs"
     router_data() {  # router_data train|valid DIR
         for what in wav.scp,speech,sound utt2lang,lid,text; do
             printf '%s\n' "--$1_data_path_and_name_and_type" "$2/${what}"
         done
         printf '%s\n' "--$1_shape_file" "$2/utt2num_samples"
     }
-    mapfile -t data < <(router_data train "${router_exp}/pairs"; router_data valid "${dumpdir}/raw/router_valid")
+    mapfile -t data < <(router_data train "${router_exp}/pairs"; router_data valid "${valid_pairs}")
     # One core for the process that augments: threads that wait for it are slower than one fewer.
     OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(($(nproc) > 2 ? $(nproc) - 1 : 1))} \
         ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \

@@ -1,107 +1,89 @@
-"""Audio of data directories: read any format, resample, write all clips of a set in parallel.
+"""Audio of data directories: read any format, find what is unusable, resample."""
 
-Unusable clips are skipped, counted and listed in the table `skipped` of the new data directory, with the reason.
-"""
-
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
-from data_dir import UserError, Utterance, replacing, write_tables
-from tqdm import tqdm
 
 SILENCE = -70  # dB below full scale; the step of 16-bit audio is at -90
-CLIPS_PER_FOLDER = 1000
-Load = Callable[[], tuple[np.ndarray, int]]  # gives float32 samples of shape (samples,) and their rate in Hz
+OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
+BLOCK = 2**20  # frames that are read at once
+READY_FORMATS = ("WAV", "WAVEX", "FLAC")  # exact lengths, and quick to read in every epoch
 
 
 class UnusableAudio(Exception):
     """A clip that cannot be used; says why."""
 
 
-def read_audio(path: str | Path, rate: int | None = None, speed: float = 1.0) -> tuple[np.ndarray, int]:
-    """Read a clip (wav, flac, ogg, opus, mp3), mixed down to one channel.
-
-    Args:
-        path: audio file.
-        rate: resample to this rate in Hz; None keeps the file's own.
-        speed: play so many times faster, with the pitch, like `sox speed`.
-
-    Returns:
-        float32 (samples,) and their rate in Hz.
+def open_audio(path: str | Path) -> soundfile.SoundFile:
+    """Open a recording (wav, flac, ogg, opus, mp3).
 
     Raises:
-        UnusableAudio: the file is missing, unreadable or cut off, or has no samples, only silence, or NaN. An mp3 file
-            that says nothing of its length is not known to be cut off.
+        UnusableAudio: it is missing or unreadable.
     """
     if not Path(path).is_file():
         raise UnusableAudio("no such file")
     try:
-        with soundfile.SoundFile(path) as clip:
-            announced, own_rate = clip.frames, clip.samplerate
-            samples = clip.read(dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
+        return soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: files without a header, such as .raw
         raise UnusableAudio("unreadable: not audio, or damaged") from error
-    if len(samples) < 0.9 * announced:  # mp3 headers are off by 1 % at most (1600 clips of Common Voice)
-        raise UnusableAudio(f"cut off: {len(samples)} of {announced} samples")
-    rate = rate or own_rate
-    samples = soxr.resample(samples.mean(axis=1), own_rate * speed, rate)
-    if not len(samples):
-        raise UnusableAudio("empty: no samples")
-    if not np.isfinite(samples).all():
-        raise UnusableAudio("has samples that are infinite or not a number")
-    if np.mean(samples**2) < 10 ** (SILENCE / 10):
-        raise UnusableAudio(f"silent: below {SILENCE} dB of full scale")
-    return samples, rate
 
 
-def write_audio_data_dir(folder: str | Path, clips: list[tuple[Utterance, Load]], nj: int, audio_format: str) -> None:
-    """Write a data directory with its audio, 16 bits a sample, and the tables `utt2num_samples` and `skipped`.
+def is_ready(recording: soundfile.SoundFile, rate: int) -> bool:
+    """Whether ESPnet can read the recording as it is: wav or flac with one channel, at `rate` Hz."""
+    return recording.format in READY_FORMATS and recording.channels == 1 and recording.samplerate == rate
 
-    Args:
-        folder: replaced if it exists; the audio goes to its data/format.N/.
-        clips: an utterance with the function that loads its audio (picklable: it is called in another process).
-        nj: processes.
-        audio_format: "wav" or "flac".
+
+def find_stretch(recording: soundfile.SoundFile, start: float | None, end: float | None) -> tuple[int, int]:
+    """First frame of a stretch and the frame after its last; from `start` to `end` in seconds, or None for all.
 
     Raises:
-        UserError: no clip is usable.
+        UnusableAudio: it is not in the recording.
     """
-    folder = Path(folder)
-    utterances = [utterance for utterance, _ in clips]
-    places = [f"data/format.{1 + i // CLIPS_PER_FOLDER}/{u.id}.{audio_format}" for i, u in enumerate(utterances)]
-    with replacing(folder, utterances) as unfinished:
-        for place in {Path(place).parent for place in places}:
-            (unfinished / place).mkdir(parents=True)
-        jobs = [(load, unfinished / place) for (_, load), place in zip(clips, places)]
-        with ProcessPoolExecutor(nj) as pool:
-            results = list(tqdm(pool.map(_write_clip, jobs, chunksize=8), total=len(jobs), desc=str(folder),
-                                unit="clip", disable=None, leave=False))
-        written, samples, skipped, seconds = [], {}, {}, 0.0
-        for utterance, place, result in zip(utterances, places, results):
-            if isinstance(result, str):
-                skipped[utterance.id] = f"{utterance.audio}: {result}"
-            else:
-                written.append(replace(utterance, audio=str(folder / place)))
-                samples[utterance.id] = result[0]
-                seconds += result[0] / result[1]
-        if not written:
-            raise UserError(f"{folder}: none of {len(clips)} clips is usable; {next(iter(skipped.values()), '')}")
-        write_tables(unfinished, written, utt2num_samples=samples, skipped=skipped)
-    print(f"{folder}: {len(written)} clips, {seconds / 3600:.2f} hours"
-          + f"; {len(skipped)} unusable, listed in {folder / 'skipped'}" * bool(skipped))
+    if start is None or end is None:
+        return 0, recording.frames
+    rate, seconds = recording.samplerate, recording.frames / recording.samplerate
+    if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
+        raise UnusableAudio(f"no such stretch: {start} to {end} s of {seconds:.2f} s")
+    return round(start * rate), min(round(end * rate), recording.frames)
 
 
-def _write_clip(job: tuple[Load, Path]) -> tuple[int, int] | str:
-    """Write one clip; returns its samples and their rate in Hz, or why it is unusable."""
-    load, path = job
+def read_stretch(recording: soundfile.SoundFile, first: int, end: int) -> np.ndarray:
+    """Read a stretch of a recording, mixed down to one channel: float32 (samples,) at its own rate.
+
+    Raises:
+        UnusableAudio: it is damaged or cut off, or has no samples, only silence, or NaN. An mp3 file that says nothing
+            of its length is not known to be cut off.
+    """
     try:
-        samples, rate = load()
-    except UnusableAudio as reason:
-        return str(reason)
-    soundfile.write(path, samples, rate, subtype="PCM_16")
-    return len(samples), rate
+        if recording.tell() != first:
+            recording.seek(first)
+        blocks = list(_blocks(recording, end - first))
+    except soundfile.LibsndfileError as error:
+        raise UnusableAudio("unreadable: not audio, or damaged") from error
+    samples = np.concatenate(blocks) if len(blocks) > 1 else blocks[0] if blocks else np.zeros(0, np.float32)
+    if len(samples) < 0.9 * (end - first):  # mp3 headers are off by 1 % at most (1600 clips of Common Voice)
+        raise UnusableAudio(f"cut off: {len(samples)} of {end - first} samples")
+    if not len(samples):
+        raise UnusableAudio("empty: no samples")
+    power = samples @ samples / len(samples)
+    if not np.isfinite(power):
+        raise UnusableAudio("has samples that are infinite or not a number")
+    if power < 10 ** (SILENCE / 10):
+        raise UnusableAudio(f"silent: below {SILENCE} dB of full scale")
+    return samples
+
+
+def _blocks(recording: soundfile.SoundFile, frames: int) -> Iterator[np.ndarray]:
+    """Read on, at most so many frames, block by block: neither all channels of a long recording nor what a damaged
+    header announces have to fit into memory."""
+    while frames > 0 and len(block := recording.read(min(frames, BLOCK), dtype="float32", always_2d=True)):
+        yield block[:, 0] if recording.channels == 1 else block.mean(axis=1)
+        frames -= len(block)
+
+
+def convert(samples: np.ndarray, own_rate: int, rate: int, speed: float = 1.0) -> np.ndarray:
+    """Resample float32 (samples,) from `own_rate` to `rate` Hz, played `speed` times faster, with the pitch."""
+    return soxr.resample(samples, own_rate * speed, rate)

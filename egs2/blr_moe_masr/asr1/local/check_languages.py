@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 from allowed_languages import parse_groups
-from data_dir import UserError, read_data_dir
+from data_dir import UserError, stream_data_dir
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("data_dirs", type=Path, nargs="+")
     args = parser.parse_args(argv)
     if args.train:
-        source, languages = args.train, {u.language for u in read_data_dir(args.train)}
+        source, languages = args.train, {u.language for u in stream_data_dir(args.train)}
     else:
         config = yaml.safe_load(args.asr_train_config.read_text(encoding="utf-8"))
         source, languages = args.asr_train_config, set(config["encoder_conf"]["languages"])
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         if language not in languages:
             raise UserError(f"--prune: language {language} is not among those of {source}: {listed}")
     for folder in args.data_dirs:
-        for u in read_data_dir(folder):
+        for u in stream_data_dir(folder):
             if u.language not in languages:
                 raise UserError(
                     f"{folder / 'utt2lang'}: utterance {u.id} has language {u.language}, which {source} lacks "

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 
-from data_dir import UserError, Utterance, write_data_dir
+from data_dir import Skipped, UserError, Utterance, write_data_dir
 from text_normalization import normalise
 from tqdm import tqdm
 
@@ -138,8 +138,8 @@ def check(name: str, subset: Subset, trained: set[str]) -> None:
 def write(folder: Path, subset: Subset, with_text: bool) -> None:
     """Write a data directory and say what is in it."""
     utterances = subset.utterances.values()
-    write_data_dir(folder, utterances if with_text else [replace(u, text=None) for u in utterances],
-                   skipped=subset.skipped)
+    skipped = [Skipped(where, why) for where, why in subset.skipped.items()]
+    write_data_dir(folder, [*skipped, *(utterances if with_text else [replace(u, text=None) for u in utterances])])
     print(f"{folder}: {len(utterances)} clips in {len(subset.languages())} languages"
           + f"; {len(subset.skipped)} skipped, listed in {folder / 'skipped'}" * bool(subset.skipped))
 

@@ -31,7 +31,7 @@ case "${corpus}" in
         exit 1
         ;;
 esac
-# A test set that another corpus left here is none of this one's.
-for dset in test_in test_out; do
+# A set that another corpus left here is none of this one's.
+for dset in test_in test_out router_train router_valid; do
     [ "${datadir}/${dset}" -nt "${started}" ] || rm -rf "${datadir:?}/${dset}"
 done

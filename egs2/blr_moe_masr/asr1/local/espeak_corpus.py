@@ -169,7 +169,7 @@ def write_audio(recordings: list[Recording], folder: Path, nj: int) -> None:
     if (folder / MADE_FROM).is_file() and (folder / MADE_FROM).read_text() == fingerprint:
         print(f"{folder}: has this audio already")
         return
-    with replacing(folder, []) as unfinished, ProcessPoolExecutor(nj) as pool:
+    with replacing(folder) as unfinished, ProcessPoolExecutor(nj) as pool:
         for place in {(unfinished / r.file).parent for r in recordings}:
             place.mkdir(parents=True)
         written = pool.map(partial(write_recording, folder=unfinished), recordings, chunksize=16)

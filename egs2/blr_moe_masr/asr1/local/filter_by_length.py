@@ -6,14 +6,15 @@ The new data directory refers to the audio of the old one; its table `skipped` l
 """
 
 import argparse
-from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from data_dir import UserError, Utterance, read_data_dir, read_utterance_table, write_data_dir
+from data_dir import Skipped, Summary, Utterance, stream_data_dir, write_data_dir
 
 
-def problem(utterance: Utterance, seconds: float, shortest: float, longest: float) -> str | None:
+def problem(utterance: Utterance, fs: int, shortest: float, longest: float) -> str | None:
     """Why an utterance is removed; None for one that stays."""
+    seconds = utterance.samples / fs
     if seconds < shortest:
         return f"shorter than {shortest} s"
     if seconds > longest:
@@ -23,14 +24,13 @@ def problem(utterance: Utterance, seconds: float, shortest: float, longest: floa
     return None
 
 
-def hours_by_language(utterances: list[Utterance], seconds: dict[str, float]) -> str:
+def hours_by_language(summary: Summary, fs: int) -> str:
     """An aligned table: language, utterances, hours; the last row is the sum."""
-    groups: dict[str, list[float]] = {}
-    for u in utterances:
-        groups.setdefault(u.language, []).append(seconds[u.id])
-    rows = [*sorted(groups.items()), ("all", [seconds[u.id] for u in utterances])]
-    width = max(len("language"), *map(len, groups))
-    lines = [f"  {name:{width}}  {len(group):10,}  {sum(group) / 3600:8.2f}" for name, group in rows]
+    rows = [(language, summary.utterances[language], summary.samples[language])
+            for language in sorted(summary.utterances)]
+    rows.append(("all", summary.utterances.total(), summary.samples.total()))
+    width = max(len("language"), *(len(language) for language, *_ in rows))
+    lines = [f"  {language:{width}}  {number:10,}  {samples / fs / 3600:8.2f}" for language, number, samples in rows]
     return "\n".join([f"  {'language':{width}}  utterances     hours", *lines])
 
 
@@ -43,19 +43,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("target", type=Path, help="data directory to write, e.g. dump/raw/train")
     args = parser.parse_args(argv)
 
-    utterances = read_data_dir(args.source)
-    samples = read_utterance_table(args.source, "utt2num_samples")
-    seconds = {key: int(value) / args.fs for key, value in samples.items()}
-    limits = args.min_wav_duration, args.max_wav_duration
-    problems = {u.id: problem(u, seconds[u.id], *limits) for u in utterances}
-    skipped = {key: reason for key, reason in problems.items() if reason}
-    kept = [u for u in utterances if u.id not in skipped]
-    counts = ", ".join(f"{count} {reason}" for reason, count in Counter(skipped.values()).items())
-    if not kept:
-        raise UserError(f"{args.source}: no utterance is left ({counts or 'there was none'})")
-    write_data_dir(args.target, kept, utt2num_samples={u.id: samples[u.id] for u in kept}, skipped=skipped)
-    print(f"{args.target}: {len(kept)} utterances, {len(skipped)} removed" + f" ({counts})" * bool(counts))
-    print(hours_by_language(kept, seconds))
+    def filtered() -> Iterator[Utterance | Skipped]:
+        for u in stream_data_dir(args.source, "utt2num_samples"):
+            reason = problem(u, args.fs, args.min_wav_duration, args.max_wav_duration)
+            yield Skipped(u.id, reason) if reason else u
+
+    summary = write_data_dir(args.target, filtered())
+    counts = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items())
+    print(f"{args.target}: {summary.utterances.total()} utterances, {summary.skipped.total()} removed"
+          + f" ({counts})" * bool(counts))
+    print(hours_by_language(summary, args.fs))
 
 
 if __name__ == "__main__":

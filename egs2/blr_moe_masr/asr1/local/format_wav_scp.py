@@ -1,34 +1,81 @@
-"""Stage 3: write every clip of a data directory as 16-bit mono audio of one sampling rate.
+"""Stage 3: audio of one sampling rate, mono, in a format that ESPnet reads.
 
     python local/format_wav_scp.py --nj 2 --fs 16000 --audio_format wav data/train dump/raw/org/train
 
-Reads wav, flac, ogg, opus and mp3. With a table `utt2speed` (stage 2) clips are played faster or slower, with the
-pitch. The new data directory has the same tables, without the unusable clips, which its table `skipped` lists, and
-`utt2num_samples`; paths in its wav.scp start at the recipe's folder, as ESPnet's do.
+Reads wav, flac, ogg, opus and mp3. What is mono wav or flac of that rate stays where it is: `wav.scp` of the new data
+directory refers to it, and to a stretch of a longer recording as "rec.wav[16000:47999]" (first and last sample, as in
+Kaldi's tables), which ESPnet's data type `sound` reads once the plugin is imported. All else is written to the new
+directory, with 16 bits a sample; with a table `utt2speed` (stage 2), faster or slower, with the pitch.
+
+Every recording is opened once, read and checked; unusable clips are listed in the table `skipped`, lengths are in
+`utt2num_samples`. Paths in wav.scp start at the recipe's folder, as ESPnet's do. The work is split into --nj jobs,
+which --cmd runs (of cmd.sh; default local/run_jobs.sh), with their progress in <target>/../logs/.
 """
 
 import argparse
-from functools import partial
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import cycle, groupby
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from audio import read_audio, write_audio_data_dir
-from data_dir import read_data_dir, read_utterance_table
+from data_dir import Skipped, UserError, Utterance, replacing, stream_data_dir, with_audio_outside, write_tables
+from kaldi_tables import sort_lines
+
+LOCAL = Path(__file__).resolve().parent
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--nj", type=int, default=2, help="processes (default 2)")
+    parser.add_argument("--nj", type=int, default=2, help="jobs (default 2)")
+    parser.add_argument("--cmd", default=str(LOCAL / "run_jobs.sh"), help="how jobs are run: train_cmd of cmd.sh")
     parser.add_argument("--fs", type=int, default=16000, help="sampling rate in Hz (default 16000)")
     parser.add_argument("--audio_format", choices=("wav", "flac"), default="wav",
-                        help="wav (default) reads faster; flac takes half the space")
+                        help="of what has to be converted: wav (default) reads faster; flac takes half the space")
     parser.add_argument("source", type=Path, help="data directory to read, e.g. data/train")
     parser.add_argument("target", type=Path, help="data directory to write, e.g. dump/raw/org/train")
     args = parser.parse_args(argv)
 
-    utterances = read_data_dir(args.source)
-    speeds = read_utterance_table(args.source, "utt2speed") if (args.source / "utt2speed").is_file() else {}
-    clips = [(u, partial(read_audio, u.audio, args.fs, float(speeds.get(u.id, 1)))) for u in utterances]
-    write_audio_data_dir(args.target, clips, args.nj, args.audio_format)
+    started = time.monotonic()
+    logs = args.target.parent / "logs" / args.target.name
+    with replacing(args.target) as unfinished:
+        with TemporaryDirectory(dir=unfinished, prefix="jobs.") as jobs:
+            write_jobs(with_audio_outside(args.target, stream_data_dir(args.source)), Path(jobs), args.nj)
+            print(f"{args.target}: {args.nj} jobs at work; see {logs}/format_audio.*.log", flush=True)
+            command = [*shlex.split(args.cmd), f"JOB=1:{args.nj}", f"{logs}/format_audio.JOB.log",
+                       sys.executable, LOCAL / "format_audio.py", "--fs", args.fs, "--audio_format", args.audio_format,
+                       "--known_as", args.target, f"{jobs}/JOB.jsonl", unfinished / "data" / "format.JOB"]
+            if subprocess.run([str(word) for word in command]).returncode:
+                raise UserError(f"{args.target}: a job failed; the directory is left as it was")
+            summary = write_tables(unfinished, read_results(Path(jobs)))
+    clips, skipped = summary.utterances.total(), summary.skipped.total()
+    hours, minutes = summary.samples.total() / args.fs / 3600, (time.monotonic() - started) / 60
+    print(f"{args.target}: {clips} clips, {hours:.2f} hours, in {minutes:.1f} minutes"
+          + f"; {skipped} unusable, listed in {args.target / 'skipped'}" * bool(skipped))
+
+
+def write_jobs(utterances: Iterable[Utterance], folder: Path, nj: int) -> None:
+    """Share the utterances out to 1.jsonl ... NJ.jsonl: those of a recording go together, in the order of time."""
+    by_recording = sort_lines(f"{u.audio} {u.start or 0:012.3f}\t{json.dumps(vars(u))}" for u in utterances)
+    lines = (line.rpartition("\t")[2] for line in by_recording)
+    with ExitStack() as files:
+        jobs = [files.enter_context((folder / f"{job}.jsonl").open("w")) for job in range(1, nj + 1)]
+        for job, (_, group) in zip(cycle(jobs), groupby(lines, key=lambda line: json.loads(line)["audio"])):
+            job.writelines(line + "\n" for line in group)
+
+
+def read_results(folder: Path) -> Iterator[Utterance | Skipped]:
+    """What the jobs made of their utterances."""
+    for job in sorted(folder.glob("*.jsonl")):
+        with job.with_suffix(".done").open() as lines:
+            for line in lines:
+                entry = json.loads(line)
+                yield Utterance(**entry) if "id" in entry else Skipped(**entry)
 
 
 if __name__ == "__main__":

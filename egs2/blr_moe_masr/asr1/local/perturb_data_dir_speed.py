@@ -10,13 +10,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from data_dir import Utterance, read_data_dir, write_data_dir
+from data_dir import Utterance, stream_data_dir, write_data_dir
 
 
 def perturb(utterance: Utterance, factor: float) -> Utterance:
     """The utterance under the name that it has at another speed: another voice, so another speaker too."""
     prefix = "" if factor == 1 else f"sp{factor}-"
-    return replace(utterance, id=prefix + utterance.id, speaker=prefix + utterance.speaker)
+    return replace(utterance, id=prefix + utterance.id, speaker=prefix + utterance.speaker, speed=factor)
 
 
 def speed_factors(text: str) -> list[float]:
@@ -38,9 +38,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("target", type=Path, help="data directory to write, e.g. data/train_sp")
     args = parser.parse_args(argv)
 
-    speeds = {perturb(u, factor): factor for u in read_data_dir(args.source) for factor in args.factors}
-    write_data_dir(args.target, speeds, utt2speed={u.id: factor for u, factor in speeds.items()})
-    print(f"{args.target}: {len(speeds)} utterances at the speeds {', '.join(map(str, args.factors))}")
+    perturbed = (perturb(u, factor) for u in stream_data_dir(args.source) for factor in args.factors)
+    summary = write_data_dir(args.target, perturbed)
+    number, speeds = summary.utterances.total(), ", ".join(map(str, args.factors))
+    print(f"{args.target}: {number} utterances at the speeds {speeds}")
 
 
 if __name__ == "__main__":

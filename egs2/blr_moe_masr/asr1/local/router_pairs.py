@@ -7,37 +7,56 @@ languages equally often (`batch_type: catpow`). An utterance that several direct
 """
 
 import argparse
+import heapq
 import random
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import soundfile
-from data_dir import UserError, Utterance, read_data_dir, read_utterance_table, write_data_dir
+from data_dir import UserError, Utterance, replacing, stream_data_dir, with_audio_outside, write_tables
+from kaldi_tables import write_inverse
 
 
-def samples_of(folder: Path, utterances: list[Utterance]) -> dict[str, str]:
-    """Samples of every utterance: the table utt2num_samples of stage 3, or else what the audio files say."""
-    if (folder / "utt2num_samples").is_file():
-        return read_utterance_table(folder, "utt2num_samples")
-    try:
-        return {u.id: str(soundfile.info(u.audio).frames) for u in utterances}
-    except (OSError, RuntimeError) as error:
-        raise UserError(f"{folder / 'wav.scp'}: {error}: remove the line, or repair the audio") from error
+def read_pairs(folder: Path) -> Iterator[Utterance]:
+    """Audio-language pairs of a data directory with their samples: of stage 3, or else what the audio files say.
+
+    Raises:
+        UserError: an audio file cannot be read.
+    """
+    for u in stream_data_dir(folder):
+        try:
+            yield replace(u, text=None, speed=None, samples=u.samples or soundfile.info(u.audio).frames)
+        except (OSError, RuntimeError) as error:
+            raise UserError(f"{folder / 'wav.scp'}: {error}: remove the line, or repair the audio") from error
 
 
-def few_of_each(pairs: list[Utterance], utterances: int, seed: int) -> list[Utterance]:
+def combine(folders: list[Path]) -> Iterator[Utterance]:
+    """The pairs of all folders, sorted by id; the first folder that has an utterance gives it."""
+    merged = heapq.merge(*map(read_pairs, folders), key=lambda u: u.id)
+    for _, same in groupby(merged, key=lambda u: u.id):
+        yield next(same)
+
+
+def few_of_each(pairs: Iterable[Utterance], utterances: int, seed: int) -> Iterator[Utterance]:
     """So many utterances of every language, drawn at random; a smaller number of them is part of a larger one.
 
     Raises:
         UserError: a language has fewer.
     """
-    kept = []
-    for language in sorted({u.language for u in pairs}):
-        own = [u for u in pairs if u.language == language]
+    drawn: dict[str, list[tuple[float, str, Utterance]]] = {}  # heaps: the last drawn of each language is on top
+    for u in pairs:
+        own = drawn.setdefault(u.language, [])
+        lot = random.Random(f"{u.id} {seed}").random()
+        if len(own) < utterances:
+            heapq.heappush(own, (-lot, u.id, u))
+        else:
+            heapq.heappushpop(own, (-lot, u.id, u))
+    for language, own in sorted(drawn.items()):
         if len(own) < utterances:
             raise UserError(f"--utterances {utterances}: language {language} has only {len(own)} audio-language pairs")
-        random.Random(f"{language} {seed}").shuffle(own)
-        kept += own[:utterances]
-    return kept
+        yield from (u for _, _, u in own)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,24 +67,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("target", type=Path, help="data directory to write")
     args = parser.parse_args(argv)
 
-    pairs, samples = {}, {}
-    for folder in args.sources:
-        utterances = read_data_dir(folder)
-        pairs |= {u.id: u for u in utterances}
-        samples |= samples_of(folder, utterances)
-    chosen = list(pairs.values())
+    pairs = combine(args.sources)
     if args.utterances is not None:
-        chosen = few_of_each(chosen, args.utterances, args.seed)
-    ids: dict[str, list[str]] = {}
-    for u in chosen:
-        ids.setdefault(u.language, []).append(u.id)
-    write_data_dir(
-        args.target,
-        chosen,
-        utt2num_samples={u.id: samples[u.id] for u in chosen},
-        category2utt={language: " ".join(own) for language, own in ids.items()},
-    )
-    print(f"{args.target}: " + ", ".join(f"{len(own)} {language}" for language, own in sorted(ids.items())))
+        pairs = few_of_each(pairs, args.utterances, args.seed)
+    with replacing(args.target) as unfinished:
+        summary = write_tables(unfinished, with_audio_outside(args.target, pairs))
+        write_inverse(unfinished / "category2utt", unfinished / "utt2lang")
+    print(f"{args.target}: " + ", ".join(f"{number} {name}" for name, number in sorted(summary.utterances.items())))
 
 
 if __name__ == "__main__":

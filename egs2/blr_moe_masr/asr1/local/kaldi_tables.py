@@ -1,0 +1,102 @@
+"""Kaldi tables: text files with a line "id value" per utterance (or speaker, or recording), sorted by id.
+
+They are UTF-8 with one space between id and value, in the order of `LC_ALL=C sort`, as Kaldi and ESPnet expect. Long
+ones are streamed, and sorted by coreutils' `sort`, in $TMPDIR: memory does not grow with them.
+"""
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryFile
+
+SORT = ("sort", "--stable", "--field-separator=\t", "--key=1,1", "--buffer-size=256M")
+
+
+class UserError(SystemExit):
+    """A mistake in the user's data or options: Python prints the sentence, without a traceback, and exits with 1."""
+
+
+def stream_table(path: str | Path, allow_empty: bool = False, in_order: bool = True) -> Iterator[tuple[str, str]]:
+    """Read a Kaldi table line by line: (id, the rest of the line).
+
+    Args:
+        path: the table.
+        allow_empty: take a line with an id alone as an empty value, as decoders write for "nothing recognised".
+        in_order: the table must be sorted by id.
+
+    Raises:
+        UserError: the file is missing or not UTF-8, or a line has no value or is out of order (names file and line).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: run the stage that makes it first (./run.sh --help lists the stages)")
+    previous = ""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                key, _, value = line.strip().partition(" ")
+                if not key or not (value or allow_empty):
+                    raise UserError(f"{path}:{number}: expected 'id value', found {line.strip()!r}")
+                if in_order and key <= previous:
+                    if key == previous:
+                        raise UserError(f"{path}:{number}: {key} occurs a second time; ids must be unique")
+                    raise UserError(f"{path}:{number}: {key} after {previous}; sort the table: "
+                                    f"LC_ALL=C sort -k1,1 {path}")
+                previous = key
+                yield key, value
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it") from error
+
+
+def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
+    """Read a small Kaldi table, in whatever order: id -> the rest of the line. Otherwise as `stream_table`."""
+    table: dict[str, str] = {}
+    for key, value in stream_table(path, allow_empty, in_order=False):
+        if key in table:
+            raise UserError(f"{path}: {key} occurs a second time; ids must be unique")
+        table[key] = value
+    return table
+
+
+def write_table(path: str | Path, table: dict[str, object]) -> None:
+    """Write a small Kaldi table sorted by id."""
+    with Path(path).open("w", encoding="utf-8") as lines:
+        lines.writelines(f"{key} {table[key]}\n" for key in sorted(table))
+
+
+def write_inverse(path: str | Path, table: str | Path) -> None:
+    """Write value -> all ids that have it: `spk2utt` from `utt2spk`, `category2utt` from `utt2lang`."""
+    pairs = (line.split("\t") for line in sort_lines(f"{value}\t{key}" for key, value in stream_table(table)))
+    with Path(path).open("w", encoding="utf-8") as lines:
+        for value, group in groupby(pairs, key=lambda pair: pair[0]):
+            lines.write(value)
+            lines.writelines(f" {key}" for _, key in group)
+            lines.write("\n")
+
+
+def sort_lines(lines: Iterable[str]) -> Iterator[str]:
+    """Sort lines by what stands before their first tab, in the order of its UTF-8 bytes; equal ones keep their order.
+
+    Raises:
+        UserError: there is no room for temporary files.
+    """
+    with TemporaryFile("w+", encoding="utf-8") as complaint:
+        sort = subprocess.Popen(SORT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaint,
+                                env={**os.environ, "LC_ALL": "C"}, encoding="utf-8")
+        try:
+            try:
+                sort.stdin.writelines(line + "\n" for line in lines)
+                sort.stdin.close()
+            except BrokenPipeError:
+                pass  # the status says it, and the complaint why
+            yield from (line[:-1] for line in sort.stdout)
+            if status := sort.wait():
+                complaint.seek(0)
+                reason = complaint.read().strip() or f"it ended with status {status}"
+                raise UserError(f"sort failed: {reason}; TMPDIR names a folder that has room for its temporary files")
+        finally:
+            sort.kill()  # unless it has ended: what it has got is not the whole
+            sort.stdout.close()
+            sort.wait()
