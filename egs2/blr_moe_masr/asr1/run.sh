@@ -3,7 +3,7 @@
 set -e -u -o pipefail
 
 help_message=$(cat << EOF
-Usage: ./run.sh [--stage N] [--stop_stage N] [--corpus espeak|commonvoice] [--langs "de en es pt"] [options]
+Usage: ./run.sh [--stage N] [--stop_stage N] [--corpus espeak|"NAME ..."] [--langs "de en es pt"] [options]
 
 Stages (numbers are those of ESPnet's asr.sh where the work is the same):
    1 data          data/: audio, transcripts and languages of the corpus
@@ -28,8 +28,12 @@ Options:
   --ngpu                    GPUs for training; 0 trains on the CPU (default 0)
   --nj                      parallel jobs for audio (default 2)
   --inference_nj            parallel jobs for every decoding (default 1; test sets run side by side)
-  --corpus                  espeak: synthesised at stage 1 (default); commonvoice: the folder COMMONVOICE in db.sh
-  --langs                   language codes (default: "de en es pt"; for commonvoice: every folder)
+  --corpus                  espeak: synthesised at stage 1 (default); or one or several of commonvoice, fleurs, mls,
+                            librispeech, aishell, voxpopuli and manifest, together; their folders are those of db.sh,
+                            or named here: "commonvoice mls=/data/mls". docs/corpora.md has all about them
+  --out_of_domain           corpora for a test alone, named in the same way
+  --langs                   language codes (default: "de en es pt"; for other corpora: all that they have)
+  --digits                  kept (default), or spelled: numbers in words, in transcripts and when scoring
   --router_pairs            data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
                             default: the ASR training set and, if there is one, dump/raw/router_train
   --router_utterances       so many pairs of every language are enough (default: all)
@@ -43,8 +47,8 @@ Options:
   --bpe_temperature         languages count in proportion to their characters^(1/T) for --nbpe pieces (default 5)
   --bpe_per_language        true: --nbpe pieces for each language, together the vocabulary (default false)
   --bpe_char_cover          share of the text whose characters get pieces (default 0.9995)
-  --asr_config, --router_config, --inference_config   files in conf/ (conf/train_asr.yaml; for commonvoice
-                            conf/train_asr_commonvoice.yaml)
+  --asr_config, --router_config, --inference_config   files in conf/ (conf/train_asr.yaml; for real
+                            speech conf/train_asr_commonvoice.yaml)
   --asr_args, --router_args, --inference_args         further options of the training and decoding programs; the
                             schedules of conf/ end with their max_epoch, so more epochs need --scheduler_conf too
   --inference_asr_model     checkpoint to decode with (default valid.cer_ctc.ave.pth)
@@ -70,7 +74,9 @@ ngpu=0
 nj=2
 inference_nj=1
 corpus=espeak
+out_of_domain=
 langs=
+digits=kept
 router_pairs=
 router_utterances=
 train_hours=
@@ -106,7 +112,7 @@ downloads=downloads
 python=python3
 
 # Corpora named on the command line may lie relative to where run.sh was started.
-for corpus_folder in COMMONVOICE OUT_OF_DOMAIN; do
+for corpus_folder in COMMONVOICE FLEURS MLS LIBRISPEECH AISHELL VOXPOPULI MANIFEST; do
     [ -z "${!corpus_folder:-}" ] || export "${corpus_folder}=$(realpath -m "${!corpus_folder}")"
 done
 cd "$(dirname "$0")"
@@ -134,7 +140,11 @@ token_dir=${datadir}/token_list/${tokens_tag}
 token_list=${token_dir}/tokens.txt
 bpemodel=none
 [ "${token_type}" = bpe ] && bpemodel=${token_dir}/bpe.model
-data_tag=raw$([ "${corpus}" = espeak ] || echo "_${corpus}")_${tokens_tag}
+data_tag=raw
+if [ "${corpus}" != espeak ]; then
+    for word in ${corpus}; do data_tag+=_${word%%[:=]*}; done
+fi
+data_tag+=_${tokens_tag}
 [ -n "${speed_perturb_factors}" ] && data_tag+=_sp
 asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_${data_tag}}
 asr_stats_dir=${expdir}/asr_stats_${data_tag}
@@ -154,7 +164,12 @@ for option in stage nj inference_nj nbpe fs num_splits_asr; do
 done
 [ "${stage}" -le "${stop_stage}" ] && [ "${stage}" -le 21 ] && ! [ "${stage}" -ge 14 -a "${stop_stage}" -le 15 ] \
     || die "no stage lies between --stage ${stage} and --stop_stage ${stop_stage}; ./run.sh --help lists them"
-[[ "${corpus}" =~ ^(espeak|commonvoice)$ ]] || die "--corpus ${corpus}: unknown; choose espeak or commonvoice"
+[ "${corpus}" != espeak ] || [ -z "${out_of_domain}" ] || die "--out_of_domain: espeak makes a test set of its own"
+for word in $([ "${corpus}" = espeak ] || echo "${corpus}") ${out_of_domain}; do
+    [ -f "local/corpora/${word%%[:=]*}.py" ] || die "--corpus ${word}: unknown; choose espeak alone, or some of" \
+        "$(cd local/corpora && ls [a-z]*.py | sed 's/\.py$//' | xargs)"
+done
+[[ "${digits}" =~ ^(kept|spelled)$ ]] || die "--digits ${digits}: unknown; choose kept or spelled"
 [[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
 [[ "${bpemode}" =~ ^(bpe|unigram|char)$ ]] || die "--bpemode ${bpemode}: unknown; choose bpe, unigram or char"
 [[ "${bpe_per_language}" =~ ^(true|false)$ ]] || die "--bpe_per_language must be true or false, not '${bpe_per_language}'"
@@ -207,8 +222,9 @@ check_data() {
 }
 
 if begin 1 "data preparation (${corpus})"; then
-    local/data.sh --corpus "${corpus}" --langs "${langs}" --datadir "${datadir}" --downloads "${downloads}" \
-        --nj "${nj}" --train_hours "${train_hours}" --test_sentences "${test_sentences}"
+    local/data.sh --corpus "${corpus}" --out_of_domain "${out_of_domain}" --langs "${langs}" --digits "${digits}" \
+        --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" --datadir "${datadir}" \
+        --downloads "${downloads}" --nj "${nj}" --train_hours "${train_hours}" --test_sentences "${test_sentences}"
     rm -f "${asr_exp}/stage_times.tsv"
 fi
 
@@ -354,7 +370,7 @@ if begin 12 "decoding, all languages allowed"; then
 fi
 
 if begin 13 "scoring"; then
-    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw"
+    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 
 has_router() {  # has_router STAGE: whether there are several languages; otherwise says what is left out
@@ -400,7 +416,7 @@ if begin 17 "decoding with the fine-tuned router: all languages, and pruned (${p
 fi
 
 if begin 18 "scoring by language and domain"; then
-    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw"
+    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 
 if begin 19 "report"; then

@@ -2,9 +2,14 @@
 # Stage 1: makes data/{train,valid,test_*,router_train,router_valid} from a corpus.
 set -e -u -o pipefail
 
-help_message="Usage: local/data.sh --corpus espeak|commonvoice [--langs \"de en\"] [--datadir data] [--downloads DIR]
+help_message="Usage: local/data.sh --corpus espeak|\"NAME[:DOMAIN][=PATH] ...\" [--out_of_domain \"NAME...\"] [--langs \"de en\"]
+    [--digits kept|spelled] [--min_wav_duration S] [--max_wav_duration S] [--datadir data] [--downloads DIR]
     [--nj N] [--train_hours H] [--test_sentences N]"
 corpus=espeak
+out_of_domain=
+digits=kept
+min_wav_duration=0.1
+max_wav_duration=20
 langs=
 datadir=data
 downloads=downloads
@@ -12,26 +17,16 @@ nj=2
 train_hours=
 test_sentences=
 . local/parse_options.sh
+set -a  # prepare_corpora.py finds the corpora's folders in the environment
 . ./db.sh
+set +a
 
-started=$(mktemp)
-trap 'rm -f "${started}"' EXIT
-case "${corpus}" in
-    espeak)
-        python3 local/espeak_corpus.py --langs ${langs} --nj "${nj}" --audio_dir "${downloads}/espeak" \
-            --data_dir "${datadir}" ${train_hours:+--train_hours "${train_hours}"} \
-            ${test_sentences:+--test_sentences "${test_sentences}"}
-        ;;
-    commonvoice)
-        python3 local/commonvoice_corpus.py --commonvoice "${COMMONVOICE}" ${langs:+--langs ${langs}} \
-            ${OUT_OF_DOMAIN:+--out_of_domain "${OUT_OF_DOMAIN}"} --data_dir "${datadir}"
-        ;;
-    *)
-        echo "--corpus ${corpus}: unknown; choose espeak or commonvoice" >&2
-        exit 1
-        ;;
-esac
-# A set that another corpus left here is none of this one's.
-for dset in test_in test_out router_train router_valid; do
-    [ "${datadir}/${dset}" -nt "${started}" ] || rm -rf "${datadir:?}/${dset}"
-done
+if [ "${corpus}" = espeak ]; then
+    python3 local/espeak_corpus.py --langs ${langs} --nj "${nj}" --audio_dir "${downloads}/espeak" \
+        --data_dir "${datadir}" ${train_hours:+--train_hours "${train_hours}"} \
+        ${test_sentences:+--test_sentences "${test_sentences}"}
+else
+    python3 local/prepare_corpora.py --corpus ${corpus} ${out_of_domain:+--out_of_domain ${out_of_domain}} \
+        ${langs:+--langs ${langs}} --digits "${digits}" --min_wav_duration "${min_wav_duration}" \
+        --max_wav_duration "${max_wav_duration}" --data_dir "${datadir}"
+fi

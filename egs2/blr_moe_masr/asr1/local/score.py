@@ -25,14 +25,14 @@ import json
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jiwer
 import numpy as np
 from data_dir import UserError, Utterance, read_data_dir, read_table
 from score_tables import result_text, results_markdown, terminal_table
-from text_normalization import UNSPACED, normalise
+from text_normalization import DIGITS, UNSPACED, normalise
 from tqdm import tqdm
 
 MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
@@ -47,8 +47,8 @@ class Decoding:
 
     Attributes:
         folder: exp/<asr_exp>/<decode_tag>/<test_set>.
-        references: the utterances of the test set, with transcripts.
-        hypotheses: id -> transcript, maybe empty; an utterance that was not decoded is absent.
+        references: the utterances of the test set, with normalised transcripts.
+        hypotheses: id -> normalised transcript, maybe empty; an utterance that was not decoded is absent.
         detected: id -> detected language; None when the language was given (every utterance allowed one alone), or
             when the recogniser detects none (a stock ESPnet model).
     """
@@ -67,8 +67,13 @@ class Decoding:
         return self.folder.name
 
 
-def find_decodings(exp: Path, data: Path) -> list[Decoding]:
+def find_decodings(exp: Path, data: Path, digits: str = "kept") -> list[Decoding]:
     """Read all decodings of an experiment, sorted by decode tag and test set.
+
+    Args:
+        exp: folder of the experiment.
+        data: folder of the test sets.
+        digits: as `normalise` takes it, for references and hypotheses.
 
     Raises:
         UserError: there is none; a reference is missing; a hypothesis has no reference.
@@ -76,10 +81,10 @@ def find_decodings(exp: Path, data: Path) -> list[Decoding]:
     folders = [text.parent for text in sorted(exp.glob("decode_*/*/text"))]
     if not folders:
         raise UserError(f"{exp}/decode_*/*/text does not exist: nothing is decoded yet, run stage 12 first")
-    return [read_decoding(folder, data / folder.name) for folder in folders]
+    return [read_decoding(folder, data / folder.name, digits) for folder in folders]
 
 
-def read_decoding(folder: Path, reference: Path) -> Decoding:
+def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
     """Read one decoding and its reference data directory; see find_decodings for the errors."""
     references = read_data_dir(reference)
     if not references or references[0].text is None:
@@ -92,7 +97,10 @@ def read_decoding(folder: Path, reference: Path) -> Decoding:
             raise UserError(f"{folder / name} has utterance {min(unknown)}, which {reference / 'text'} lacks: "
                             "decode this test set again")
     detected = {key: value.split()[0] for key, value in tables["lang"].items()} if "lang" in tables else None
-    return Decoding(folder, references, tables["text"], detected)
+    normalised = [replace(u, text=normalise(u.text, u.language, digits)) for u in references]
+    hypotheses = {u.id: normalise(tables["text"][u.id], u.language, digits)
+                  for u in references if u.id in tables["text"]}
+    return Decoding(folder, normalised, hypotheses, detected)
 
 
 def language_is_given(folder: Path) -> bool:
@@ -256,9 +264,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("exp", type=Path, help="folder of the ASR experiment, with decode_*/<test_set>/text")
     parser.add_argument("--data", type=Path, default=Path("dump/raw"),
                         help="folder with the test sets' data directories (default: %(default)s)")
+    parser.add_argument("--digits", choices=DIGITS, default="kept",
+                        help="whether numbers are spelled before scoring (default: %(default)s)")
     args = parser.parse_args(argv)
 
-    decodings = find_decodings(args.exp, args.data)
+    decodings = find_decodings(args.exp, args.data, args.digits)
     for decoding in decodings:
         warn_of_missing(decoding, args.data)
     results = score(decodings)

@@ -1,0 +1,92 @@
+"""Corpora as they are distributed: one module each, all with the same names.
+
+    LAYOUT                               what the folder must look like, for messages
+    languages(root, split)               codes of the languages that have something in a split: train, valid or test
+    read(root, split, languages)         the clips of a split, one after the other
+
+The modules read tables and open no audio. Language codes are those of Common Voice, whatever a corpus calls them.
+docs/corpora.md has the layouts, the codes and what is skipped.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_dir import UserError
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip as its corpus describes it.
+
+    Attributes:
+        name: unique among the clips of its speaker and language.
+        audio: path of the audio file.
+        text: transcript, not normalised.
+        language: code.
+        speaker: the corpus's label; "" if it has none.
+        source: "file:line" that the clip is from.
+        domain: "" for the corpus's own.
+        start, end: seconds in the audio file; both or none.
+        duration: in seconds, where the corpus says so.
+        problem: why the clip is left out, if the table says so already; details follow a colon.
+    """
+
+    name: str
+    audio: str
+    text: str
+    language: str
+    speaker: str
+    source: str
+    domain: str = ""
+    start: float | None = None
+    end: float | None = None
+    duration: float | None = None
+    problem: str = ""
+
+
+def unreadable(source: str, language: str, problem: str) -> Clip:
+    """A row that makes no clip."""
+    return Clip("", "", "", language, "", source, problem=problem)
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """Lines of a table, each with its place "file:line".
+
+    Raises:
+        UserError: the file is missing or not UTF-8.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} does not exist: the corpus is another one, or half unpacked; unpack it again")
+    try:
+        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+            for number, line in enumerate(lines, start=1):
+                yield f"{path}:{number}", line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it") from error
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def read_tsv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+    """Rows of a table with a header; quotation marks are part of the text, and cells missing at a row's end empty.
+
+    Raises:
+        UserError: the file is missing or not UTF-8, or lacks one of the columns.
+    """
+    lines = read_lines(path)
+    names = next(lines, ("", ""))[1].split("\t")
+    for column in columns:
+        if column not in names:
+            raise UserError(f"{path}:1: there is no column '{column}', only {', '.join(names)}")
+    empty = dict.fromkeys(names, "")
+    for source, line in lines:
+        if line:
+            yield source, empty | dict(zip(names, line.split("\t")))
+
+
+def require_folder(folder: Path, archive: Path | None = None) -> None:
+    """Raise UserError if a folder of audio is missing, maybe because its archive is still packed."""
+    if not folder.is_dir():
+        todo = f"unpack {archive}" if archive and archive.is_file() else "unpack the corpus again"
+        raise UserError(f"{folder} does not exist: the corpus is another one, or half unpacked; {todo}")

@@ -1,0 +1,125 @@
+"""Small corpora in exactly the layouts in which the real ones are distributed, with audio in their formats."""
+
+import json
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+SENTENCES = {"de": "Grüße, 2 Äpfel!", "en": "Hello, it's me.", "fr": "L’Été, \"fini\" !", "zh-CN": "你好，世界。"}
+SPLITS = ("train", "dev", "test")
+# The columns of Common Voice's tables, 2019 (first release) and 2025.
+CV_2019 = "client_id path sentence up_votes down_votes age gender accent"
+CV_2025 = ("client_id path sentence_id sentence sentence_domain up_votes down_votes age gender accents variant locale "
+           "segment")  # fmt: skip
+
+
+def write_audio(path: Path, seconds: float = 0.3) -> None:
+    """Noise, in the format that the file's ending says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(noise(path.suffix[1:], seconds))
+
+
+@cache
+def noise(ending: str, seconds: float) -> bytes:
+    """An audio file."""
+    format, subtype = {"opus": ("OGG", "OPUS"), "ogg": ("OGG", "VORBIS")}.get(ending, (ending, None))
+    samples = 0.1 * np.random.default_rng(0).standard_normal(int(seconds * 16000))
+    soundfile.write(file := BytesIO(), samples, 16000, format=format, subtype=subtype)
+    return file.getvalue()
+
+
+def write_lines(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+def write_rows(path: Path, columns: str, rows: list[dict[str, str]]) -> None:
+    """A table with a header; columns that a row lacks are empty."""
+    names = columns.split()
+    write_lines(path, ["\t".join(names), *("\t".join(row.get(name, "") for name in names) for row in rows)])
+
+
+def commonvoice(root: Path, languages: tuple[str, ...] = ("de", "zh-CN"), columns: str = CV_2025) -> Path:
+    for language in languages:
+        for split in SPLITS:
+            rows = [{"client_id": f"{split}{i // 2}" * 20, "path": f"common_voice_{language}_{split}{i}.mp3",
+                     "sentence": SENTENCES[language], "locale": language} for i in range(3)]
+            write_rows(root / language / f"{split}.tsv", columns, rows)
+            for row in rows:
+                write_audio(root / language / "clips" / row["path"])
+    return root
+
+
+def fleurs(root: Path, folders: tuple[str, ...] = ("de_de", "cmn_hans_cn")) -> Path:
+    for folder in folders:
+        sentence = SENTENCES["zh-CN" if "hans" in folder else folder[:2]]
+        for split in SPLITS:
+            names = [f"1{i}39584712345678.wav" for i in range(2)]
+            write_lines(root / folder / f"{split}.tsv", [
+                "\t".join((f"{i}", name, sentence, sentence.lower(), " ".join(sentence), "4800", "FEMALE"))
+                for i, name in enumerate(names)])
+            for name in names:
+                write_audio(root / folder / "audio" / split / name)
+    return root
+
+
+def mls(root: Path, ending: str = "flac") -> Path:
+    folder = root / ("mls_german_opus" if ending == "opus" else "mls_german")
+    for split in SPLITS:
+        names = [f"4536_11328_00000{i}" for i in range(2)] + ["99_11328_000000"]
+        write_lines(folder / split / "transcripts.txt", [f"{name}\tgrüße zwei äpfel" for name in names])
+        write_lines(folder / split / "segments.txt", [f"{name}\thttp://archive.org/x.mp3\t0.1\t0.4" for name in names])
+        for name in names:
+            speaker, book, _ = name.split("_")
+            write_audio(folder / split / "audio" / speaker / book / f"{name}.{ending}")
+    write_lines(folder / "metainfo.txt", ["SPEAKER | GENDER | PARTITION | MINUTES | BOOK ID | TITLE | CHAPTER"])
+    return root
+
+
+def librispeech(root: Path) -> Path:
+    for i, subset in enumerate(("train-clean-100", "train-other-500", "dev-clean", "test-clean", "test-other")):
+        for speaker, chapter in ((84 + i, 121123), (84 + i, 121550), (174 + i, 50561)):
+            folder = root / "LibriSpeech" / subset / f"{speaker}" / f"{chapter}"
+            names = [f"{speaker}-{chapter}-{n:04d}" for n in range(2)]
+            write_lines(folder / f"{speaker}-{chapter}.trans.txt", [f"{name} GO IT'S ON" for name in names])
+            for name in names:
+                write_audio(folder / f"{name}.flac")
+    return root
+
+
+def aishell(root: Path) -> Path:
+    lines = []
+    for speaker, split in (("S0002", "train"), ("S0724", "dev"), ("S0764", "test")):
+        for i in range(2):
+            name = f"BAC009{speaker}W012{i}"
+            write_audio(root / "data_aishell" / "wav" / split / speaker / f"{name}.wav")
+            lines.append(f"{name} 而 对 楼市 成交")
+        write_audio(root / "data_aishell" / "wav" / split / speaker / f"BAC009{speaker}W0999.wav")  # has no transcript
+    write_lines(root / "data_aishell" / "transcript" / "aishell_transcript_v0.8.txt", lines)
+    return root
+
+
+def voxpopuli(root: Path) -> Path:
+    folder = root / "transcribed_data" / "de"
+    for split in SPLITS:
+        rows = [{"id": f"2012{i}614-0900-PLENARY-8-de_{split}_{i}", "raw_text": "", "split": split,
+                 "normalized_text": "grüße zwei äpfel", "speaker_id": speaker}
+                for i, speaker in enumerate(("28298", "28298", "None"))]
+        write_rows(folder / f"asr_{split}.tsv",
+                   "id raw_text normalized_text speaker_id split gender is_gold_transcript accent", rows)
+        for row in rows:
+            write_audio(folder / row["id"][:4] / f"{row['id']}.ogg")
+    return root
+
+
+def manifest(root: Path, **rows: list[dict]) -> Path:
+    """{train,valid,test}.jsonl with the given rows, by default two of German; the audio is recordings/{a,b}.wav."""
+    for name in ("a", "b"):
+        write_audio(root / "recordings" / f"{name}.wav", seconds=2)
+    for split in ("train", "valid", "test"):
+        default = [{"audio": f"recordings/{name}.wav", "text": "Grüße!", "lang": "de"} for name in ("a", "b")]
+        write_lines(root / f"{split}.jsonl", [json.dumps(row) for row in rows.get(split, default)])
+    return root

@@ -1,0 +1,228 @@
+"""Every corpus is read in exactly the layout in which it is distributed, up to audio that stage 3 can read."""
+
+import json
+import re
+
+import corpus_folders
+import format_wav_scp
+import prepare_corpora
+import pytest
+from corpus_folders import CV_2019, write_audio, write_lines, write_rows
+from data_dir import UserError, read_data_dir, read_table
+
+# Corpus -> languages, utterances and speakers of its training set.
+CORPORA = {
+    "commonvoice": ({"de", "zh-CN"}, 6, 2),  # a client is one speaker, in both languages
+    "fleurs": ({"de", "zh-CN"}, 4, 2),  # speakers unknown: one for each file name
+    "mls": ({"de"}, 3, 2),
+    "librispeech": ({"en"}, 12, 4),
+    "aishell": ({"zh-CN"}, 2, 1),
+    "voxpopuli": ({"de"}, 3, 2),
+    "manifest": ({"de"}, 2, 2),
+}
+
+
+def prepare(root, name, *options):
+    """Run stage 1; returns the folder of the data sets."""
+    data = root.parent / "data"
+    prepare_corpora.main(["--corpus", f"{name}={root}", "--data_dir", str(data), *map(str, options)])
+    return data
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "corpus"
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_a_corpus_as_it_is_distributed(name, root):
+    languages, utterances, speakers = CORPORA[name]
+    data = prepare(getattr(corpus_folders, name)(root), name)
+    assert sorted(path.name for path in data.iterdir()) == ["router_train", "router_valid", "test_in", "train", "valid"]
+    train = read_data_dir(data / "train")
+    assert {u.language for u in train} == languages
+    assert (len(train), len({u.speaker for u in train})) == (utterances, speakers)
+    assert {u.domain for u in train} == {name}
+    assert all(u.id.startswith(f"{u.speaker}-{u.language}-") for u in train)
+    for data_set in ("train", "valid", "test_in"):
+        assert read_table(data / data_set / "skipped") == {}
+
+    target = root.parent / "dump"
+    format_wav_scp.main([str(data / "train"), str(target)])
+    assert len(read_data_dir(target)) == utterances, "audio in the corpus's own format"
+
+
+def test_splits_are_those_of_the_corpus(root):
+    data = prepare(corpus_folders.librispeech(root), "librispeech")
+    for data_set, subsets in (("train", {"train-clean-100", "train-other-500"}), ("valid", {"dev-clean"}),
+                              ("test_in", {"test-clean", "test-other"})):
+        assert {u.audio.split("/")[-4] for u in read_data_dir(data / data_set)} == subsets
+
+
+@pytest.mark.parametrize("name, text", [
+    ("librispeech", "go it's on"), ("aishell", "而对楼市成交"), ("mls", "grüße zwei äpfel"),
+    ("voxpopuli", "grüße zwei äpfel"), ("manifest", "grüße"),
+])
+def test_transcripts_are_normalised(name, text, root):
+    data = prepare(getattr(corpus_folders, name)(root), name)
+    assert {u.text for u in read_data_dir(data / "train")} == {text}
+
+
+def test_digits_spelled(root):
+    data = prepare(corpus_folders.commonvoice(root), "commonvoice", "--langs", "de", "--digits", "spelled")
+    assert {u.text for u in read_data_dir(data / "train")} == {"grüße zwei äpfel"}
+
+
+# Common Voice
+
+def test_the_first_release_of_common_voice(root):
+    corpus_folders.commonvoice(root, ("fr",), CV_2019)
+    write_rows(root / "fr" / "train.tsv", CV_2019, [{"client_id": "a", "path": "0123abcd", "sentence": "un"}])
+    write_audio(root / "fr" / "clips" / "0123abcd.mp3")  # its table has no endings
+    (utterance,) = read_data_dir(prepare(root, "commonvoice") / "train")
+    assert utterance.audio == str(root / "fr" / "clips" / "0123abcd.mp3")
+
+
+def test_quotation_marks_are_text(root):
+    data = prepare(corpus_folders.commonvoice(root, ("fr",)), "commonvoice")
+    assert {u.text for u in read_data_dir(data / "train")} == {"l'été fini"}
+
+
+def test_the_same_clip_name_in_two_languages(root):
+    corpus_folders.commonvoice(root, ("de", "fr"))
+    for language in ("de", "fr"):
+        rows = [{"client_id": "a", "path": "1.mp3", "sentence": "un"}]
+        write_rows(root / language / "train.tsv", CV_2019, rows)
+        write_audio(root / language / "clips" / "1.mp3")
+    assert len(read_data_dir(prepare(root, "commonvoice") / "train")) == 2
+
+
+# FLEURS
+
+def test_fleurs_as_on_hugging_face(root):
+    corpus_folders.fleurs(root / "data")
+    assert {u.language for u in read_data_dir(prepare(root, "fleurs") / "train")} == {"de", "zh-CN"}
+
+
+def test_archives_of_fleurs_that_are_still_packed(root):
+    corpus_folders.fleurs(root)
+    audio = root / "de_de" / "audio" / "train"
+    audio.rename(root / "elsewhere")
+    audio.with_name("train.tar.gz").touch()
+    with pytest.raises(UserError, match="de_de/audio/train does not exist: .* half unpacked; unpack .*train.tar.gz"):
+        prepare(root, "fleurs")
+
+
+# Multilingual LibriSpeech
+
+def test_mls_in_opus(root):
+    corpus_folders.mls(root, "opus")
+    assert all(u.audio.endswith(".opus") for u in read_data_dir(prepare(root, "mls") / "train"))
+
+
+# LibriSpeech
+
+def test_a_chapter_of_librispeech_without_its_transcripts(root):
+    corpus_folders.librispeech(root)
+    table = root / "LibriSpeech" / "dev-clean" / "86" / "121123" / "86-121123.trans.txt"
+    table.unlink()
+    with pytest.raises(UserError, match=f"{table} does not exist: .* half unpacked"):
+        prepare(root, "librispeech")
+
+
+def test_librispeech_without_a_validation_set(root):
+    corpus_folders.librispeech(root)
+    (root / "LibriSpeech" / "dev-clean").rename(root / "elsewhere")
+    with pytest.raises(UserError, match="none of dev-clean, dev-other"):
+        prepare(root, "librispeech")
+
+
+# AISHELL-1
+
+def test_archives_of_aishell_that_are_still_packed(root):
+    corpus_folders.aishell(root)
+    wav = root / "data_aishell" / "wav"
+    (wav / "dev" / "S0724").rename(root / "elsewhere")
+    (wav / "S0724.tar.gz").touch()
+    with pytest.raises(UserError, match="v0.8.txt:3: .* no folder 'S0724': .* half unpacked; unpack .*S0724.tar.gz"):
+        prepare(root, "aishell")
+
+
+# Manifests
+
+SEGMENTS = [{"audio": "recordings/a.wav", "text": f"Satz {i}", "lang": "de", "speaker": i % 2, "domain": "meeting",
+             "start": 0.5 * i, "end": 0.5 * i + 0.4} for i in range(3)]
+
+
+def test_parts_of_a_recording(root):
+    data = prepare(corpus_folders.manifest(root, train=SEGMENTS), "manifest")
+    train = sorted(read_data_dir(data / "train"), key=lambda u: u.start)
+    assert [(u.start, u.end, u.text) for u in train] == [(0.5 * i, 0.5 * i + 0.4, f"satz {i}") for i in range(3)]
+    assert {u.audio for u in train} == {str(root / "recordings" / "a.wav")}
+    assert {u.domain for u in train} == {"meeting"}
+    assert train[0].speaker == train[2].speaker != train[1].speaker
+    assert len(read_table(data / "train" / "wav.scp")) == 1
+
+
+def test_a_manifest_as_one_table_with_splits(root):
+    corpus_folders.manifest(root)
+    rows = [{"audio": f"recordings/{name}.wav", "text": "Grüße", "lang": "de", "split": split, "start": "0",
+             "duration": "1.5"} for name in "ab" for split in ("train", "valid", "test")]
+    write_rows(root / "all.tsv", "audio text lang split start duration speaker", rows)
+    train = read_data_dir(prepare(root / "all.tsv", "manifest") / "train")
+    assert [(u.start, u.end) for u in train] == [(0, 1.5)] * 2
+
+
+def test_ids_of_a_manifest_are_kept_in_ids(root):
+    rows = [{"audio": "recordings/a.wav", "text": "Eins", "lang": "de", "id": "take 1/a"}]
+    (utterance,) = read_data_dir(prepare(corpus_folders.manifest(root, train=rows), "manifest") / "train")
+    assert utterance.id.endswith("-de-take_1_a")
+
+
+@pytest.mark.parametrize("line, complaint", [
+    ('{"audio": "recordings/a.wav"', "train.jsonl:2 is no JSON: .* column 29"),
+    ("[1, 2]", "train.jsonl:2: expected an object"),
+    ('{"audio": "recordings/a.wav", "lang": "de"}', "train.jsonl:2: the field 'text' is missing"),
+    ('{"audio": "", "lang": "de", "text": "a"}', "train.jsonl:2: 'audio' is empty"),
+    ('{"audio": "a.wav", "lang": "de DE", "text": "a"}', "train.jsonl:2: 'lang' must be a language code"),
+    ('{"audio": "a.wav", "lang": "de", "text": "a", "start": "soon", "end": 2}', "train.jsonl:2: 'start' must be a"),
+    ('{"audio": "a.wav", "lang": "de", "text": "a", "start": 1}', "train.jsonl:2: .* needs both 'start' and 'end'"),
+    ('{"audio": "a.wav", "lang": "de", "text": "a", "duration": NaN}', "train.jsonl:2: 'duration' must be a time"),
+])
+def test_mistakes_in_a_manifest_are_named_with_their_line(line, complaint, root):
+    corpus_folders.manifest(root)
+    good = json.dumps({"audio": "recordings/a.wav", "text": "Grüße", "lang": "de"})
+    write_lines(root / "train.jsonl", [good, line])
+    with pytest.raises(UserError, match=complaint):
+        prepare(root, "manifest")
+    assert not (root.parent / "data" / "train").exists()
+
+
+def test_a_split_that_nobody_knows(root):
+    corpus_folders.manifest(root)
+    row = {"audio": "recordings/a.wav", "text": "Grüße", "lang": "de", "split": "dev"}
+    write_lines(root / "all.jsonl", [json.dumps(row)])
+    with pytest.raises(UserError, match="all.jsonl:1: 'split' must be one of train, valid, test, not 'dev'"):
+        prepare(root / "all.jsonl", "manifest")
+
+
+# All of them
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_another_layout(name, root):
+    (root / "train").mkdir(parents=True)
+    (root / "train" / "metadata.csv").touch()
+    layout = prepare_corpora.MODULES[name].LAYOUT
+    with pytest.raises(UserError, match=f"^{root} has no train set of {name}; there should be {re.escape(layout)}$"):
+        prepare(root, name)
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_tables_without_their_audio(name, root):
+    getattr(corpus_folders, name)(root)
+    for path in root.rglob("*.*"):
+        if path.suffix in (".wav", ".flac", ".mp3", ".ogg"):
+            path.unlink()
+    with pytest.raises(UserError, match="no such clip"):
+        prepare(root, name)
+    assert not any((root.parent / "data").iterdir())

@@ -1,0 +1,322 @@
+"""Stage 1 on corpora: how they combine, what is skipped, and what stops it; whole data sets or none."""
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import corpus_folders
+import data_dir
+import filter_by_length
+import format_wav_scp
+import numpy as np
+import prepare_corpora
+import pytest
+import soundfile
+from corpus_folders import CV_2019, write_audio, write_lines, write_rows
+from data_dir import UserError, read_data_dir, read_table
+from recipe_run import RECIPE
+
+ROWS = [{"audio": f"recordings/{name}.wav", "text": "Grüße!", "lang": "de"} for name in ("a", "b")]
+
+
+def prepare(folder, *options):
+    """Run stage 1; returns the folder of the data sets."""
+    prepare_corpora.main(["--data_dir", str(folder / "data"), *map(str, options)])
+    return folder / "data"
+
+
+@pytest.fixture
+def ours(tmp_path):
+    """The option that names a manifest in German."""
+    return f"manifest={corpus_folders.manifest(tmp_path / 'ours')}"
+
+
+def sentences(root, split, *texts, language="fr"):
+    """A table of Common Voice with these sentences."""
+    rows = [{"client_id": "a", "path": f"{i}.mp3", "sentence": text} for i, text in enumerate(texts)]
+    write_rows(root / language / f"{split}.tsv", CV_2019, rows)
+    for row in rows:
+        write_audio(root / language / "clips" / row["path"])
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# Together
+
+def test_corpora_combine_with_a_domain_each(tmp_path, ours):
+    mls = corpus_folders.mls(tmp_path / "mls")
+    out = corpus_folders.fleurs(tmp_path / "fleurs")
+    data = prepare(tmp_path, "--corpus", ours, f"mls:books={mls}", "--out_of_domain", f"fleurs={out}")
+    for data_set in ("train", "valid", "test_in"):
+        assert sorted(u.domain for u in read_data_dir(data / data_set)) == ["books"] * 3 + ["manifest"] * 2
+    test_out = read_data_dir(data / "test_out")
+    assert {(u.domain, u.language) for u in test_out} == {("fleurs", "de")}  # Chinese is not trained
+
+
+def test_what_stage_1_says(tmp_path, ours, capsys):
+    out = corpus_folders.fleurs(tmp_path / "fleurs")
+    data = prepare(tmp_path, "--corpus", ours, "--out_of_domain", f"fleurs={out}")
+    output = capsys.readouterr().out
+    assert f"{data / 'train'}: 2 utterances in 1 languages\n  manifest: de 2\n" in output
+    assert f"{out}: not trained, so left out of test_out: zh-CN" in output
+
+
+def test_router_sets_are_the_same_clips_without_text(tmp_path, ours):
+    data = prepare(tmp_path, "--corpus", ours)
+    for name in ("train", "valid"):
+        assert not (data / f"router_{name}" / "text").exists()
+        for table in ("wav.scp", "utt2lang", "utt2spk", "utt2domain"):
+            assert (data / f"router_{name}" / table).read_bytes() == (data / name / table).read_bytes()
+
+
+def test_chosen_languages(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv")
+    data = prepare(tmp_path, "--corpus", f"commonvoice={corpus}", "--langs", "zh-CN")
+    assert {u.language for u in read_data_dir(data / "test_in")} == {"zh-CN"}
+
+
+def test_paths_from_the_environment(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLS", str(corpus_folders.mls(tmp_path / "mls")))
+    assert len(read_data_dir(prepare(tmp_path, "--corpus", "mls") / "train")) == 3
+
+
+def test_a_test_set_of_an_earlier_run_goes(tmp_path, ours):
+    out = corpus_folders.fleurs(tmp_path / "fleurs")
+    prepare(tmp_path, "--corpus", ours, "--out_of_domain", f"fleurs={out}")
+    assert not (prepare(tmp_path, "--corpus", ours) / "test_out").exists()
+
+
+# Skipped
+
+def test_skipped_clips_are_counted_and_listed(tmp_path, capsys):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv", ("fr",))
+    sentences(corpus, "train", "un", "?!", "Владимир", "", "deux", "trois", "quatre", "cinq")
+    (corpus / "fr" / "clips" / "0.mp3").unlink()
+    data = prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+    table = corpus / "fr" / "train.tsv"
+    lines = (data / "train" / "skipped").read_text(encoding="utf-8").splitlines()
+    assert lines == [
+        f"{table}:2 no such clip: {corpus}/fr/clips/0.mp3",
+        f"{table}:3 no words in the transcript: '?!'",
+        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr': 'Владимир'",
+        f"{table}:5 no words in the transcript: ''",
+    ]
+    assert len(read_data_dir(data / "train")) == 4
+    assert (f"skipped, and listed in {data / 'train' / 'skipped'}: 2 no words in the transcript, 1 no such clip, "
+            "1 in a script foreign to its language\n") in capsys.readouterr().out
+
+
+def test_half_an_hour_is_too_long_to_train_with(tmp_path):
+    rows = [*ROWS, *({**ROWS[0], "id": f"long{i}", **span} for i, span in enumerate(
+        ({"duration": 1800}, {"start": 0, "end": 1800})))]
+    folder = corpus_folders.manifest(tmp_path / "ours", train=rows, test=rows)
+    data = prepare(tmp_path, "--corpus", f"manifest={folder}")
+    assert len(read_data_dir(data / "train")) == 2
+    assert list(read_table(data / "train" / "skipped").values()) == ["longer than 20 s: 1800 s"] * 2
+    assert len(read_data_dir(data / "test_in")) == 4, "tests are not filtered by length"
+
+
+def test_half_an_hour_of_unknown_length_goes_in_stage_4(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = corpus_folders.manifest(tmp_path / "ours", train=[*ROWS, {**ROWS[0], "audio": "recordings/long.wav"}])
+    noise, rate = soundfile.read(folder / "recordings" / "a.wav")
+    soundfile.write(folder / "recordings" / "long.wav", np.tile(noise, 900), rate)
+    prepare(tmp_path, "--corpus", f"manifest={folder}")
+    format_wav_scp.main(["data/train", "org/train"])
+    filter_by_length.main(["org/train", "train"])
+    assert [reason.partition(":")[0] for reason in read_table("train/skipped").values()] == ["longer than 20 s"]
+    assert len(read_data_dir("train")) == 2
+
+
+def test_too_many_skipped_clips_are_no_accident(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv", ("de", "fr"))
+    for i in (1, 2):
+        (corpus / "fr" / "clips" / f"common_voice_fr_dev{i}.mp3").unlink()
+    with pytest.raises(UserError, match=r"data/valid: 2 of 3 clips of commonvoice in 'fr' cannot be used, the first: "
+                                        r".*fr/dev.tsv:3: no such clip: .*fr_dev1.mp3; unpack the corpus again"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+    assert contents(tmp_path / "data") == {}
+
+
+def test_an_empty_corpus_gives_the_reasons(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv", ("fr",))
+    sentences(corpus, "train", "?!", "Да")
+    with pytest.raises(UserError, match="data/train: no utterance is left .1 no words in the transcript, "
+                                        "1 in a script foreign to its language; the first: .*train.tsv:2 no words"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+
+
+# Mistakes
+
+@pytest.mark.parametrize("options, complaint", [
+    (["--corpus", "espeak"], "corpus 'espeak' is unknown; choose from commonvoice, fleurs, mls"),
+    (["--corpus", "mls"], "mls: where is it. Fill the value of 'MLS' of db.sh, or write mls=PATH"),
+    (["--corpus", "mls=/nowhere/mls"], "mls: /nowhere/mls does not exist. Correct mls=PATH, or"),
+])
+def test_corpora_that_are_not_there(options, complaint, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLS", raising=False)
+    with pytest.raises(UserError, match=complaint):
+        prepare(tmp_path, *options)
+
+
+def test_unknown_language_lists_the_known(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv")
+    with pytest.raises(UserError, match="no training data in xx; there are de, zh-CN"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}", "--langs", "de", "xx")
+
+
+def test_out_of_domain_without_the_languages(tmp_path, ours):
+    out = corpus_folders.librispeech(tmp_path / "libri")
+    with pytest.raises(UserError, match=f"{out} has tests in en, none in the trained languages de"):
+        prepare(tmp_path, "--corpus", ours, "--out_of_domain", f"librispeech={out}")
+
+
+def test_a_language_that_is_tested_but_not_trained(tmp_path):
+    rows = [*ROWS, {**ROWS[0], "lang": "fr"}]
+    folder = corpus_folders.manifest(tmp_path / "ours", test=rows)
+    with pytest.raises(UserError, match='data/test_in has utterances in fr, but .* leave that out: --langs "de"'):
+        prepare(tmp_path, "--corpus", f"manifest={folder}")
+    assert {u.language for u in read_data_dir(prepare(tmp_path, "--corpus", f"manifest={folder}", "--langs", "de")
+                                              / "test_in")} == {"de"}
+
+
+def test_a_corpus_of_which_only_the_training_table_is_there(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv")
+    (corpus / "de" / "test.tsv").unlink()
+    with pytest.raises(UserError, match=r"de/test.tsv does not exist: .* half unpacked"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+
+
+def test_a_missing_column(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv")
+    write_rows(corpus / "de" / "dev.tsv", "client_id path text", [])
+    with pytest.raises(UserError, match=r"de/dev.tsv:1: there is no column 'sentence', only client_id, path, text"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+
+
+def test_not_utf8(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv")
+    (corpus / "de" / "dev.tsv").write_bytes("client_id\tpath\tsentence\na\t1.mp3\tété\n".encode("latin-1"))
+    with pytest.raises(UserError, match="de/dev.tsv is not UTF-8"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+
+
+@pytest.mark.parametrize("rows, complaint", [
+    ([{**ROWS[0], "id": "one", "speaker": "me"}] * 2, "train.jsonl:2: utterance .*-de-one is at .*train.jsonl:1 too"),
+    ([ROWS[0], ROWS[1], ROWS[0]], "train.jsonl:3: utterance .* is at .*train.jsonl:1 too"),
+])
+def test_duplicate_ids(rows, complaint, tmp_path):
+    folder = corpus_folders.manifest(tmp_path / "ours", train=rows)
+    with pytest.raises(UserError, match=complaint):
+        prepare(tmp_path, "--corpus", f"manifest={folder}")
+
+
+def test_the_same_corpus_twice(tmp_path, ours):
+    with pytest.raises(UserError, match=r"train.jsonl:(\d): utterance .* is at .*train.jsonl:\1 too; ids must be unique"):
+        prepare(tmp_path, "--corpus", ours, ours)
+
+
+# Whole, or not at all
+
+def test_a_mistake_in_one_data_set_leaves_all_as_they_were(tmp_path, ours):
+    before = contents(prepare(tmp_path, "--corpus", ours))
+    write_lines(tmp_path / "ours" / "train.jsonl", [json.dumps(ROWS[0])])
+    write_lines(tmp_path / "ours" / "test.jsonl", [json.dumps({**ROWS[0], "lang": "fr"})])
+    with pytest.raises(UserError):
+        prepare(tmp_path, "--corpus", ours)
+    assert contents(tmp_path / "data") == before
+
+
+def test_a_full_disk(tmp_path, ours, monkeypatch):
+    before = contents(prepare(tmp_path, "--corpus", ours))
+
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(data_dir, "write_inverse", no_room)
+    with pytest.raises(UserError, match="cannot be written: No space left on device; it is left as it was"):
+        prepare(tmp_path, "--corpus", ours)
+    assert contents(tmp_path / "data") == before
+
+
+def run_stage_1(folder, corpus, beginning=""):
+    """Run stage 1 in a process of its own, after some Python; returns its exit code and stderr."""
+    program = f"import prepare_corpora\n{beginning}\nprepare_corpora.main()"
+    command = [sys.executable, "-c", program, "--corpus", corpus, "--data_dir", str(folder / "data")]
+    done = subprocess.run(command, cwd=RECIPE / "local", capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def test_a_file_that_cannot_grow(tmp_path, ours):
+    rows = [{**ROWS[0], "id": f"{i}"} for i in range(2000)]
+    write_lines(tmp_path / "ours" / "train.jsonl", [json.dumps(row) for row in rows])
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))"
+    code, error = run_stage_1(tmp_path, ours, limit)
+    assert code == 1
+    assert re.search("cannot be written|sort failed", error) and "Traceback" not in error
+    assert contents(tmp_path / "data") == {}
+
+
+@pytest.mark.parametrize("name", ["make_entry", "require_trained"])
+def test_an_interrupted_run_is_never_taken_for_done(name, tmp_path, ours):
+    """Killed while it reads the training set, or when that and the validation set are written."""
+    kill = f"import os, signal; prepare_corpora.{name} = lambda *_: os.kill(os.getpid(), signal.SIGKILL)"
+    code, _ = run_stage_1(tmp_path, ours, kill)
+    assert code == -signal.SIGKILL
+    assert not any((tmp_path / "data" / name).exists() for name in ("train", "valid", "test_in", "router_train"))
+    whole = contents(prepare(tmp_path, "--corpus", ours))
+    assert {path.parent.name for path in whole} == {"train", "valid", "test_in", "router_train", "router_valid"}
+
+
+def test_an_interruption_while_the_new_sets_take_their_places(tmp_path, ours):
+    prepare(tmp_path, "--corpus", ours)
+    kill = ("import os, pathlib, signal\nreal = pathlib.Path.rename\ndef rename(path, target):\n"
+            "    real(path, target)\n    os.kill(os.getpid(), signal.SIGKILL)\npathlib.Path.rename = rename")
+    code, _ = run_stage_1(tmp_path, ours, kill)
+    assert code == -signal.SIGKILL
+    assert not (tmp_path / "data" / "train").exists(), "later stages must not take an old one for the new one"
+
+
+def test_audio_within_the_data_sets_is_not_lost(tmp_path):
+    folder = corpus_folders.manifest(tmp_path / "data" / "train")
+    (folder / "wav.scp").touch()
+    with pytest.raises(UserError, match="data/train holds the audio that is read"):
+        prepare(tmp_path, "--corpus", f"manifest={folder}")
+    assert (folder / "recordings" / "a.wav").is_file()
+
+
+# Real speech
+
+def test_real_speech_up_to_stage_4(shared_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    prepare(tmp_path, "--corpus", f"commonvoice={shared_data / 'cv-mini'}", "--langs", "pl", "zh-CN",
+            "--out_of_domain", f"commonvoice:artikulate={shared_data / 'artikulate-mini'}")
+    clips = {name: read_data_dir(f"data/{name}") for name in ("train", "valid", "test_in", "test_out")}
+    assert {name: len(utterances) for name, utterances in clips.items()} == {
+        "train": 140, "valid": 30, "test_in": 30, "test_out": 872}
+    assert not {u.speaker for u in clips["train"]} & {u.speaker for u in clips["test_in"]}
+    assert {u.domain for u in clips["test_out"]} == {"artikulate"}
+    assert all(" " not in u.text for u in clips["train"] if u.language == "zh-CN")
+
+    format_wav_scp.main(["data/valid", "dump/raw/org/valid"])
+    filter_by_length.main(["--min_wav_duration", "4", "dump/raw/org/valid", "dump/raw/valid"])
+    formatted, filtered = read_data_dir("dump/raw/org/valid"), read_data_dir("dump/raw/valid")
+    assert 0 < len(filtered) < len(formatted) == 30
+    for u in filtered:
+        with soundfile.SoundFile(u.audio) as clip:
+            assert (clip.samplerate, clip.channels, clip.subtype) == (16000, 1, "PCM_16")
+            assert 4 <= clip.frames / 16000 <= 20
+
+
+@pytest.mark.parametrize("corpus", ["cv-mini", "artikulate-mini"])
+def test_no_real_sentence_is_taken_for_a_foreign_script(corpus, shared_data):
+    for split in ("train", "valid", "test"):
+        known = prepare_corpora.commonvoice.languages(shared_data / corpus, split)
+        for clip in prepare_corpora.commonvoice.read(shared_data / corpus, split, known):
+            assert prepare_corpora.foreign_script(clip.text, clip.language) is None, clip
