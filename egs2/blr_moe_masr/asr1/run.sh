@@ -182,6 +182,10 @@ check_data() {
     ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
 }
 
+# Inside an ESPnet checkout the standard stages are those of its asr.sh: `stock STAGE` does one. Here there is none.
+stock() { return 1; }
+[ ! -e asr.sh ] || . local/asr_stock.sh
+
 if begin 1 "data preparation (${corpus})"; then
     local/data.sh --corpus "${corpus}" --langs "${langs}" --datadir "${datadir}" --downloads "${downloads}" \
         --nj "${nj}" --train_hours "${train_hours}" --test_sentences "${test_sentences}"
@@ -190,7 +194,7 @@ fi
 
 if begin 2 "speed perturbation (${speed_perturb_factors:-none})"; then
     need "${datadir}/train/wav.scp" 1
-    if [ -n "${speed_perturb_factors}" ]; then
+    stock 2 || if [ -n "${speed_perturb_factors}" ]; then
         ${python} local/perturb_data_dir_speed.py --factors "${speed_perturb_factors}" \
             "${datadir}/train" "${datadir}/train_sp"
     fi
@@ -198,7 +202,9 @@ fi
 
 if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
     need "${datadir}/${train_set}/wav.scp" 1
-    for dset in "${train_set}" valid router_train router_valid $(test_sets); do
+    sets="${train_set} valid $(test_sets)"
+    stock 3 && sets=
+    for dset in ${sets} router_train router_valid; do
         org=$([[ "${dset}" == test_* ]] || echo org/)  # test sets are not filtered by length
         ${python} local/format_wav_scp.py --nj "${nj}" --fs "${fs}" --audio_format "${audio_format}" \
             "${datadir}/${dset}" "${dumpdir}/raw/${org}${dset}"
@@ -206,7 +212,9 @@ if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
 fi
 
 if begin 4 "length filter (${min_wav_duration} to ${max_wav_duration} s)"; then
-    for dset in "${train_set}" valid router_train router_valid; do
+    sets="${train_set} valid"
+    stock 4 && sets=
+    for dset in ${sets} router_train router_valid; do
         need "${dumpdir}/raw/org/${dset}/wav.scp" 3
         ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
             --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/${dset}"
@@ -229,34 +237,46 @@ fi
 
 begin 6 "language model and n-gram (stages 6 to 9): left out" || true
 
-# What stages 10 and 11 read; the languages of the training set, in this order, are the model's experts.
-data_options() {  # data_options train|valid SET
-    for what in wav.scp,speech,sound text,text,text utt2lang,lid,text; do
-        printf '%s\n' "--$1_data_path_and_name_and_type" "${dumpdir}/raw/$2/${what}"
+data_options() {  # data_options TABLE,NAME,TYPE...: what stages 10 and 11 read
+    for what in "$@"; do
+        printf '%s\n' --train_data_path_and_name_and_type "${dumpdir}/raw/${train_set}/${what}" \
+            --valid_data_path_and_name_and_type "${dumpdir}/raw/valid/${what}"
     done
 }
 languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
-asr_train() {
-    mapfile -t data < <(data_options train "${train_set}"; data_options valid valid)
-    # In quotes, since YAML takes Norwegian's `no` for false.
-    run -m espnet2.bin.asr_train --config "${asr_config}" \
-        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]" \
-        --frontend_conf "fs=${fs}" --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}" \
-        --cleaner none --g2p none --allow_variable_data_keys true --use_preprocessor true --ngpu "${ngpu}" \
-        "${data[@]}" "$@" ${asr_args}
+# What a model with experts gets beside the options of any ASR model: the language of every utterance, and those of the
+# training set, in this order its experts; in quotes, since YAML takes Norwegian's `no` for false.
+language_options() {
+    data_options utt2lang,lid,text
+    printf '%s\n' --allow_variable_data_keys true \
+        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]"
 }
-
-if begin 10 "statistics of the training and validation sets"; then
-    need "${token_list}" 5
-    check_data
+asr_train() {
+    mapfile -t options < <(data_options wav.scp,speech,sound text,text,text; language_options)
+    run -m espnet2.bin.asr_train --config "${asr_config}" --frontend_conf "fs=${fs}" \
+        --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}" \
+        --cleaner none --g2p none --use_preprocessor true --ngpu "${ngpu}" "${options[@]}" "$@" ${asr_args}
+}
+collect_stats() {
     unfinished=${asr_stats_dir}.unfinished
     rm -rf "${unfinished}"
     mkdir -p "${unfinished}"
     asr_train --collect_stats true --ngpu 0 --train_shape_file "${dumpdir}/raw/${train_set}/wav.scp" \
         --valid_shape_file "${dumpdir}/raw/valid/wav.scp" --output_dir "${unfinished}" \
         > "${unfinished}/stats.log" 2>&1 || { last_error "${unfinished}/stats.log"; exit 1; }
+    # As in asr.sh, a token counts for the size of a batch as many numbers as its one-hot vector has.
+    for set in train valid; do
+        sed "s/\$/,$(wc -l < "${token_list}")/" "${unfinished}/${set}/text_shape" \
+            > "${unfinished}/${set}/text_shape.${token_type}"
+    done
     rm -rf "${asr_stats_dir}"
     mv "${unfinished}" "${asr_stats_dir}"
+}
+
+if begin 10 "statistics of the training and validation sets"; then
+    need "${token_list}" 5
+    check_data
+    stock 10 || collect_stats
 fi
 
 if begin 11 "ASR training"; then
@@ -271,11 +291,11 @@ if begin 11 "ASR training"; then
             "remove it, or train beside it with --asr_tag NAME"
     fi
     mv "${asr_exp}/trained_on.new" "${asr_exp}/trained_on"
-    asr_train --resume true --output_dir "${asr_exp}" --multiprocessing_distributed true \
+    stock 11 || asr_train --resume true --output_dir "${asr_exp}" --multiprocessing_distributed true \
         --train_shape_file "${asr_stats_dir}/train/speech_shape" \
-        --train_shape_file "${asr_stats_dir}/train/text_shape" \
+        --train_shape_file "${asr_stats_dir}/train/text_shape.${token_type}" \
         --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
-        --valid_shape_file "${asr_stats_dir}/valid/text_shape" \
+        --valid_shape_file "${asr_stats_dir}/valid/text_shape.${token_type}" \
         2>&1 | ${python} local/show_epochs.py "${asr_exp}/train.log"
 fi
 
@@ -299,10 +319,11 @@ decode() {
 }
 
 if begin 12 "decoding, all languages allowed"; then
-    decode "${inference_tag}" "${asr_exp}/config.yaml" "${asr_model_file}"
+    stock 12 || decode "${inference_tag}" "${asr_exp}/config.yaml" "${asr_model_file}"
 fi
 
 if begin 13 "scoring"; then
+    stock 13 || true
     ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw"
 fi
 

@@ -1,0 +1,71 @@
+# The standard stages by the asr.sh of an ESPnet checkout: run.sh sources this where there is one. What asr.sh needs, and
+# why stages 1 and 5 are the recipe's own: docs/espnet_checkout.md.
+[ "${datadir}" = data ] || die "asr.sh of ESPnet always prepares data/: leave out --datadir"
+
+# stock STAGE: does the stage with asr.sh, or ends run.sh.
+stock() {
+    case "$1" in
+        2) [ -z "${speed_perturb_factors}" ] || need_program sox ;;
+        3) ${python} -c "import resampy" 2> /dev/null \
+            || die "asr.sh formats audio with resampy, which $(command -v "${python}") lacks: pip install resampy" ;;
+        10 | 11) [ "${token_type}" = char ] || link_tokens ;;
+        12)
+            need "${asr_model_file}" 11
+            find_folders
+            ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${folders[@]}" || exit 1
+            rm -rf "${asr_exp}/${inference_tag}"/*/logdir
+            ;;
+        13) need_program sclite ;;
+    esac
+    asr_sh "$1" || die "stage $1 failed in asr.sh; its messages are above"
+    case "$1" in
+        4) carry_domains ;;
+        12) gather_languages ;;
+    esac
+}
+
+need_program() {
+    command -v "$1" > /dev/null || die "asr.sh needs $1, which is not on PATH: install it" \
+        "(ESPnet's tools/installers has install_sctk.sh for sclite; Debian has packages sox and sctk)"
+}
+
+asr_sh() {  # asr_sh STAGE
+    local asr_options=
+    if [ "$1" -ge 10 ]; then
+        # run.pl, slurm.pl and their like hand words to a shell once more.
+        mapfile -t words < <(language_options)
+        printf -v asr_options '%q ' "${words[@]}"
+    fi
+    ./asr.sh --stage "$1" --stop_stage "$1" --python "${python} -m espnet_blrmoe.run" \
+        --dumpdir "${dumpdir}" --expdir "${expdir}" --asr_exp "${asr_exp}" --asr_stats_dir "${asr_stats_dir}" \
+        --train_set train --valid_set valid --test_sets "$(test_sets | paste -sd' ')" \
+        --ngpu "${ngpu}" --nj "${nj}" --speed_perturb_factors "${speed_perturb_factors}" \
+        --fs "${fs}" --audio_format "${audio_format}" \
+        --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
+        --token_type "${token_type}" --nbpe "${nbpe}" --use_lm false \
+        --feats_normalize "as the configuration says" --asr_config "${asr_config}" \
+        --asr_args "${asr_options}${asr_args}" \
+        --gpu_inference "$([ "${ngpu}" -gt 0 ] && echo true || echo false)" --inference_nj "${inference_nj}" \
+        --inference_config "${inference_config}" --inference_args "${inference_args}" \
+        --inference_tag "${inference_tag}" --inference_asr_model "${inference_asr_model}" \
+        --batch_size "$(sed -nE 's/^batch_size: *([0-9]+).*/\1/p' "${inference_config}")"
+}
+
+# asr.sh looks for sentencepiece models in a folder of this name.
+link_tokens() { ln -sfn "${tokens_tag}" "$(dirname "${token_dir}")/bpe_unigram${nbpe}"; }
+
+# Kaldi's scripts carry every table of a data directory but utt2domain.
+carry_domains() {
+    for dset in "${train_set}" valid $(test_sets); do
+        [ ! -e "data/${dset}/utt2domain" ] || utils/filter_scp.pl "${dumpdir}/raw/${dset}/wav.scp" \
+            "data/${dset}/utt2domain" > "${dumpdir}/raw/${dset}/utt2domain" || die "${dumpdir}/raw/${dset} cannot be written"
+    done
+}
+
+# asr.sh gathers the transcripts of the decoding jobs, not what they say of the language.
+gather_languages() {
+    for dset in $(test_sets); do
+        local/gather_results.sh "${asr_exp}/${inference_tag}/${dset}/logdir" "${asr_exp}/${inference_tag}/${dset}" \
+            lang timeline expert_frames || exit 1
+    done
+}
