@@ -57,8 +57,8 @@ link_tokens() { ln -sfn "${tokens_tag}" "$(dirname "${token_dir}")/bpe_unigram${
 # Kaldi's scripts carry every table of a data directory but utt2domain.
 carry_domains() {
     for dset in "${train_set}" valid $(test_sets); do
-        [ ! -e "data/${dset}/utt2domain" ] || utils/filter_scp.pl "${dumpdir}/raw/${dset}/wav.scp" \
-            "data/${dset}/utt2domain" > "${dumpdir}/raw/${dset}/utt2domain" || die "${dumpdir}/raw/${dset} cannot be written"
+        [ ! -e "data/${dset}/utt2domain" ] || awk 'NR == FNR { kept[$1]; next } $1 in kept' \
+            "${dumpdir}/raw/${dset}/wav.scp" "data/${dset}/utt2domain" > "${dumpdir}/raw/${dset}/utt2domain" || exit 1
     done
 }
 
