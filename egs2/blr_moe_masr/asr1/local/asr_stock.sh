@@ -8,12 +8,11 @@ stock() {
         2) [ -z "${speed_perturb_factors}" ] || need_program sox ;;
         3) ${python} -c "import resampy" 2> /dev/null \
             || die "asr.sh formats audio with resampy, which $(command -v "${python}") lacks: pip install resampy" ;;
-        10 | 11) [ "${token_type}" = char ] || link_tokens ;;
         12)
             need "${asr_model_file}" 11
             find_folders
             ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${folders[@]}" || exit 1
-            rm -rf "${asr_exp}/${inference_tag}"/*/logdir
+            rm -rf "${asr_exp:?}/${inference_tag}"  # rather no result than a mixture of old and new
             ;;
         13) need_program sclite ;;
     esac
@@ -30,29 +29,31 @@ need_program() {
 }
 
 asr_sh() {  # asr_sh STAGE
-    local asr_options=
+    local programs="${python} -m espnet_blrmoe.run" asr_options='' batch_size
+    [ "$1" -ne 13 ] || programs=${python}  # scoring needs no plugin, whose import takes most of a program's start
+    batch_size=$(sed -nE 's/^batch_size: *([0-9]+).*/\1/p' "${inference_config}")
     if [ "$1" -ge 10 ]; then
-        # run.pl, slurm.pl and their like hand words to a shell once more.
         mapfile -t words < <(language_options)
-        printf -v asr_options '%q ' "${words[@]}"
+        if [ "${token_type}" = bpe ]; then
+            # asr.sh looks for sentencepiece models in one folder for all; the model is to remember its own.
+            ln -sfn "${tokens_tag}" "${datadir}/token_list/bpe_unigram${nbpe}"
+            words+=(--token_list "${token_list}" --bpemodel "${bpemodel}")
+        fi
+        printf -v asr_options '%q ' "${words[@]}"  # run.pl, slurm.pl and their like hand words to a shell once more
     fi
-    ./asr.sh --stage "$1" --stop_stage "$1" --python "${python} -m espnet_blrmoe.run" \
+    ./asr.sh --stage "$1" --stop_stage "$1" --python "${programs}" \
         --dumpdir "${dumpdir}" --expdir "${expdir}" --asr_exp "${asr_exp}" --asr_stats_dir "${asr_stats_dir}" \
         --train_set train --valid_set valid --test_sets "$(test_sets | paste -sd' ')" \
         --ngpu "${ngpu}" --nj "${nj}" --speed_perturb_factors "${speed_perturb_factors}" \
         --fs "${fs}" --audio_format "${audio_format}" \
         --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
         --token_type "${token_type}" --nbpe "${nbpe}" --use_lm false \
-        --feats_normalize "as the configuration says" --asr_config "${asr_config}" \
-        --asr_args "${asr_options}${asr_args}" \
+        --feats_normalize utterance_mvn --asr_config "${asr_config}" --asr_args "${asr_options}${asr_args}" \
         --gpu_inference "$([ "${ngpu}" -gt 0 ] && echo true || echo false)" --inference_nj "${inference_nj}" \
         --inference_config "${inference_config}" --inference_args "${inference_args}" \
         --inference_tag "${inference_tag}" --inference_asr_model "${inference_asr_model}" \
-        --batch_size "$(sed -nE 's/^batch_size: *([0-9]+).*/\1/p' "${inference_config}")"
+        --batch_size "${batch_size:-1}"  # asr.sh gives one in any case, and it counts more than the configuration's
 }
-
-# asr.sh looks for sentencepiece models in a folder of this name.
-link_tokens() { ln -sfn "${tokens_tag}" "$(dirname "${token_dir}")/bpe_unigram${nbpe}"; }
 
 # Kaldi's scripts carry every table of a data directory but utt2domain.
 carry_domains() {
