@@ -1,5 +1,5 @@
-# The standard stages by the asr.sh of an ESPnet checkout: run.sh sources this where there is one. What asr.sh needs, and
-# why stages 1 and 5 are the recipe's own: docs/espnet_checkout.md.
+# The standard stages by the asr.sh of an ESPnet checkout: run.sh sources this where there is one. What asr.sh needs,
+# and why stages 1 and 5 are the recipe's own: docs/espnet_checkout.md.
 [ "${datadir}" = data ] || die "asr.sh of ESPnet always prepares data/: leave out --datadir"
 
 # stock STAGE: does the stage with asr.sh, or ends run.sh.
@@ -43,7 +43,7 @@ asr_sh() {  # asr_sh STAGE
     fi
     ./asr.sh --stage "$1" --stop_stage "$1" --python "${programs}" \
         --dumpdir "${dumpdir}" --expdir "${expdir}" --asr_exp "${asr_exp}" --asr_stats_dir "${asr_stats_dir}" \
-        --train_set train --valid_set valid --test_sets "$(test_sets | paste -sd' ')" \
+        --train_set train --valid_set valid --test_sets "$(test_sets | paste -sd' ')" --lm_train_text data/train/text \
         --ngpu "${ngpu}" --nj "${nj}" --speed_perturb_factors "${speed_perturb_factors}" \
         --fs "${fs}" --audio_format "${audio_format}" \
         --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
