@@ -15,7 +15,8 @@ template=${espnet}/egs2/TEMPLATE/asr1
 recipe=${espnet}/egs2/blr_moe_masr/asr1
 [ -e "${template}/asr.sh" ] || die "${espnet} is not an ESPnet checkout: it has no egs2/TEMPLATE/asr1/asr.sh"
 [ -e "${template}/utils/run.pl" ] \
-    || die "${template}/utils leads nowhere: Kaldi's scripts are missing, run 'make kaldi.done' in ${espnet}/tools"
+    || die "${template}/utils leads nowhere: Kaldi's scripts are missing;" \
+        "clone https://github.com/kaldi-asr/kaldi to ${espnet}/tools/kaldi"
 [ ! -e "${recipe}" ] || [ -L "${recipe}/run.sh" ] \
     || die "${recipe} exists and is not from this command (its run.sh is no link): move it away"
 
