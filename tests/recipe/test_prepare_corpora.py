@@ -218,7 +218,8 @@ def test_duplicate_ids(rows, complaint, tmp_path):
 
 
 def test_the_same_corpus_twice(tmp_path, ours):
-    with pytest.raises(UserError, match=r"train.jsonl:(\d): utterance .* is at .*train.jsonl:\1 too; ids must be unique"):
+    twice = r"train.jsonl:(\d): utterance .* is at .*train.jsonl:\1 too; ids must be unique"
+    with pytest.raises(UserError, match=twice):
         prepare(tmp_path, "--corpus", ours, ours)
 
 

@@ -255,6 +255,10 @@ check_data() {
     ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
 }
 
+# Inside an ESPnet checkout the standard stages are those of its asr.sh: `stock STAGE` does one. Here there is none.
+stock() { return 1; }
+[ ! -e asr.sh ] || . local/asr_stock.sh
+
 if begin 1 "data preparation (${corpus})"; then
     local/data.sh --corpus "${corpus}" --out_of_domain "${out_of_domain}" --langs "${langs}" --digits "${digits}" \
         --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" --datadir "${datadir}" \
@@ -264,7 +268,7 @@ fi
 
 if begin 2 "speed perturbation (${speed_perturb_factors:-none})"; then
     need "${datadir}/train/wav.scp" 1
-    if [ -n "${speed_perturb_factors}" ]; then
+    stock 2 || if [ -n "${speed_perturb_factors}" ]; then
         ${python} local/perturb_data_dir_speed.py --factors "${speed_perturb_factors}" \
             "${datadir}/train" "${datadir}/train_sp"
     fi
@@ -272,7 +276,9 @@ fi
 
 if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
     need "${datadir}/${train_set}/wav.scp" 1
-    for dset in "${train_set}" valid $(router_sets) $(test_sets); do
+    sets="${train_set} valid $(test_sets)"
+    stock 3 && sets=
+    for dset in ${sets} $(router_sets); do
         org=$([[ "${dset}" == test_* ]] || echo org/)  # test sets are not filtered by length
         ${python} local/format_wav_scp.py --nj "${nj}" --cmd "${train_cmd}" --fs "${fs}" \
             --audio_format "${audio_format}" "${datadir}/${dset}" "${dumpdir}/raw/${org}${dset}"
@@ -280,7 +286,9 @@ if begin 3 "audio to ${fs} Hz mono ${audio_format}"; then
 fi
 
 if begin 4 "length filter (${min_wav_duration} to ${max_wav_duration} s)"; then
-    for dset in "${train_set}" valid $(router_sets); do
+    sets="${train_set} valid"
+    stock 4 && sets=
+    for dset in ${sets} $(router_sets); do
         need "${dumpdir}/raw/org/${dset}/wav.scp" 3
         ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
             --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/${dset}"
@@ -310,25 +318,27 @@ fi
 
 begin 6 "language model and n-gram (stages 6 to 9): left out" || true
 
-# What stages 10 and 11 read; the languages of the training set, in this order, are the model's experts.
-data_options() {  # data_options train|valid DIR
-    for what in wav.scp,speech,sound text,text,text utt2lang,lid,text; do
-        printf '%s\n' "--$1_data_path_and_name_and_type" "$2/${what}"
+data_options() {  # data_options DIR TABLE,NAME,TYPE...: what stages 10 and 11 read; DIR has the training set's tables
+    local what
+    for what in "${@:2}"; do
+        printf '%s\n' --train_data_path_and_name_and_type "$1/${what}" \
+            --valid_data_path_and_name_and_type "${dumpdir}/raw/valid/${what}"
     done
 }
 languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
-find_asr_options() {  # find_asr_options TRAIN_DIR: sets `asr_options`
-    mapfile -t data < <(data_options train "$1"; data_options valid "${dumpdir}/raw/valid")
-    # In quotes, since YAML takes Norwegian's `no` for false.
-    asr_options=(--config "${asr_config}"
+# What a model with experts gets beside the options of any ASR model: the language of every utterance, and those of the
+# training set, in this order its experts; in quotes, since YAML takes Norwegian's `no` for false.
+language_options() {  # language_options TRAIN_DIR
+    data_options "$1" utt2lang,lid,text
+    printf '%s\n' --allow_variable_data_keys true \
         --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]"
-        --frontend_conf "fs=${fs}" --token_type "${token_type}" --token_list "${token_list}" --bpemodel "${bpemodel}"
-        --cleaner none --g2p none --allow_variable_data_keys true --use_preprocessor true "${data[@]}")
 }
-
-if begin 10 "statistics of the training and validation sets"; then
-    need "${token_list}" 5
-    check_data
+find_asr_options() {  # find_asr_options TRAIN_DIR: sets `asr_options`
+    mapfile -t asr_options < <(data_options "$1" wav.scp,speech,sound text,text,text; language_options "$1")
+    asr_options+=(--config "${asr_config}" --frontend_conf "fs=${fs}" --token_type "${token_type}"
+        --token_list "${token_list}" --bpemodel "${bpemodel}" --cleaner none --g2p none --use_preprocessor true)
+}
+collect_stats() {
     unfinished=${asr_stats_dir}.unfinished
     rm -rf "${unfinished}"
     mkdir -p "${unfinished}"
@@ -341,14 +351,25 @@ if begin 10 "statistics of the training and validation sets"; then
             --train_shape_file "${train_dir}/utt2num_samples" --valid_shape_file "${valid_dir}/utt2num_samples" \
             > "${unfinished}/stats.log" 2>&1 || { last_error "${unfinished}/stats.log"; exit 1; }
     fi
+    # As in asr.sh, a token counts for the size of a batch as many numbers as its one-hot vector has.
+    for set in train valid; do
+        sed "s/\$/,$(wc -l < "${token_list}")/" "${unfinished}/${set}/text_shape" \
+            > "${unfinished}/${set}/text_shape.${token_type}"
+    done
     if [ "${num_splits_asr}" -gt 1 ]; then
         ${python} -m espnet2.bin.split_scps --num_splits "${num_splits_asr}" \
             --output_dir "${unfinished}/splits${num_splits_asr}" \
-            --scps "${train_dir}"/{wav.scp,text,utt2lang} "${unfinished}"/train/{speech,text}_shape \
+            --scps "${train_dir}"/{wav.scp,text,utt2lang} "${unfinished}/train"/{speech_shape,"text_shape.${token_type}"} \
             2> "${unfinished}/split.log" || { last_error "${unfinished}/split.log"; exit 1; }
     fi
     rm -rf "${asr_stats_dir}"
     mv "${unfinished}" "${asr_stats_dir}"
+}
+
+if begin 10 "statistics of the training and validation sets"; then
+    need "${token_list}" 5
+    check_data
+    stock 10 || collect_stats
 fi
 
 if begin 11 "ASR training"; then
@@ -369,11 +390,11 @@ if begin 11 "ASR training"; then
     [ "${feats_normalize}" != global_mvn ] \
         || how+=(--normalize global_mvn --normalize_conf "stats_file=${asr_stats_dir}/train/feats_stats.npz")
     find_asr_options "${train_dir}"
-    train "${asr_exp}/train.log" espnet2.bin.asr_train "${asr_options[@]}" "${how[@]}" \
+    stock 11 || train "${asr_exp}/train.log" espnet2.bin.asr_train "${asr_options[@]}" "${how[@]}" \
         --resume true --output_dir "${asr_exp}" \
-        --train_shape_file "${train_shapes}/speech_shape" --train_shape_file "${train_shapes}/text_shape" \
+        --train_shape_file "${train_shapes}/speech_shape" --train_shape_file "${train_shapes}/text_shape.${token_type}" \
         --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
-        --valid_shape_file "${asr_stats_dir}/valid/text_shape" ${asr_args}
+        --valid_shape_file "${asr_stats_dir}/valid/text_shape.${token_type}" ${asr_args}
 fi
 
 # decode TAG CONFIG MODEL_FILE: every test set, side by side.
@@ -396,10 +417,11 @@ decode() {
 }
 
 if begin 12 "decoding, all languages allowed"; then
-    decode "${inference_tag}" "${asr_exp}/config.yaml" "${asr_model_file}"
+    stock 12 || decode "${inference_tag}" "${asr_exp}/config.yaml" "${asr_model_file}"
 fi
 
 if begin 13 "scoring"; then
+    stock 13 || true
     ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 

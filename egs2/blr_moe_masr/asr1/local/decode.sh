@@ -42,9 +42,7 @@ ${decode_cmd} --gpu "${ngpu}" JOB=1:"${nj}" "${logdir}/asr_inference.JOB.log" \
     python3 -m espnet_blrmoe.run -m espnet2.bin.asr_inference "${options[@]}" \
     --key_file "${logdir}/keys.JOB.scp" --output_dir "${logdir}/output.JOB" ${inference_args}
 
-for table in text token token_int score lang timeline expert_frames; do
-    sort -k1,1 "${logdir}"/output.*/1best_recog/${table} > "${unfinished}/${table}"
-done
+local/gather_results.sh "${logdir}" "${unfinished}" text token token_int score lang timeline expert_frames
 rm -rf "${output_dir}"
 mv "${unfinished}" "${output_dir}"
 echo "$(wc -l < "${output_dir}/text") utterances decoded: ${output_dir}/text"

@@ -1,0 +1,74 @@
+# The standard stages by the asr.sh of an ESPnet checkout: run.sh sources this where there is one. What asr.sh needs,
+# and why stages 1 and 5 are the recipe's own: docs/espnet_checkout.md.
+[ "${num_splits_asr}" -eq 1 ] || die "asr.sh of ESPnet does not split the table of languages: leave out --num_splits_asr"
+[ "${datadir}" = data ] || die "asr.sh of ESPnet always prepares data/: leave out --datadir"
+
+# stock STAGE: does the stage with asr.sh, or ends run.sh.
+stock() {
+    case "$1" in
+        2) [ -z "${speed_perturb_factors}" ] || need_program sox ;;
+        3) ${python} -c "import resampy" 2> /dev/null \
+            || die "asr.sh formats audio with resampy, which $(command -v "${python}") lacks: pip install resampy" ;;
+        11) [ -z "${host}${torchrun}" ] || return 1 ;;  # asr.sh knows neither
+        12)
+            need "${asr_model_file}" 11
+            find_folders
+            ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${folders[@]}" || exit 1
+            rm -rf "${asr_exp:?}/${inference_tag}"  # rather no result than a mixture of old and new
+            ;;
+        13) need_program sclite ;;
+    esac
+    asr_sh "$1" || die "stage $1 failed in asr.sh; its messages are above"
+    case "$1" in
+        4) carry_domains ;;
+        12) gather_languages ;;
+    esac
+}
+
+need_program() {
+    command -v "$1" > /dev/null || die "asr.sh needs $1, which is not on PATH: install it" \
+        "(ESPnet's tools/installers has install_sctk.sh for sclite; Debian has packages sox and sctk)"
+}
+
+asr_sh() {  # asr_sh STAGE
+    local programs="${python} -m espnet_blrmoe.run" asr_options='' batch_size
+    [ "$1" -ne 13 ] || programs=${python}  # scoring needs no plugin, whose import takes most of a program's start
+    batch_size=$(sed -nE 's/^batch_size: *([0-9]+).*/\1/p' "${inference_config}")
+    if [ "$1" -ge 10 ]; then
+        mapfile -t words < <(language_options "${dumpdir}/raw/${train_set}")
+        if [ "${token_type}" = bpe ]; then
+            # asr.sh looks for sentencepiece models in one folder for all; the model is to remember its own.
+            ln -sfn "${tokens_tag}" "${datadir}/token_list/bpe_unigram${nbpe}"
+            words+=(--token_list "${token_list}" --bpemodel "${bpemodel}")
+        fi
+        printf -v asr_options '%q ' "${words[@]}"  # run.pl, slurm.pl and their like hand words to a shell once more
+    fi
+    ./asr.sh --stage "$1" --stop_stage "$1" --python "${programs}" \
+        --dumpdir "${dumpdir}" --expdir "${expdir}" --asr_exp "${asr_exp}" --asr_stats_dir "${asr_stats_dir}" \
+        --train_set train --valid_set valid --test_sets "$(test_sets | paste -sd' ')" --lm_train_text data/train/text \
+        --ngpu "${ngpu}" --num_nodes "${num_nodes}" --nj "${nj}" --speed_perturb_factors "${speed_perturb_factors}" \
+        --fs "${fs}" --audio_format "${audio_format}" \
+        --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
+        --token_type "${token_type}" --nbpe "${nbpe}" --use_lm false \
+        --feats_normalize "${feats_normalize}" --asr_config "${asr_config}" --asr_args "${asr_options}${asr_args}" \
+        --gpu_inference "$([ "${ngpu}" -gt 0 ] && echo true || echo false)" --inference_nj "${inference_nj}" \
+        --inference_config "${inference_config}" --inference_args "${inference_args}" \
+        --inference_tag "${inference_tag}" --inference_asr_model "${inference_asr_model}" \
+        --batch_size "${batch_size:-1}"  # asr.sh gives one in any case, and it counts more than the configuration's
+}
+
+# Kaldi's scripts carry every table of a data directory but utt2domain.
+carry_domains() {
+    for dset in "${train_set}" valid $(test_sets); do
+        [ ! -e "data/${dset}/utt2domain" ] || awk 'NR == FNR { kept[$1]; next } $1 in kept' \
+            "${dumpdir}/raw/${dset}/wav.scp" "data/${dset}/utt2domain" > "${dumpdir}/raw/${dset}/utt2domain" || exit 1
+    done
+}
+
+# asr.sh gathers the transcripts of the decoding jobs, not what they say of the language.
+gather_languages() {
+    for dset in $(test_sets); do
+        local/gather_results.sh "${asr_exp}/${inference_tag}/${dset}/logdir" "${asr_exp}/${inference_tag}/${dset}" \
+            lang timeline expert_frames || exit 1
+    done
+}
