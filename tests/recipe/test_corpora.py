@@ -38,7 +38,7 @@ def root(tmp_path):
 def test_a_corpus_as_it_is_distributed(name, root):
     languages, utterances, speakers = CORPORA[name]
     data = prepare(getattr(corpus_folders, name)(root), name)
-    assert sorted(path.name for path in data.iterdir()) == ["router_train", "router_valid", "test_in", "train", "valid"]
+    assert sorted(path.name for path in data.iterdir()) == ["test_in", "train", "valid"]
     train = read_data_dir(data / "train")
     assert {u.language for u in train} == languages
     assert (len(train), len({u.speaker for u in train})) == (utterances, speakers)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import corpus_folders
 import pytest
 from espnet_model_zoo import downloader
 from espnet_model_zoo.downloader import ModelDownloader
@@ -50,12 +51,24 @@ def test_recipe_commands_run(command, tiny_demo, tmp_path):
     assert run.exit_code == 0, run.output
 
 
-def test_own_common_voice_folder(tmp_path, shared_data):
+def test_own_corpora(tmp_path, shared_data):
     command = shlex.split(*commands("COMMONVOICE="))
     assert command[1] == "./run.sh"
     run = run_recipe(tmp_path, *command[2:], "--stop_stage", "5", COMMONVOICE=str(shared_data / "cv-mini"))
     assert run.exit_code == 0, run.output
     assert (tmp_path / "dump/raw/train/text").is_file()
+
+
+def test_several_corpora(tmp_path):
+    (command,) = commands("--out_of_domain")
+    for name, make in (("cv-corpus", corpus_folders.commonvoice), ("ours", corpus_folders.manifest),
+                       ("fleurs", corpus_folders.fleurs)):
+        command = command.replace(f"/path/to/{name}", str(make(tmp_path / name)))
+    run = run_recipe(tmp_path, *shlex.split(command)[1:], "--stop_stage", "4")
+    assert run.exit_code == 0, run.output
+    domains = (tmp_path / "dump/raw/train/utt2domain").read_text().split()[1::2]
+    assert set(domains) == {"commonvoice", "manifest"}
+    assert (tmp_path / "dump/raw/test_out/wav.scp").is_file()
 
 
 def test_pruning_the_demos_model(tiny_demo, tmp_path):

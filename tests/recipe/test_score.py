@@ -45,6 +45,14 @@ def test_word_counts(language, reference, hypothesis, expected):
     assert (alignment.hits, alignment.substitutions, alignment.deletions, alignment.insertions) == expected
 
 
+def test_digits_are_spelled_on_both_sides(tmp_path):
+    exp, data = make_test_set(tmp_path, {"a1": ("en", "studio", "twenty one boats")}, {"a1": "21 boats"})
+    entries, _ = scores_of(exp, data)
+    assert entries["decode_asr", "test_in", "all", "all"]["WER"]["Err"] > 0
+    entries, _ = scores_of(exp, data, "--digits", "spelled")
+    assert entries["decode_asr", "test_in", "all", "all"]["WER"]["Err"] == 0
+
+
 def test_rates_by_hand(tmp_path):
     exp, data = make_test_set(
         tmp_path,

@@ -34,3 +34,29 @@ def test_idempotent_and_blind_to_composition(text, language):
     assert normalise(once, language) == once
     assert normalise(unicodedata.normalize("NFD", text), language) == once
     assert once == " ".join(once.split())
+
+
+@pytest.mark.parametrize(
+    "text, language, expected",
+    [
+        ("1.000 oder 2,5 am 3. Mai", "de", "eintausend oder zwei fünf am drei mai"),  # cardinals alone
+        ("1,000.50 or 7%", "en", "one thousand fifty or seven"),
+        ("10\u202f000 ans", "fr", "dix mille ans"),
+        ("007 und 12345678", "de", "null null sieben und eins zwei drei vier fünf sechs sieben acht"),
+        ("MP3", "en", "mp three"),
+        ("२१ में", "hi", "२१ में"),  # num2words does not know these two, or fails
+        ("2345", "am", "2345"),
+        ("২১", "bn", "একুশ"),
+        ("5 000", "nb-NO", "fem tusen"),
+        ("twenty-one", "en", "twenty one"),
+    ],
+)
+def test_numbers_spelled(text, language, expected):
+    assert normalise(text, language, digits="spelled") == expected
+
+
+@given(st.integers(0, 10**9), st.sampled_from(["de", "en", "fr", "pl", "ru", "tr"]))
+def test_no_digit_is_left(number, language):
+    once = normalise(f"{number} x", language, digits="spelled")
+    assert not any(c.isdigit() for c in once)
+    assert normalise(once, language, digits="spelled") == once

@@ -171,11 +171,14 @@ for option in stage num_nodes nj inference_nj nbpe fs num_splits_asr; do
 done
 [ "${stage}" -le "${stop_stage}" ] && [ "${stage}" -le 21 ] && ! [ "${stage}" -ge 14 -a "${stop_stage}" -le 15 ] \
     || die "no stage lies between --stage ${stage} and --stop_stage ${stop_stage}; ./run.sh --help lists them"
-[ "${corpus}" != espeak ] || [ -z "${out_of_domain}" ] || die "--out_of_domain: espeak makes a test set of its own"
-for word in $([ "${corpus}" = espeak ] || echo "${corpus}") ${out_of_domain}; do
-    [ -f "local/corpora/${word%%[:=]*}.py" ] || die "--corpus ${word}: unknown; choose espeak alone, or some of" \
-        "$(cd local/corpora && ls [a-z]*.py | sed 's/\.py$//' | xargs)"
-done
+if [ "${corpus}" = espeak ]; then
+    [ -z "${out_of_domain}" ] || die "--out_of_domain: espeak has an out-of-domain test of its own"
+else
+    for word in ${corpus} ${out_of_domain}; do
+        [ -f "local/corpora/${word%%[:=]*}.py" ] || die "corpus ${word%%[:=]*} is unknown; choose espeak, or some of" \
+            "$(basename -s .py -a local/corpora/[a-z]*.py | xargs)"
+    done
+fi
 [[ "${digits}" =~ ^(kept|spelled)$ ]] || die "--digits ${digits}: unknown; choose kept or spelled"
 [[ "${token_type}" =~ ^(char|bpe)$ ]] || die "--token_type ${token_type}: unknown; choose char or bpe"
 [[ "${bpemode}" =~ ^(bpe|unigram|char)$ ]] || die "--bpemode ${bpemode}: unknown; choose bpe, unigram or char"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Stage 1: makes data/{train,valid,test_*,router_train,router_valid} from a corpus.
+# Stage 1: makes the data directories data/* from one or several corpora.
 set -e -u -o pipefail
 
 help_message="Usage: local/data.sh --corpus espeak|\"NAME[:DOMAIN][=PATH] ...\" [--out_of_domain \"NAME...\"] [--langs \"de en\"]

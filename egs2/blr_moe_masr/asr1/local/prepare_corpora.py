@@ -4,9 +4,8 @@
         --out_of_domain fleurs=/data/fleurs --data_dir data
 
 combines the training, validation and test sets of the corpora into data/{train,valid,test_in}, and the test sets of the
-out-of-domain corpora, as far as their languages are trained, into data/test_out. data/router_{train,valid} are the same
-clips as train and valid, as audio-language pairs without transcripts. A corpus is NAME[:DOMAIN][=PATH]: its label in
-utt2domain is NAME unless there is another, and its path is $NAME in capitals unless there is another.
+out-of-domain corpora, as far as their languages are trained, into data/test_out. A corpus is NAME[:DOMAIN][=PATH]: its
+label in utt2domain is NAME unless there is another, and its path is $NAME in capitals unless there is another.
 
 Clips without a file, without words, in a script foreign to their language, or known to be too short or too long for
 training are skipped, counted, and listed with the reason in the table `skipped` of each data directory. The audio is
@@ -156,7 +155,7 @@ def prepare(corpora: list[Corpus], out_of_domain: list[Corpus], chosen: frozense
         UserError: a tested language is not trained; or what corpora and tables complain of.
     """
     tests = replace(rules, durations=ANY_DURATION)
-    names = ["train", "valid", "test_in", "router_train", "router_valid", *(["test_out"] if out_of_domain else [])]
+    names = ["train", "valid", "test_in", *(["test_out"] if out_of_domain else [])]
     with ExitStack() as unfinished:
         folders = {name: unfinished.enter_context(replacing(data_dir / name)) for name in names}
 
@@ -169,11 +168,8 @@ def prepare(corpora: list[Corpus], out_of_domain: list[Corpus], chosen: frozense
             require_trained(data_dir / name, languages, trained)
         if out_of_domain:
             write("test_out", "test", with_trained_languages(out_of_domain, trained), tests)
-        for name in ("train", "valid"):
-            shutil.copytree(folders[name], folders[f"router_{name}"], ignore=shutil.ignore_patterns("text"),
-                            dirs_exist_ok=True)
-        # From here on it is quick. An interruption now leaves no training set, so that none is taken for the new one.
-        for stale in ("train", "test_out"):
+        # From here on it is quick; an interruption leaves no training set, so that no old one is taken for the new one.
+        for stale in ("train", "test_out", "router_train", "router_valid"):
             shutil.rmtree(data_dir / stale, ignore_errors=True)
 
 
