@@ -14,10 +14,13 @@ from espnet2.tasks.abs_task import IteratorOptions
 from espnet_blrmoe.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.checkpoint import sampling_rate
 from espnet_blrmoe.config_files import ConfigFileTask
+from espnet_blrmoe.trainer import WholeFilesTrainer
 
 
 class BLRMoETask(ConfigFileTask):
     """ESPnet's ASRTask; `python -m espnet_blrmoe.run -m espnet2.bin.asr_train` runs it in ASRTask's place."""
+
+    trainer = WholeFilesTrainer
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

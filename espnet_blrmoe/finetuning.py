@@ -5,9 +5,11 @@ from pathlib import Path
 
 import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
+from espnet2.train.distributed_utils import get_node_rank
 
 from espnet_blrmoe.asr_model import BLRMoEModel
 from espnet_blrmoe.config_files import ConfigFileTask
+from espnet_blrmoe.trainer import WholeFilesTrainer
 
 
 class FineTunedModel(AbsESPnetModel):
@@ -25,6 +27,8 @@ class FineTunedModel(AbsESPnetModel):
 
 class FineTuningTask(ConfigFileTask):
     """ESPnet task of a FineTunedModel, which comes from a trained ASR model."""
+
+    trainer = WholeFilesTrainer
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -53,7 +57,7 @@ def trained_checkpoint(args: argparse.Namespace) -> Path | None:
 
     None where there is nothing to hand on: after --dry_run or --collect_stats, and in all processes but the first.
     """
-    if args.dry_run or args.collect_stats or args.dist_rank not in (None, 0):
+    if args.dry_run or args.collect_stats or get_node_rank(args.dist_rank, args.dist_launcher) not in (None, 0):
         return None
     phase, criterion, _ = args.best_model_criterion[0]
     averaged, best = (Path(args.output_dir) / f"{phase}.{criterion}.{kind}.pth" for kind in ("ave", "best"))

@@ -25,7 +25,11 @@ Stages (numbers are those of ESPnet's asr.sh where the work is the same):
 
 Options:
   --stage, --stop_stage     first and last stage (default 1 and 21)
-  --ngpu                    GPUs for training; 0 trains on the CPU (default 0)
+  --ngpu                    GPUs of each machine for training; 0 trains on the CPU (default 0)
+  --num_nodes               machines for training (default 1), with --torchrun or a cuda_cmd in cmd.sh that finds them
+  --host                    machines for training by ssh, with their GPUs: "host1:0:1,host2:0:1"
+  --torchrun                options of torchrun, which then starts the training; run.sh is started on every machine
+                            (docs/multi_gpu.md)
   --nj                      parallel jobs for audio (default 2)
   --inference_nj            parallel jobs for every decoding (default 1; test sets run side by side)
   --corpus                  espeak: synthesised at stage 1 (default); or one or several of commonvoice, fleurs, mls,
@@ -71,6 +75,9 @@ log() { echo "$(date '+%H:%M:%S') (run.sh) $*"; }
 stage=1
 stop_stage=21
 ngpu=0
+num_nodes=1
+host=
+torchrun=
 nj=2
 inference_nj=1
 corpus=espeak
@@ -156,10 +163,10 @@ inference_tag=${inference_tag:-$(basename "${inference_config}" .yaml)}
 die() { echo "$*" >&2; exit 1; }
 # Background jobs of a script ignore Ctrl-C, and would go on decoding.
 trap 'trap "" TERM; kill 0; exit 130' INT
-for option in stage stop_stage ngpu nj inference_nj nbpe fs num_splits_asr; do
+for option in stage stop_stage ngpu num_nodes nj inference_nj nbpe fs num_splits_asr; do
     [[ "${!option}" =~ ^[0-9]+$ ]] || die "--${option} must be a whole number, not '${!option}'"
 done
-for option in stage nj inference_nj nbpe fs num_splits_asr; do
+for option in stage num_nodes nj inference_nj nbpe fs num_splits_asr; do
     [ "${!option}" -gt 0 ] || die "--${option} must be at least 1"
 done
 [ "${stage}" -le "${stop_stage}" ] && [ "${stage}" -le 21 ] && ! [ "${stage}" -ge 14 -a "${stop_stage}" -le 15 ] \
@@ -181,6 +188,11 @@ done
 for file in "${asr_config}" "${router_config}" "${inference_config}"; do
     [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
 done
+[ -z "${host}" ] || [ -z "${torchrun}" ] || die "--host and --torchrun are two ways to start a training: choose one"
+[ -z "${host}" ] || [ "${num_nodes}" -eq 1 ] || die "--host names the machines; leave --num_nodes out"
+[ "${num_nodes}" -eq 1 ] || [ -n "${torchrun}" ] || [ "${cuda_cmd}" != local/run_jobs.sh ] \
+    || die "--num_nodes ${num_nodes}: ${cuda_cmd} knows this machine alone; name the machines with --host, start run.sh" \
+        "on each of them with --torchrun, or set cuda_cmd in cmd.sh to slurm.pl"
 run() { ${python} -m espnet_blrmoe.run "$@"; }
 
 # The stages' times, for the report.
@@ -199,6 +211,26 @@ finish() {
 }
 need() {  # need FILE STAGE
     [ -e "$1" ] || die "$1 does not exist: run stage $2 first (./run.sh --stage $2 ...)"
+}
+# train LOG MODULE OPTION...: a training by the module, on the GPUs and machines that the options say.
+train() {
+    local log=$1 program=(-m espnet_blrmoe.run -m "${@:2}") where quoted
+    if [ -n "${torchrun}" ]; then
+        ${python} -m torch.distributed.run --nnodes "${num_nodes}" --nproc_per_node "$((ngpu > 1 ? ngpu : 1))" \
+            ${torchrun} "${program[@]}" --multiprocessing_distributed false --ngpu "$((ngpu > 0))" \
+            --dist_backend "$([ "${ngpu}" -gt 0 ] && echo nccl || echo gloo)" 2>&1
+    elif [ -z "${host}" ] && [ "${cuda_cmd}" = local/run_jobs.sh ]; then
+        ${python} "${program[@]}" --multiprocessing_distributed true --ngpu "${ngpu}" 2>&1
+    else
+        where=(--num_nodes "${num_nodes}" --cmd "${cuda_cmd} --name $(dirname "${log}")/train.log")
+        [ -z "${host}" ] || where=(--host "${host}")
+        mapfile -t quoted < <(printf '%q\n' ${python} "${program[@]}")  # a shell over there reads the words again
+        rm -f "${log%.log}.job.log"
+        ${python} -m espnet2.bin.launch "${where[@]}" --ngpu "${ngpu}" --log "${log%.log}.job.log" \
+            --init_file_prefix "$(dirname "${log}")/.dist_init_" -- "${quoted[@]}" 2>&1 &
+        tail --pid=$! -n +1 -F "${log%.log}.job.log" 2> /dev/null
+        wait $!
+    fi | ${python} local/show_epochs.py "${log}"
 }
 # The last error of a log, without the traceback before it.
 last_error() { { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2; }
@@ -321,14 +353,11 @@ if begin 11 "ASR training"; then
     need "${asr_stats_dir}/train/speech_shape" 10
     mkdir -p "${asr_exp}"
     # Training resumes what is there; it must not resume, or overwrite, a model of other data, languages or tokens.
-    { languages; cat "${token_list}"; cut -d' ' -f1 "${dumpdir}/raw/${train_set}/wav.scp"; } | cksum \
-        > "${asr_exp}/trained_on.new"
-    if [ -e "${asr_exp}/trained_on" ] && ! cmp -s "${asr_exp}/trained_on" "${asr_exp}/trained_on.new"; then
-        rm "${asr_exp}/trained_on.new"
-        die "${asr_exp} is a model of other data, languages or tokens than ${dumpdir}/raw/${train_set}:" \
+    trained_on=$({ languages; cat "${token_list}"; cut -d' ' -f1 "${dumpdir}/raw/${train_set}/wav.scp"; } | cksum)
+    [ ! -e "${asr_exp}/trained_on" ] || [ "$(< "${asr_exp}/trained_on")" = "${trained_on}" ] \
+        || die "${asr_exp} is a model of other data, languages or tokens than ${dumpdir}/raw/${train_set}:" \
             "remove it, or train beside it with --asr_tag NAME"
-    fi
-    mv "${asr_exp}/trained_on.new" "${asr_exp}/trained_on"
+    echo "${trained_on}" > "${asr_exp}/trained_on"
     train_dir=${dumpdir}/raw/${train_set} train_shapes=${asr_stats_dir}/train how=()
     if [ "${num_splits_asr}" -gt 1 ]; then
         train_dir=${asr_stats_dir}/splits${num_splits_asr} train_shapes=${train_dir}
@@ -338,12 +367,11 @@ if begin 11 "ASR training"; then
     [ "${feats_normalize}" != global_mvn ] \
         || how+=(--normalize global_mvn --normalize_conf "stats_file=${asr_stats_dir}/train/feats_stats.npz")
     find_asr_options "${train_dir}"
-    run -m espnet2.bin.asr_train "${asr_options[@]}" "${how[@]}" --ngpu "${ngpu}" \
-        --resume true --output_dir "${asr_exp}" --multiprocessing_distributed true \
+    train "${asr_exp}/train.log" espnet2.bin.asr_train "${asr_options[@]}" "${how[@]}" \
+        --resume true --output_dir "${asr_exp}" \
         --train_shape_file "${train_shapes}/speech_shape" --train_shape_file "${train_shapes}/text_shape" \
         --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
-        --valid_shape_file "${asr_stats_dir}/valid/text_shape" ${asr_args} \
-        2>&1 | ${python} local/show_epochs.py "${asr_exp}/train.log"
+        --valid_shape_file "${asr_stats_dir}/valid/text_shape" ${asr_args}
 fi
 
 # decode TAG CONFIG MODEL_FILE: every test set, side by side.
@@ -397,11 +425,9 @@ if begin 16 "router fine-tuning on audio-language pairs" && has_router 16; then
     mapfile -t data < <(router_data train "${router_exp}/pairs"; router_data valid "${valid_pairs}")
     # One core for the process that augments: threads that wait for it are slower than one fewer.
     OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(($(nproc) > 2 ? $(nproc) - 1 : 1))} \
-        ${python} -m espnet_blrmoe.bin.router_train --config "${router_config}" \
+        train "${router_exp}/train.log" espnet_blrmoe.bin.router_train --config "${router_config}" \
         --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}" \
-        --output_dir "${router_exp}" --ngpu "${ngpu}" --multiprocessing_distributed true \
-        "${data[@]}" ${router_args} \
-        2>&1 | ${python} local/show_epochs.py "${router_exp}/train.log"
+        --output_dir "${router_exp}" "${data[@]}" ${router_args}
     find_folders
     ${python} -m espnet_blrmoe.bin.router_eval --output "${router_exp}/lid.tsv" $(printf -- '--data_dir %s ' "${folders[@]}") \
         --model "${asr_exp}/config.yaml" "${asr_model_file}" --model "${router_exp}/asr.yaml" "${router_exp}/asr.pth"
