@@ -148,6 +148,11 @@ def train(model: nn.Module, batch: Batch, dtype: torch.dtype) -> None:
 
 def activations(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
     """Bytes that one forward pass in training saves for the backward pass, parameters excluded."""
+    return saved_bytes(model, lambda: loss(model, batch, dtype))
+
+
+def saved_bytes(model: nn.Module, training_loss: Callable[[], torch.Tensor]) -> int:
+    """Bytes that computing the model's loss in training saves for the backward pass, parameters excluded."""
     parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
     saved: dict[int, int] = {}
 
@@ -159,7 +164,7 @@ def activations(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
 
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        total = loss(model, batch, dtype)  # kept alive, so that no storage is used twice
+        total = training_loss()  # kept alive, so that no storage is used twice
     assert total.requires_grad
     return sum(saved.values())
 

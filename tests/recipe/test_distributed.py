@@ -121,7 +121,8 @@ def weights(run: RecipeRun, tag: str) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def one_process(prepared) -> RecipeRun:
-    run = train(prepared, "one")
+    """One process, started by torchrun."""
+    run = train(prepared, "one", "--torchrun", "--standalone")
     assert run.exit_code == 0, run.output
     return run
 
@@ -131,9 +132,15 @@ def assert_like_one_process(run: RecipeRun, tag: str, one_process: RecipeRun) ->
     curve, expected = losses(run, tag), losses(one_process, "one")
     assert len(curve) == CONFIG["max_epoch"]
     for epoch, expected_epoch in zip(curve, expected):
-        assert epoch == pytest.approx(expected_epoch, rel=1e-4)
+        assert epoch == pytest.approx(expected_epoch, rel=1e-5)
     assert expected[-1]["train"] < 0.9 * expected[0]["train"]
-    torch.testing.assert_close(weights(run, tag), weights(one_process, "one"), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(weights(run, tag), weights(one_process, "one"), rtol=1e-4, atol=1e-5)
+
+
+def test_a_process_of_torchrun_learns(one_process):
+    curve = [epoch["train"] for epoch in losses(one_process, "one")]
+    assert len(curve) == CONFIG["max_epoch"] and curve == sorted(set(curve), reverse=True)
+    assert "epoch   3: train loss" in one_process.output
 
 
 @needs_namespaces

@@ -159,6 +159,9 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--inference_tag", "decode_pruned"], "--inference_tag must not end in _router or _pruned"),
         (["--inference_tag", "beam"], "--inference_tag must begin with decode_, not 'beam'"),
         (["--corpus", "commonvoice"], "Fill the value of 'COMMONVOICE' of db.sh"),
+        (["--num_nodes", "2"], "local/run_jobs.sh knows this machine alone; name the machines with --host"),
+        (["--host", "a,b", "--num_nodes", "2"], "--host names the machines; leave --num_nodes out"),
+        (["--host", "a,b", "--torchrun", "--standalone"], "--host and --torchrun are two ways to start a training"),
     ],
 )
 def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
@@ -226,7 +229,10 @@ def test_the_packed_model_gives_the_same_transcripts_elsewhere(tiny_demo, tmp_pa
 
 def test_help_names_every_option():
     help_text = run_recipe(RECIPE, "--help").output
-    for option in ("--stage", "--stop_stage", "--ngpu", "--nj", "--corpus", "--langs", "--asr_config", "--prune"):
+    for option in (
+        "--stage", "--stop_stage", "--ngpu", "--num_nodes", "--host", "--torchrun", "--nj", "--corpus", "--langs",
+        "--asr_config", "--prune",
+    ):  # fmt: skip
         assert option in help_text
 
 

@@ -10,30 +10,38 @@ import sys
 from pathlib import Path
 
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
-# As Python's last line says it, a program of ours, or argparse.
-ERROR = re.compile(r"([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
+# As Python's last line says it, a program of ours, or argparse; but not that another process is gone.
+CONSEQUENCE = r"torch\.distributed\.|RuntimeError: .*(gloo|NCCL|Connection closed by peer)"
+ERROR = re.compile(rf"(?!{CONSEQUENCE})([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
+STARTED = "epoch started"
 STOPPED_EARLY = "[Early stopping] "
 ENDS = ("The training was finished", "already reached at max_epoch", STOPPED_EARLY)
 SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt": "LID utterances"}
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Copy standard input to the log; print a line per epoch, and the reason if the training failed."""
+    """Copy standard input to the log; print a line per epoch, and the reason if the training failed.
+
+    Of several machines only the first logs epochs: without them the training's exit status alone says how it ended.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("log", type=Path, help="file that gets the whole log")
     args = parser.parse_args(argv)
-    finished, reason = False, ""
+    started, finished, reason = False, False, ""
     with args.log.open("a", encoding="utf-8") as log:
         for line in sys.stdin:
             log.write(line)
             log.flush()
+            started = started or STARTED in line
             finished = finished or any(end in line for end in ENDS)
             reason = line if ERROR.match(line) else reason
             if epoch := EPOCH.search(line):
                 print(epoch_line(*epoch.groups()), flush=True)
             if STOPPED_EARLY in line:
                 print("  " + line.partition(STOPPED_EARLY)[2].strip(), flush=True)
-    if not finished:
+    if not (started or finished or reason):
+        print(f"  no epoch was logged on this machine; the log is {args.log}")
+    elif not finished:
         sys.exit(f"training stopped before its end; its log is {args.log}\n{reason}".rstrip())
 
 
