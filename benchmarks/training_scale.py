@@ -3,10 +3,10 @@
     python benchmarks/training_scale.py egs2/blr_moe_masr/asr1/conf/tuning/NAME.yaml \\
         --languages 8 --vocab 5000 --data_dir egs2/blr_moe_masr/asr1/dump/raw/train
 
-Measured, on the CPU, with the whole model of the configuration and a batch of one utterance of each language, 10 s
-long: parameters; multiplications and additions of a training step; what the forward pass keeps for the backward pass,
-under bfloat16 autocast; operators that a step starts; bytes of an utterance's file, wav and flac, and the processor
-time in which ESPnet's dataset, preprocessor and collation make a part of a batch of it.
+Measured, on the CPU, with the whole model of the configuration and batches of one and of two utterances of each
+language, 10 s long: parameters; multiplications and additions of a training step; what the forward pass keeps for the
+backward pass, under bfloat16 autocast; operators that a step starts; bytes of an utterance's file, wav and flac, and
+the processor time in which ESPnet's dataset, preprocessor and collation make a part of a batch of it.
 
 Assumed, since no GPU is at hand: all that the options say, and that the all-reduce runs beside the backward pass (two
 thirds of a step), as DistributedDataParallel starts it.
@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_blrmoe.asr_task import BLRMoETask
 from espnet_blrmoe.experts import ExpertLinear
-from espnet_blrmoe.preprocessor import BLRMoEPreprocessor, encode_label
+from espnet_blrmoe.preprocessor import LABEL_PADDING, BLRMoEPreprocessor, encode_label
 
 RATE = 16000
 SECONDS = 10  # of an utterance
@@ -52,6 +52,7 @@ class Pieces:
         expert_parameters: those of them that belong to one language.
         flops: floating-point operations of a training step, for a second of speech.
         activations: bytes kept for the backward pass, for a second of speech.
+        weight_copies: bytes kept for the backward pass, whatever the size of the batch.
         operators: that a step starts, whatever the size of its batch.
     """
 
@@ -59,6 +60,7 @@ class Pieces:
     expert_parameters: int
     flops: float
     activations: float
+    weight_copies: float
     operators: int
 
 
@@ -90,41 +92,39 @@ def build_model(config: Path, languages: int, vocab: int) -> tuple[argparse.Name
     return args, BLRMoETask.build_model(args).train()
 
 
-def batch_of(languages: int, vocab: int) -> dict[str, torch.Tensor]:
-    """One utterance of SECONDS of each language."""
+def batch_of(languages: int, each: int, vocab: int) -> dict[str, torch.Tensor]:
+    """So many utterances of SECONDS of each language."""
     generator = torch.Generator().manual_seed(0)
-    tokens = SECONDS * TOKENS_PER_SECOND
+    utterances, tokens = languages * each, SECONDS * TOKENS_PER_SECOND
+    labels = [torch.from_numpy(encode_label(f"l{n % languages}")) for n in range(utterances)]
     return {
-        "speech": 0.1 * torch.randn(languages, SECONDS * RATE, generator=generator),
-        "speech_lengths": torch.full((languages,), SECONDS * RATE),
-        "text": torch.randint(2, vocab - 1, (languages, tokens), generator=generator),
-        "text_lengths": torch.full((languages,), tokens),
-        "lid": torch.nn.utils.rnn.pad_sequence(
-            [torch.from_numpy(encode_label(f"l{n}")) for n in range(languages)], batch_first=True, padding_value=-1
-        ),
+        "speech": 0.1 * torch.randn(utterances, SECONDS * RATE, generator=generator),
+        "speech_lengths": torch.full((utterances,), SECONDS * RATE),
+        "text": torch.randint(2, vocab - 1, (utterances, tokens), generator=generator),
+        "text_lengths": torch.full((utterances,), tokens),
+        "lid": torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=LABEL_PADDING),
     }
 
 
 def measure(model: torch.nn.Module, languages: int, vocab: int) -> Pieces:
-    batch = batch_of(languages, vocab)
-
-    def loss() -> torch.Tensor:
+    def loss(each: int = 1) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
-            return model(**batch)[0]
+            return model(**batch_of(languages, each, vocab))[0]
 
-    kept = saved_bytes(model, loss)
+    seconds = languages * SECONDS
+    kept, kept_of_two = (saved_bytes(model, lambda n=n: loss(n)) for n in (1, 2))
     # The plain kernel, since not every attention kernel's operations are counted.
     with FlopCounterMode(display=False) as flops, sdpa_kernel(SDPBackend.MATH):
         loss().backward()
     with OperatorCounter() as operators:
         loss().backward()
-    seconds = languages * SECONDS
     experts = {id(p) for m in model.modules() if isinstance(m, ExpertLinear) for p in m.parameters()}
     return Pieces(
         parameters=sum(p.numel() for p in model.parameters()),
         expert_parameters=sum(p.numel() for p in model.parameters() if id(p) in experts),
         flops=flops.get_total_flops() / seconds,
-        activations=kept / seconds,
+        activations=(kept_of_two - kept) / seconds,
+        weight_copies=2 * kept - kept_of_two,
         operators=operators.count,
     )
 
@@ -169,7 +169,7 @@ def memory_table(pieces: Pieces, speech: float, args: argparse.Namespace) -> str
     """Of one GPU, by what takes it."""
     parts = {
         "parameters, gradients, AdamW's moments": STATE_BYTES * pieces.parameters,
-        "parameters in bfloat16, kept during a step": 2 * pieces.parameters,
+        "kept during a step whatever the batch (weights in bfloat16)": pieces.weight_copies,
         "buckets of the all-reduce (none with gradient_as_bucket_view)": GRADIENT_BYTES * pieces.parameters,
         f"activations of {speech:,.0f} s of speech": pieces.activations * speech,
     }
@@ -216,6 +216,7 @@ def measured_table(pieces: Pieces, loadings: dict[str, Loading]) -> str:
         ["gradient, float32", format_size(GRADIENT_BYTES * pieces.parameters)],
         ["training step, for a second of speech", f"{pieces.flops / 1e9:.2f} GFLOP"],
         ["activations, for a second of speech", format_size(pieces.activations)],
+        ["kept beside them, whatever the batch", format_size(pieces.weight_copies)],
         ["operators of a step", f"{pieces.operators:,}"],
     ]
     for name, cost in loadings.items():
@@ -232,7 +233,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--vocab", type=int, default=5000, help="tokens (default: 5000)")
     parser.add_argument("--hours", type=float, default=10_000, help="of training speech (default: 10000)")
     parser.add_argument("--gpus", type=int, default=8, help="(default: 8)")
-    parser.add_argument("--seconds", type=float,
+    parser.add_argument("--seconds", type=float, nargs="+",
                         help="of speech on each GPU in a step (default: the configuration's batch_bins, shared)")
     parser.add_argument("--tflops", type=float, default=312, help="a GPU's, in bfloat16 (default: 312, an A100's)")
     parser.add_argument("--utilisation", type=float, default=0.3, help="share of them that is reached (default: 0.3)")
@@ -243,11 +244,10 @@ def main(argv: list[str] | None = None) -> None:
     options, model = build_model(args.config, args.languages, args.vocab)
     pieces = measure(model, args.languages, args.vocab)
     loadings = {name: loading(args.data_dir, name, options.token_list) for name in ("wav", "flac")}
-    speech = args.seconds or options.batch_bins / RATE / args.gpus
     print(f"{args.config.name}, {args.languages} languages, {args.vocab} tokens; {machine('cpu')}")
-    for table in (measured_table(pieces, loadings), memory_table(pieces, speech, args),
-                  step_table(pieces, loadings, speech, args)):  # fmt: skip
-        print(f"\n{table}")
+    print(f"\n{measured_table(pieces, loadings)}")
+    for speech in args.seconds or [options.batch_bins / RATE / args.gpus]:
+        print(f"\n{memory_table(pieces, speech, args)}\n\n{step_table(pieces, loadings, speech, args)}")
 
 
 if __name__ == "__main__":
