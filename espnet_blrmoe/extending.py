@@ -7,7 +7,7 @@ import torch
 
 from espnet_blrmoe.asr_model import BLRMoEModel
 from espnet_blrmoe.checkpoint import build_asr_model
-from espnet_blrmoe.pruning import tokens_of
+from espnet_blrmoe.pruning import BYTE_TOKENS, tokens_of
 
 EXTENDABLE = ("char", "word", "phn")  # token types whose lists can grow; a sentencepiece model cannot
 UNKNOWN_LIMIT = 0.1  # a text with more unknown characters than this is in another script
@@ -51,7 +51,9 @@ def extend_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) ->
     counts, old = tokens_of(config, texts), config["token_list"]
     new = sorted(set(counts) - set(old))
     if config["token_type"] not in EXTENDABLE:
-        refuse_unknown({token: counts[token] * len(token) for token in new}, sum(len(t) * counts[t] for t in counts))
+        characters = {token: counts[token] * characters_of(token) for token in counts}
+        unknown = {*new, *BYTE_TOKENS.intersection(counts)}  # bytes are tokens, but no longer learn what they spell
+        refuse_unknown({token: characters[token] for token in unknown}, sum(characters.values()))
         return config
     if new:
         output = model.ctc.ctc_lo
@@ -64,6 +66,13 @@ def extend_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) ->
     return {**config, "token_list": [*old, *new], "model_conf": {**config["model_conf"], "added_tokens": added}}
 
 
+def characters_of(token: str) -> int:
+    """How many characters of a text a token stands for; a character's first byte stands for it."""
+    if token in BYTE_TOKENS:
+        return 0 if 0x80 <= int(token[1:-1], base=16) < 0xC0 else 1
+    return len(token)
+
+
 def refuse_unknown(unknown: dict[str, int], total: int) -> None:
     """Check that few of `total` characters are unknown; `unknown` counts them by piece."""
     number = sum(unknown.values())
@@ -73,4 +82,4 @@ def refuse_unknown(unknown: dict[str, int], total: int) -> None:
     message = f"{number} of the texts' {total} characters are unknown to the BPE model, which cannot learn more: {most}"
     if number > UNKNOWN_LIMIT * total:
         raise ValueError(f"{message}; train a model whose BPE pieces cover the language, or one of characters")
-    logging.warning(f"{message}; they are recognised as <unk>")
+    logging.warning(f"{message}; they are not recognised")

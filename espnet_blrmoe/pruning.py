@@ -9,6 +9,10 @@ from espnet2.text.cleaner import TextCleaner
 
 from espnet_blrmoe.asr_model import BLRMoEModel
 
+# Of a sentencepiece model: what it writes for characters without a piece, and its mark of a space.
+BYTE_TOKENS = frozenset(f"<0x{byte:02X}>" for byte in range(256))
+SPACE_TOKEN = "\u2581"
+
 
 def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[str]) -> dict:
     """Remove the experts of all other languages from the model, and return the smaller model's configuration.
@@ -32,6 +36,8 @@ def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[
 def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> dict:
     """Remove the tokens that the texts do not use from a CTC model, and return the smaller model's configuration.
 
+    The bytes of a sentencepiece model stay, so that it still has tokens for every character.
+
     Args:
         config: the model's training configuration.
         model: is changed.
@@ -45,7 +51,8 @@ def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> 
     used = tokens_of(config, texts)
     special = {model.blank_id, model.sos, model.eos}
     tokens = config["token_list"]
-    kept = [n for n, token in enumerate(tokens) if n in special or token == "<unk>" or token in used]
+    needed = {"<unk>", SPACE_TOKEN, *BYTE_TOKENS, *used}
+    kept = [n for n, token in enumerate(tokens) if n in special or token in needed]
     return _keep_tokens(config, model, kept)
 
 

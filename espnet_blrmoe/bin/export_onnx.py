@@ -14,8 +14,9 @@ outputs   log_probs              (T, V) float32, CTC's log-probabilities of the 
           language_log_probs     (T, E) float32, the router's log-probabilities under those weights
           expert                 (T,) int64, the language whose expert each frame went to
 
-The file's metadata say the rest, as JSON: `tokens` (the text that each of the V tokens stands for, to be put together),
-`blank` (which of them is CTC's blank), `languages` (E codes), `sampling_rate` (Hz), `samples_per_frame`.
+The file's metadata say the rest, as JSON: `tokens` (the text that each of the V tokens stands for, to be put together;
+<0xC3> is a byte of a sentencepiece model, and a run of them the UTF-8 of a character), `blank` (which of them is CTC's
+blank), `languages` (E codes), `sampling_rate` (Hz), `samples_per_frame`.
 """
 
 import argparse

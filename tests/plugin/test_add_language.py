@@ -425,15 +425,16 @@ def test_added_tokens_that_do_not_fit_the_model(tiny_model, added):
 # ------------------------------------------------------------------------------------------------------------------ bpe
 
 
-@pytest.fixture(scope="module")
-def bpe(tmp_path_factory) -> dict:
-    """Options of a model of BPE pieces, made from texts with the letters a to f."""
+@pytest.fixture(scope="module", params=[False, True], ids=["unknown", "bytes"])
+def bpe(request, tmp_path_factory) -> dict:
+    """Options of a model of BPE pieces, made from texts with the letters a to f, with and without bytes for others."""
     folder = tmp_path_factory.mktemp("bpe")
     words = ["".join(letters) for letters in itertools.product("abcdef", repeat=3)]
     (folder / "text").write_text("\n".join(words), encoding="utf-8")
     sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text"), model_prefix=str(folder / "bpe"), vocab_size=30, model_type="bpe", minloglevel=2
-    )
+        input=str(folder / "text"), model_prefix=str(folder / "bpe"), vocab_size=30 + 256 * request.param,
+        byte_fallback=request.param, model_type="bpe", minloglevel=2,
+    )  # fmt: skip
     processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "bpe.model"))
     pieces = [processor.id_to_piece(n) for n in range(3, processor.get_piece_size())]
     tokens = ["<blank>", "<unk>", *pieces, "<sos/eos>"]
@@ -446,6 +447,6 @@ def test_a_bpe_vocabulary_stays_as_it_is(tiny_model, bpe, caplog):
     assert extend_vocabulary(config, model, ["abc fed", "cab"]) == config
     assert not caplog.records or "unknown to the BPE model" not in caplog.text
     assert extend_vocabulary(config, model, ["abc fed cab fad bee aç"] + ["dead beef"] * 5) == config
-    assert "1 of the texts' " in caplog.text and "unknown to the BPE model, which cannot learn more: ç" in caplog.text
+    assert "1 of the texts' " in caplog.text and "unknown to the BPE model, which cannot learn more: " in caplog.text
     with pytest.raises(ValueError, match=r"^\d+ of the texts' \d+ characters are unknown to the BPE model.*train a"):
         extend_vocabulary(config, model, ["привет мир"])

@@ -1,9 +1,11 @@
 """Physical pruning: a smaller model with the results of the whole one under a hard prior."""
 
 import argparse
+import io
 import itertools
 
 import pytest
+import sentencepiece
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
@@ -113,6 +115,32 @@ def test_tokens_that_the_languages_do_not_use_are_removed(tiny_model, tmp_path):
     kept = [CONFIG["token_list"].index(token) for token in tokens]
     assert smaller["ctc.ctc_lo.weight"].equal(whole["ctc.ctc_lo.weight"][kept])
     assert set(Speech2Text(pruned.config, pruned.weights, beam_size=1)(SPEECHES[0]).text) <= set("ab <unk>")
+
+
+def test_bytes_and_the_pieces_of_the_languages_stay(tmp_path):
+    texts = {"en": ["abc abc", "cab"], "de": ["яжю юж"], "zh-CN": ["你好吗"]}
+    rows = [(f"utt-{code}-{n}", code, text) for code, own in sorted(texts.items()) for n, text in enumerate(own)]
+    (tmp_path / "text").write_text("".join(f"{key} {text}\n" for key, _, text in rows), encoding="utf-8")
+    (tmp_path / "utt2lang").write_text("".join(f"{key} {code}\n" for key, code, _ in rows), encoding="utf-8")
+    pieces = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([text for _, _, text in rows]), model_writer=pieces, model_type="bpe", vocab_size=300,
+        hard_vocab_limit=False, byte_fallback=True, minloglevel=2,
+    )  # fmt: skip
+    (tmp_path / "bpe.model").write_bytes(pieces.getvalue())
+    processor = sentencepiece.SentencePieceProcessor(model_proto=pieces.getvalue())
+    tokens = ["<blank>", "<unk>", *(processor.id_to_piece(n) for n in range(3, len(processor))), "<sos/eos>"]
+    options = {"token_type": "bpe", "bpemodel": str(tmp_path / "bpe.model"), "token_list": tokens}
+    config = write_training_config(tmp_path / "asr", **options)
+    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
+    pruned = prune(TinyModel(config, tmp_path / "model.pth"), ["en", "zh-CN"], tmp_path / "pruned", *files)
+    kept = yaml.safe_load(pruned.config.read_text())["token_list"]
+    assert {f"<0x{byte:02X}>" for byte in range(256)} < set(kept) < set(tokens)
+    for text in [*texts["en"], *texts["zh-CN"], "ñ", "한"]:
+        assert set(processor.encode_as_pieces(text)) <= set(kept)
+    assert not any("ж" in token for token in kept)
+    assert isinstance(Speech2Text(pruned.config, pruned.weights, beam_size=1)(SPEECHES[0]).text, str)
 
 
 def test_a_pruned_model_cannot_be_widened_by_mistake(tiny_model, tmp_path):

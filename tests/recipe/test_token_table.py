@@ -73,4 +73,6 @@ def test_mistakes(tmp_path, characters):
     (data / "utt2num_samples").unlink()
     with pytest.raises(UserError, match="utt2num_samples does not exist: run the stage that makes it first"):
         table_of(characters, data)
+    with pytest.raises(UserError, match="none/tokens.txt does not exist"):
+        table_of(tmp_path / "none/tokens.txt", data)
     assert not (tmp_path / "tokens_by_language.tsv").exists()

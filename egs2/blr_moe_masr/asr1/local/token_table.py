@@ -95,6 +95,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("data_dirs", type=Path, nargs="+", help="utt2lang, text and utt2num_samples")
     args = parser.parse_args(argv)
 
+    if not args.token_list.is_file():
+        raise UserError(f"{args.token_list} does not exist: the first part of stage 5 makes it")
     known = set(args.token_list.read_text(encoding="utf-8").split("\n")) - {"", "<unk>"}
     tokenize = (SentencepiecesTokenizer(args.bpemodel) if args.bpemodel else CharTokenizer()).text2tokens
     rows, too_dense = [], 0
