@@ -22,7 +22,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
-from espnet_blrmoe.checkpoint import read_config
+from espnet_blrmoe.checkpoint import read_config, read_weights
 from espnet_blrmoe.config_files import ConfigFileParser
 from espnet_blrmoe.inference import Transcript
 from espnet_blrmoe.languages import parse_languages
@@ -55,6 +55,8 @@ def main(cmd: list[str] | None = None) -> None:
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
             if args.languages or args.utt2langs or args.language_smoothing != "frame":
                 raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
+            for file in filter(None, (args.asr_model_file, args.lm_file)):
+                read_weights(file)  # ESPnet's program would execute what else is in it
             options = {k: v for k, v in vars(args).items() if k not in OWN_OPTIONS}
             return asr_inference.inference(**options)
         decode(args)

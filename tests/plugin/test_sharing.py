@@ -23,7 +23,7 @@ from espnet_model_zoo.downloader import ModelDownloader
 from tiny import CONFIG, Hostile, TinyModel, build_model, speech_of
 
 from espnet_blrmoe import Speech2Text, Transcript
-from espnet_blrmoe.bin import prune_experts
+from espnet_blrmoe.bin import asr_inference, prune_experts
 from espnet_blrmoe.sharing import fetch_model
 
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0))]
@@ -362,6 +362,16 @@ def test_no_weights_are_executed(tiny_model, tmp_path):
     assert not (tmp_path / "made").exists()
     torch.load(io.BytesIO(evil), weights_only=False)
     assert (tmp_path / "made").exists()
+
+
+def test_decoding_another_kind_of_model_executes_no_weights_either(tmp_path):
+    (tmp_path / "config.yaml").write_text("model: espnet\n", encoding="utf-8")
+    (tmp_path / "model.pth").write_bytes(pickled(Hostile(tmp_path / "made")))
+    options = {"asr_train_config": "config.yaml", "asr_model_file": "model.pth", "output_dir": "out"}
+    command = [word for name, file in options.items() for word in (f"--{name}", str(tmp_path / file))]
+    with pytest.raises(SystemExit, match="model.pth is damaged or holds anything but weights"):
+        asr_inference.main([*command, "--data_path_and_name_and_type", "wav.scp,speech,sound"])
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,8 @@ def test_help_names_every_option():
 @pytest.fixture(scope="module")
 def tiny_commonvoice(tmp_path_factory, shared_data):
     folder = tmp_path_factory.mktemp("commonvoice")
-    corpora = ["--corpus", "commonvoice", "--out_of_domain", f"commonvoice:artikulate={shared_data / 'artikulate-mini'}"]
+    artikulate = f"commonvoice:artikulate={shared_data / 'artikulate-mini'}"
+    corpora = ["--corpus", "commonvoice", "--out_of_domain", artikulate]
     return run_recipe(
         folder, *corpora, "--langs", "fr zh-CN", "--stop_stage", "13", "--token_type", "bpe",
         "--nbpe", "900", "--speed_perturb_factors", "0.9 1.0", *TINY_TRAINING,
