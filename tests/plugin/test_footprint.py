@@ -130,14 +130,14 @@ def test_several_configurations_and_a_trained_one(tiny_model, tmp_path, capsys):
 
 def test_languages_and_tokens_of_a_trained_model_are_its_own(tiny_model):
     args = summary.get_parser().parse_args([str(tiny_model.config)])
-    _, config = summary.models(args)[-1]
+    _, config = summary.models(args)[0]
     assert config["encoder_conf"]["languages"] == list(LANGUAGES)
     assert config["token_list"] == CONFIG["token_list"]
 
 
 def test_defaults_of_languages_and_tokens(tmp_path):
     args = summary.get_parser().parse_args([str(write(tmp_path))])
-    _, config = summary.models(args)[-1]
+    _, config = summary.models(args)[0]
     assert len(config["encoder_conf"]["languages"]) == 8
     assert len(config["token_list"]) == len(set(config["token_list"])) == 5000
 

@@ -136,14 +136,13 @@ def prepared(checkout) -> Path:
     recipe = recipe_of(checkout)
     for name in ("train", "valid", "test_in", "test_out", "router_train", "router_valid"):
         utterances = [
-            Utterance(f"{name}-{key}", "audio.wav", language, f"{name}-{key}", "studio", "tekst")
+            Utterance(f"{name}-{key}", "audio.wav", language, f"{name}-{key}", "studio", "tekst", samples=16000)
             for key, language in (("a", "no"), ("b", "sv"))
         ]
         write_data_dir(recipe / "data" / name, utterances)
-        samples = {u.id: 16000 for u in utterances}
         if name.startswith("router"):
-            write_data_dir(recipe / "dump/raw/org" / name, utterances, utt2num_samples=samples)
-        write_data_dir(recipe / "dump/raw" / name, utterances, utt2num_samples=samples)
+            write_data_dir(recipe / "dump/raw/org" / name, utterances)
+        write_data_dir(recipe / "dump/raw" / name, utterances)
     tokens = recipe / "data/token_list/char/tokens.txt"
     tokens.parent.mkdir(parents=True)
     tokens.write_text("<blank>\n<unk>\nt\n<sos/eos>\n")
