@@ -88,7 +88,7 @@ def test_transcribing_on_the_command_line(tiny_demo):
     done = subprocess.run(["bash", "-c", command], cwd=tiny_demo.folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines and all(re.match(r"dump/\S+/es-\S+\.wav\b.*\b(es|pt)\b", line) for line in lines), lines
+    assert lines and all(re.match(r"downloads/\S+/es-\S+\.wav\b.*\b(es|pt)\b", line) for line in lines), lines
 
 
 def test_the_launcher_runs_espnet(tmp_path):
