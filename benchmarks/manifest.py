@@ -159,7 +159,7 @@ def build_batches(folder: Path, splits: int) -> None:
                "--token_type", "char", "--token_list", str(tokens), "--allow_variable_data_keys", "true"]
     for table in ("wav.scp,speech,sound", "text,text,text", "utt2lang,lid,text"):
         options += ["--train_data_path_and_name_and_type", str(data / table)]
-    for name in ("speech_shape", "text_shape"):
+    for name in ("speech_shape", "text_shape.char"):
         options += ["--train_shape_file", str(shapes / name)]
     args = BLRMoETask.get_parser().parse_args(options)
     args.distributed = False

@@ -158,6 +158,8 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--stage", "22", "--stop_stage", "30"], "no stage lies between"),
         (["--stage", "14", "--stop_stage", "15"], "no stage lies between"),
         (["--token_type", "abc"], "--token_type abc: unknown; choose char or bpe"),
+        (["--feats_normalize", "none"], "--feats_normalize none: unknown; choose utterance_mvn or global_mvn"),
+        (["--num_splits_asr", "0"], "--num_splits_asr must be at least 1"),
         (["--asr_config", "conf/none.yaml"], "conf/none.yaml does not exist"),
         (["--inference_tag", "decode_pruned"], "--inference_tag must not end in _router or _pruned"),
         (["--inference_tag", "beam"], "--inference_tag must begin with decode_, not 'beam'"),
@@ -229,6 +231,22 @@ def test_the_packed_model_gives_the_same_transcripts_elsewhere(tiny_demo, tmp_pa
     waveform = np.random.default_rng(0).normal(scale=0.1, size=16000).astype(np.float32)
     first, second = original(waveform), unpacked(waveform)
     assert (first.text, first.language_probability) == (second.text, second.language_probability)
+
+
+def test_global_statistics_and_a_training_set_in_parts(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    shapes = folder / "exp/asr_stats_raw_char/train/speech_shape"
+    before = shapes.read_text()
+    options = ["--feats_normalize", "global_mvn", "--num_splits_asr", "2", "--asr_tag", "parts"]
+    run = run_recipe(folder, "--stage", "10", "--stop_stage", "11", *options, *TINY_TRAINING)
+    assert run.exit_code == 0, run.output
+    assert shapes.read_text() == before, "the jobs of ESPnet find the same shapes as the table of lengths gives"
+    stats = np.load(folder / "exp/asr_stats_raw_char/train/feats_stats.npz")
+    assert stats["count"] > 0 and np.isfinite(stats["sum_square"]).all()
+    parts = [set(read_table(folder / f"exp/asr_stats_raw_char/splits2/wav.scp/split.{n}")) for n in range(2)]
+    assert parts[0] | parts[1] == set(read_table(folder / "dump/raw/train/wav.scp")) and not parts[0] & parts[1]
+    config = (folder / "exp/asr_parts/config.yaml").read_text()
+    assert "normalize: global_mvn" in config and "multiple_iterator: true" in config
 
 
 def test_help_names_every_option():
