@@ -160,6 +160,7 @@ class Speech2Text(asr_inference.Speech2Text):
         embed = self.asr_model.encoder.embed
         hop = frontend.get("hop_length", 128)
         self.fs = sampling_rate(config)
+        self._volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
         self._seconds_per_frame = embed.factor * hop / self.fs
         window = window_of(language_smoothing, self._seconds_per_frame)
         self._allow = functools.partial(
@@ -243,6 +244,8 @@ class Speech2Text(asr_inference.Speech2Text):
     def _pieces(self, utterance: int, speech: Audio, rate: int | None) -> list[_Piece]:
         """An utterance in pieces, each long enough for a frame."""
         wave = audio.load(speech, self.fs, rate)
+        if self._volume is not None and wave.any():
+            wave = wave * self._volume / wave.abs().max()
         cuts = audio.cut(wave, self.fs, self._chunk_seconds)
         wave = wave.to(getattr(torch, self.dtype))
         pad = torch.nn.functional.pad

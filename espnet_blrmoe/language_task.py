@@ -10,7 +10,7 @@ from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from torch.nn.utils import parametrize
 
 from espnet_blrmoe.asr_model import BLRMoEModel, utterance_name
-from espnet_blrmoe.checkpoint import load_asr_model, read_blr_moe_config, read_weights, write_model
+from espnet_blrmoe.checkpoint import load_asr_model, read_blr_moe_config, read_weights, sampling_rate, write_model
 from espnet_blrmoe.experts import ExpertLinear
 from espnet_blrmoe.extending import add_language
 from espnet_blrmoe.finetuning import FineTunedModel, FineTuningTask
@@ -156,6 +156,7 @@ class LanguageTask(FineTuningTask):
         for name in TEXT_OPTIONS:
             setattr(args, name, config.get(name))
         args.preprocessor = "blr_moe"
+        args.preprocessor_conf = {"fs": sampling_rate(config), **args.preprocessor_conf}
         return model
 
 

@@ -5,6 +5,7 @@ from zlib import crc32
 import numpy as np
 from espnet2.train.preprocessor import CommonPreprocessor
 
+from espnet_blrmoe import audio
 from espnet_blrmoe.conditions import Augmentation
 
 LABEL_PADDING = -1
@@ -24,8 +25,22 @@ def decode_label(label: list[int]) -> str:
     return "".join(chr(character) for character in label if character != LABEL_PADDING)
 
 
+def load(uid: str, path: str, fs: int) -> np.ndarray:
+    """An utterance's audio file -> (samples,) float32, one channel at `fs` Hz.
+
+    Raises:
+        ValueError: the audio is unusable; names the utterance and the file.
+    """
+    try:
+        return audio.load(path, fs).numpy()
+    except ValueError as error:
+        raise ValueError(f"utterance {uid}: {error}") from error
+
+
 class BLRMoEPreprocessor(CommonPreprocessor):
     """Reads the label `lid` (type `text`, from `utt2lang`), augments the audio in training; the rest is ESPnet's.
+
+    Audio may come as its path (type `text`): then it is read as one channel at the sampling rate `fs`.
 
     `preprocessor: blr_moe` in ESPnet. The collate function then gives the model `lid` (B, L) int64, padded with -1, and
     `lid_lengths` (B,).
@@ -54,6 +69,8 @@ class BLRMoEPreprocessor(CommonPreprocessor):
 
     def __call__(self, uid: str, data: dict[str, str | np.ndarray]) -> dict[str, np.ndarray]:
         label = data.pop("lid", None)
+        if isinstance(data.get(self.speech_name), str):
+            data[self.speech_name] = load(uid, data[self.speech_name], self.fs)
         if self.augment is not None:
             # ESPnet seeds NumPy's global generator in every process that reads data.
             seed = crc32(uid.encode()) if self.repeatable else np.random.randint(2**31)

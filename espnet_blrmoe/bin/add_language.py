@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 
 from espnet_blrmoe.checkpoint import refuse_to_overwrite
-from espnet_blrmoe.finetuning import trained_checkpoint
+from espnet_blrmoe.finetuning import reason_of, trained_checkpoint
 from espnet_blrmoe.language_task import LanguageTask, write_extended_model
 
 
@@ -34,7 +34,7 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         add(args)
     except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"add_language: {error}")
+        sys.exit(f"add_language: {reason_of(error)}")
 
 
 def add(args: argparse.Namespace) -> None:

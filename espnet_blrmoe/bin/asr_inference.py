@@ -9,18 +9,22 @@ Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
 
 import json
 import logging
+import shutil
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import soundfile
+import torch
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.fileio.read_text import read_2columns_text
-from espnet2.tasks.asr import ASRTask
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
+from espnet2.train.iterable_dataset import DATA_TYPES
+from torch.utils.data import DataLoader, Dataset
 
+from espnet_blrmoe import audio
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
 from espnet_blrmoe.checkpoint import read_config, read_weights
 from espnet_blrmoe.config_files import ConfigFileParser
@@ -62,68 +66,96 @@ def main(cmd: list[str] | None = None) -> None:
         decode(args)
     except ValueError as error:
         sys.exit(f"asr_inference: {error}")
-    except (OSError, RuntimeError):
-        unreadable = first_unreadable(args.data_path_and_name_and_type)
-        if unreadable is None:
-            raise
-        sys.exit(f"asr_inference: {unreadable}")
-
-
-def first_unreadable(data: Sequence[tuple[str, str, str]]) -> str | None:
-    """A sentence that names the first audio file of the data (path, name, type) that cannot be read, if any."""
-    for path, _, kind in data:
-        for utterance, audio in read_2columns_text(path).items() if kind == "sound" else ():
-            try:
-                soundfile.info(audio)
-            except (OSError, RuntimeError):
-                return f"{path}: utterance {utterance}: {audio} is missing or cannot be read; remove the line"
-    return None
 
 
 def decode(args) -> None:
-    """Decode all utterances with the parsed options.
+    """Decode all utterances with the parsed options; the results appear in --output_dir when all are there.
 
     Raises:
-        ValueError: a file is missing or does not fit, a language is unknown, or an utterance
-            is empty or holds NaN.
+        ValueError: a file is missing or does not fit, a language is unknown, or an utterance is unusable.
     """
     logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
     set_all_random_seed(args.seed)
-    for path, _, _ in args.data_path_and_name_and_type:
-        if not Path(path).is_file():
-            raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
+    recordings = read_recordings(args.data_path_and_name_and_type, args.key_file)
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options["device"] = "cuda" if args.ngpu else "cpu"
     speech2text = load_model(options)
     utt2langs = read_utt2langs(args.utt2langs, speech2text.languages) if args.utt2langs else None
-    loader = ASRTask.build_streaming_iterator(
-        args.data_path_and_name_and_type,
-        dtype=args.dtype,
-        batch_size=args.batch_size,
-        key_file=args.key_file,
-        num_workers=args.num_workers,
-        preprocess_fn=ASRTask.build_preprocess_fn(speech2text.asr_train_args, False),
-        collate_fn=without_padding,
-        allow_variable_data_keys=args.allow_variable_data_keys,
-        inference=True,
+    loader = DataLoader(
+        Recordings(recordings, speech2text.fs), args.batch_size, num_workers=args.num_workers, collate_fn=list
     )
     done = 0
-    with DatadirWriter(args.output_dir) as writer:
-        for utterances, speeches in loader:
+    with results_in(Path(args.output_dir)) as folder, DatadirWriter(folder) as writer:
+        for batch in loader:
+            for utterance, wave in batch:
+                if isinstance(wave, ValueError):
+                    raise ValueError(f"utterance {utterance}: {wave}")
+            utterances, waves = zip(*batch)
             languages = None if utt2langs is None else [_allowed(utt2langs, u, args.utt2langs) for u in utterances]
-            try:
-                transcripts = speech2text.batch(speeches, languages)
-            except ValueError as error:
-                raise ValueError(f"{error}; it is among {', '.join(utterances)}") from error
-            for utterance, transcript in zip(utterances, transcripts):
+            for utterance, transcript in zip(utterances, speech2text.batch(waves, languages)):
                 write(writer, utterance, transcript)
             done += len(utterances)
-            logging.info(f"{done} utterances decoded")
+            logging.info(f"{done} of {len(recordings)} utterances decoded")
 
 
-def without_padding(samples: list[tuple[str, dict]]) -> tuple[list[str], list[np.ndarray]]:
-    """Ids and waveforms of a batch, as Speech2Text takes them; so mono and stereo files may share a batch."""
-    return [utterance for utterance, _ in samples], [data["speech"] for _, data in samples]
+def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) -> list[tuple[str, str, str]]:
+    """Utterance, audio and ESPnet's type of it, of all utterances, or of those that a key file lists.
+
+    Raises:
+        ValueError: a file is missing or broken, no data are named speech or their type is unknown, or an utterance of
+            the key file is missing.
+    """
+    sources = [(path, kind) for path, name, kind in data if name == "speech"]
+    if not sources or sources[0][1] not in DATA_TYPES:
+        raise ValueError("--data_path_and_name_and_type gives no speech; write it as wav.scp,speech,sound")
+    path, kind = sources[0]
+    if not Path(path).is_file():
+        raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
+    try:
+        audio_of = read_2columns_text(path)
+        keys = [line.split()[0] for line in open(key_file, encoding="utf-8")] if key_file else audio_of
+    except (OSError, RuntimeError, UnicodeDecodeError, IndexError) as error:
+        raise ValueError(f"{path}, {key_file or 'no key file'}: {error}") from error
+    for utterance in keys:
+        if not audio_of.get(utterance):
+            raise ValueError(f"{path} has no audio for utterance {utterance}; add it, or remove the utterance")
+    return [(utterance, audio_of[utterance], kind) for utterance in keys]
+
+
+class Recordings(Dataset):
+    """Reads recordings: utterance, and (samples,) at the model's rate, or the ValueError that says why there are none.
+
+    Raised in a process that reads ahead, it would come with that process's traceback.
+
+    Args:
+        recordings: utterance, audio and ESPnet's type of it.
+        fs: the model's sampling rate in Hz; files of other rates are resampled.
+    """
+
+    def __init__(self, recordings: list[tuple[str, str, str]], fs: int):
+        self.recordings = recordings
+        self.fs = fs
+
+    def __len__(self) -> int:
+        return len(self.recordings)
+
+    def __getitem__(self, position: int) -> tuple[str, torch.Tensor | ValueError]:
+        utterance, source, kind = self.recordings[position]
+        try:
+            return utterance, audio.load(source if kind == "sound" else DATA_TYPES[kind](source), self.fs)
+        except (ValueError, OSError, RuntimeError) as error:
+            return utterance, ValueError(error)
+
+
+@contextmanager
+def results_in(output_dir: Path) -> Iterator[Path]:
+    """A folder to write into, whose folders take their place in the output folder when all are finished."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir, prefix="unfinished.") as unfinished:
+        yield Path(unfinished)
+        for folder in Path(unfinished).iterdir():
+            shutil.rmtree(output_dir / folder.name, ignore_errors=True)
+            folder.rename(output_dir / folder.name)
 
 
 def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ ESPnet's checkpoints, the whole ASR model with the fine-tuned router: OUTPUT_DIR
 
 import sys
 
-from espnet_blrmoe.finetuning import trained_checkpoint
+from espnet_blrmoe.finetuning import reason_of, trained_checkpoint
 from espnet_blrmoe.router_task import RouterTask, write_asr_model
 
 
@@ -31,7 +31,7 @@ def main(cmd: list[str] | None = None) -> None:
         if best := trained_checkpoint(args):
             write_asr_model(args, best)
     except (ValueError, FileNotFoundError) as error:
-        sys.exit(f"router_train: {error}")
+        sys.exit(f"router_train: {reason_of(error)}")
 
 
 if __name__ == "__main__":

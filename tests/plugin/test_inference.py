@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 import torchaudio
 from espnet2.tasks.asr import ASRTask
 from tiny import (
@@ -385,10 +386,10 @@ def recordings(tmp_path) -> Path:
 def decode(tiny_model, recordings, tmp_path):
     """Run the program in batches of two on the recordings; returns the folder of results."""
 
-    def run(*options: str, model: TinyModel = tiny_model) -> Path:
+    def run(*options: str, model: TinyModel = tiny_model, data: str | None = None) -> Path:
         arguments = {
             "output_dir": tmp_path / "decoded",
-            "data_path_and_name_and_type": f"{recordings / 'wav.scp'},speech,sound",
+            "data_path_and_name_and_type": data or f"{recordings / 'wav.scp'},speech,sound",
             "asr_train_config": model.config,
             "asr_model_file": model.weights,
             "batch_size": 2,
@@ -517,17 +518,54 @@ def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
     with pytest.raises(SystemExit, match="^asr_inference: .*model.pth does not exist"):
         decode("--asr_model_file", str(tmp_path / "model.pth"))
     with pytest.raises(SystemExit, match="^asr_inference: .*utt2wav does not exist; correct --data_path"):
-        decode("--data_path_and_name_and_type", f"{tmp_path / 'utt2wav'},speech2,sound")
+        decode(data=f"{tmp_path / 'utt2wav'},speech,sound")
+    with pytest.raises(SystemExit, match="^asr_inference: --data_path_and_name_and_type gives no speech"):
+        decode(data=f"{tmp_path / 'utt2wav'},audio,sound")
     with pytest.raises(SystemExit):
         asr_inference.main(["--output_dir", str(tmp_path), "--data_path_and_name_and_type", "wav.scp,speech,sound"])
     assert "give --asr_train_config and --asr_model_file, or --model_tag" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("samples", "message"), [([], "at least one sample"), ([0.1, np.nan], "NaN")])
-def test_unusable_audio_is_named(decode, recordings, samples, message):
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(("samples", "message"), [([], "is empty"), ([0.1, np.nan], "holds NaN")])
+def test_unusable_audio_is_named_and_leaves_the_results_as_they_were(decode, recordings, samples, message, workers):
+    before = {path.name: path.read_text() for path in decode().iterdir()}
     soundfile.write(recordings / "utt2.wav", np.array(samples, dtype=np.float32), RATE, subtype="FLOAT")
-    with pytest.raises(SystemExit, match=f"^asr_inference: .*{message}.* utt2$"):
-        decode()
+    with pytest.raises(SystemExit, match=f"^asr_inference: utterance utt2: .*utt2.wav {message}[^\n]*$"):
+        decode("--languages", "en", "--batch_size", "1", "--num_workers", workers)
+    folder = recordings.parent / "decoded"
+    assert [path.name for path in folder.iterdir()] == ["1best_recog"]
+    assert {path.name: path.read_text() for path in (folder / "1best_recog").iterdir()} == before
+
+
+def test_decoding_of_other_sampling_rates(decode, speech2text, recordings):
+    for n, rate in enumerate([8000, 44100]):
+        soundfile.write(recordings / f"utt{n}.wav", speech_of(1.5, seed=n)[: int(1.2 * rate)], rate, subtype="FLOAT")
+    tables = {name: read_table(decode() / name) for name in ("score", "expert_frames")}
+    for n in range(3):
+        transcript = speech2text(recordings / f"utt{n}.wav")
+        assert float(tables["score"][f"utt{n}"]) == pytest.approx(float(transcript.hypotheses[0][3].score), rel=1e-4)
+        frames = " ".join(f"{code}:{frames}" for code, frames in transcript.frames.items())
+        assert tables["expert_frames"][f"utt{n}"] == frames
+
+
+def test_decoding_of_chosen_utterances_and_of_arrays(decode, recordings, tmp_path):
+    texts = read_table(decode() / "text")
+    (tmp_path / "keys").write_text("utt2\nutt0\n")
+    assert read_table(decode("--key_file", str(tmp_path / "keys")) / "text") == {n: texts[n] for n in ("utt2", "utt0")}
+    np.save(tmp_path / "utt1.npy", soundfile.read(recordings / "utt1.wav")[0])
+    (tmp_path / "npy.scp").write_text(f"utt1 {tmp_path / 'utt1.npy'}\n")
+    decoded = decode(data=f"{tmp_path / 'npy.scp'},speech,npy")
+    assert read_table(decoded / "text") == {"utt1": texts["utt1"]}
+
+
+def test_the_volume_of_the_training(tiny_model, tmp_path):
+    config = yaml.safe_load(tiny_model.config.read_text()) | {"speech_volume_normalize": 0.5}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    speech = speech_of(1.0, seed=3)
+    as_trained = Speech2Text(tmp_path / "config.yaml", tiny_model.weights, **BEST_PATH)
+    by_hand = Speech2Text(tiny_model.config, tiny_model.weights, **BEST_PATH)(0.5 * speech / np.abs(speech).max())
+    assert as_trained(3 * speech).language_probability == pytest.approx(by_hand.language_probability, rel=1e-4)
 
 
 def test_a_ctc_model_is_decoded_by_its_ctc_whatever_ctc_weight_says(tiny_model):
@@ -538,12 +576,16 @@ def test_a_ctc_model_is_decoded_by_its_ctc_whatever_ctc_weight_says(tiny_model):
     assert plain.beam_search.weights["ctc"] == 1.0
 
 
-def test_unreadable_audio_is_named(tiny_model, tmp_path: Path):
-    (tmp_path / "broken.wav").write_bytes(b"no audio")
-    scp = tmp_path / "wav.scp"
-    scp.write_text(f"utt1 {tmp_path / 'broken.wav'}\n")
-    options = ["--asr_train_config", tiny_model.config, "--asr_model_file", tiny_model.weights]
-    with pytest.raises(SystemExit, match="utterance utt1: .*broken.wav is missing or cannot be read"):
-        asr_inference.main(
-            [*map(str, options), "--output_dir", str(tmp_path), "--data_path_and_name_and_type", f"{scp},speech,sound"]
-        )
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("utt0 {0}/none.wav\n", "utterance utt0: .*none.wav does not exist"),
+        ("utt0 {0}/utt0.wav\nutt1 {0}/utt2lang\n", "utterance utt1: .*utt2lang cannot be read as audio"),
+        ("utt0\n", "wav.scp has no audio for utterance utt0"),
+        ("utt0 {0}/utt0.wav\nutt0 {0}/utt0.wav\n", "wav.scp.* utt0 is duplicated"),
+    ],
+)
+def test_unreadable_audio_is_named(decode, recordings, lines, message):
+    (recordings / "wav.scp").write_text(lines.format(recordings))
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{message}"):
+        decode()

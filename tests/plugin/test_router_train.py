@@ -1,8 +1,12 @@
 """Router fine-tuning on audio and languages alone: the router learns, everything else stays bit for bit."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+import soxr
 import torch
 import yaml
 from espnet2.asr.specaug.specaug import SpecAug
@@ -128,6 +132,43 @@ def test_a_language_that_the_model_does_not_know(tiny_model, tmp_path):
     data = write_data_dir(tmp_path / "data", ["en", "fr"])
     with pytest.raises(SystemExit, match="^router_train: utterance utt1 has language 'fr' .* knows en, de, zh-CN"):
         main(options_of(tiny_model, data, tmp_path / "router"))
+
+
+@pytest.fixture(scope="module")
+def other_rates(data, tmp_path_factory) -> Path:
+    """The same recordings, at another sampling rate or with two channels."""
+    folder = shutil.copytree(data, tmp_path_factory.mktemp("other") / "data")
+    lines = (folder / "wav.scp").read_text(encoding="utf-8").splitlines()
+    for n, line in enumerate(lines):
+        utterance, path = line.split()
+        speech, rate = soundfile.read(path, dtype="float32")
+        if n % 2:
+            louder = soxr.resample(speech, rate, 44100)
+            soundfile.write(folder / f"{utterance}.wav", louder, 44100, subtype="FLOAT")
+        else:
+            soundfile.write(folder / f"{utterance}.wav", np.stack([speech] * 2, axis=1), rate, subtype="FLOAT")
+    table = "".join(f"utt{n} {folder}/utt{n}.wav\n" for n in range(len(lines)))
+    (folder / "wav.scp").write_text(table, encoding="utf-8")
+    return folder
+
+
+def test_audio_of_any_rate_and_number_of_channels(tiny_model, data, other_rates, tmp_path):
+    before, trained = read_weights(tiny_model.weights), []
+    for name, folder in (("as_model", data), ("other", other_rates)):
+        main(options_of(tiny_model, folder, tmp_path / name, num_workers=1))
+        trained.append(read_weights(tmp_path / name / "asr.pth"))
+    for name, value in trained[0].items():
+        learned, difference = (value - before[name]).abs().mean(), (value - trained[1][name]).abs().mean()
+        assert difference <= 0.1 * learned, name  # resampling is not without loss
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_unusable_audio_is_named(tiny_model, other_rates, tmp_path, workers):
+    folder = shutil.copytree(other_rates, tmp_path / "data")
+    (folder / "utt2.wav").write_bytes(b"no audio")
+    (folder / "wav.scp").write_text("".join(f"utt{n} {folder}/utt{n}.wav\n" for n in range(6)), encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"^router_train: utterance utt2: \S*utt2.wav cannot be read as audio[^\n]*$"):
+        main(options_of(tiny_model, folder, tmp_path / "router", num_workers=workers))
 
 
 def test_a_new_router_is_put_on_a_trained_model_and_trained_alone(conformer, data, tmp_path):
