@@ -346,9 +346,10 @@ class BLRMoEEncoder(AbsEncoder):
 
 
 def _language_codes(languages: tuple[str, ...]) -> torch.Tensor:
-    """(E, longest code) float32 code points, padded with 0."""
+    """(E, longest code) float32 code points, padded with 0; to be read even in a model on torch's meta device."""
     longest = max(map(len, languages))
-    return torch.tensor([[float(ord(c)) for c in code.ljust(longest, "\0")] for code in languages])
+    codes = [[float(ord(c)) for c in code.ljust(longest, "\0")] for code in languages]
+    return torch.tensor(codes, device="cpu")
 
 
 def _choose(option: str, unknown: set[str], known: str) -> None:

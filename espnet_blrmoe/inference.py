@@ -10,10 +10,19 @@ from pathlib import Path
 import numpy as np
 import torch
 from espnet2.bin import asr_inference
+from espnet2.tasks.asr import ASRTask
+from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.checkpoint import load_weights, read_blr_moe_config, read_weights, sampling_rate
+from espnet_blrmoe.checkpoint import (
+    check_bpemodel,
+    check_model,
+    load_weights,
+    read_blr_moe_config,
+    read_config,
+    sampling_rate,
+)
 from espnet_blrmoe.espnet_internals import Hypothesis
 from espnet_blrmoe.routing import LanguagePrior
 
@@ -143,12 +152,18 @@ class Speech2Text(asr_inference.Speech2Text):
         if not chunk_seconds >= 1:
             raise ValueError(f"chunk_seconds must be a number of seconds from 1 on, not {chunk_seconds}")
         config = read_blr_moe_config(asr_train_config)
+        # Before ESPnet builds models of any size and unpickles anything.
+        check_model(ASRTask, config, asr_train_config, asr_model_file)
+        lm_train_config, lm_file = (espnet_options.get(option) for option in ("lm_train_config", "lm_file"))
+        if bool(lm_train_config) != bool(lm_file):
+            raise ValueError("lm_train_config and lm_file need each other")
+        if lm_file:
+            check_model(LMTask, read_config(lm_train_config), lm_train_config, lm_file)
+        if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
+            check_bpemodel(bpemodel)
         if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's default of 0.5 would give nonsense
             espnet_options["ctc_weight"] = 1.0
-        if espnet_options.get("lm_file"):  # which ESPnet unpickles, as it does below; this refuses anything but weights
-            read_weights(espnet_options["lm_file"])
-        if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them,
-            read_weights(asr_model_file)  # and would execute whatever a pickle says; this refuses
+        if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
             super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
         else:  # ESPnet overlooks missing and unexpected weights
             super().__init__(str(asr_train_config), **espnet_options)

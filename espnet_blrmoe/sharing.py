@@ -6,8 +6,11 @@ anything (espnet_blrmoe.checkpoint). Each version of a model has a folder of its
 appears there whole or not at all: a new file of the same name, or at the same URL, is a new version.
 """
 
+import bz2
 import functools
+import gzip
 import hashlib
+import lzma
 import shutil
 import stat
 import tarfile
@@ -17,16 +20,16 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import requests
-import yaml
 from espnet2.bin.pack import ASRPackedContents
-from espnet2.main_funcs.pack_funcs import find_path_and_change_it_recursive
 from espnet_model_zoo import downloader
 
-from espnet_blrmoe.checkpoint import read_mapping
+from espnet_blrmoe.checkpoint import read_mapping, write_mapping
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")  # ESPnet's
+COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # of tars, by a file's first bytes
 # What a packed model may unpack to: weights are hardly compressible, and its configuration is small.
 MOST_EXPANSION, SMALL_BYTES = 20, 10 * 2**20
+TOO_LARGE = "it would unpack to far more than a model of its size"
 # ESPnet's parts that consist of the checkpoint's weights alone, by configuration key. The others download or unpickle
 # files of further projects.
 SELF_CONTAINED = {
@@ -113,20 +116,38 @@ def install(fetch: Callable[[Path], object], folder: Path) -> None:
         unfinished = Path(temporary) / "model"
         fetch(unfinished)
         files = [path.relative_to(unfinished) for path in unfinished.rglob("*") if path.is_file()]
+        places = {str(file): str(folder / file) for file in files}
         for option, name in read_meta(unfinished).items():
             if option in ASRPackedContents.yaml_files:
-                config = read_mapping(unfinished / name)
-                if config is None:
-                    raise ValueError(f"its {name} is no configuration: expected 'option: value' lines")
+                config = read_packed(unfinished, name)
                 check_parts(config)
-                for file in files:  # as ESPnet's unpack does: the configuration names files by their place
-                    config = find_path_and_change_it_recursive(config, str(file), str(folder / file))
-                (unfinished / name).write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+                write_mapping(unfinished / name, with_places(config, places))
         try:
             unfinished.rename(folder)
         except OSError:
             if not folder.is_dir():  # else another process was quicker
                 raise
+
+
+def read_packed(folder: Path, name: str) -> dict:
+    """A YAML file of an unpacked model.
+
+    Raises:
+        ValueError: it holds anything but a mapping, or aliases.
+    """
+    try:
+        return read_mapping(folder / name)
+    except ValueError as error:
+        raise ValueError(f"its {name} {error}") from error
+
+
+def with_places(value: object, places: dict[str, str]) -> object:
+    """A configuration with the places of the files that it names, which is what ESPnet's unpack writes too."""
+    if isinstance(value, dict):
+        return {name: with_places(item, places) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_places(item, places) for item in value]
+    return places.get(str(PurePosixPath(value)), value) if isinstance(value, str) else value
 
 
 def extract(archive: Path, folder: Path) -> None:
@@ -136,23 +157,65 @@ def extract(archive: Path, folder: Path) -> None:
         ValueError: it is neither, or holds a link, a device, a path that leads elsewhere, or far more than its size.
         Other kinds of zipfile and tarfile: it is damaged.
     """
-    is_tar = tarfile.is_tarfile(archive)  # asked first: a tar that ends with a checkpoint looks like a zip too
-    if not is_tar and not zipfile.is_zipfile(archive):
+    most = MOST_EXPANSION * archive.stat().st_size + SMALL_BYTES
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        archive = decompress(archive, Path(temporary) / "archive", most)
+        with open_archive(archive) as packed:
+            is_tar = isinstance(packed, tarfile.TarFile)
+            if is_tar:
+                members = [(m.name, m.size, m.isfile() or m.isdir()) for m in packed.getmembers()]
+            else:
+                members = [(m.filename, m.file_size, _is_plain(m)) for m in packed.infolist()]
+            for name, _, is_plain in members:
+                path = PurePosixPath(name)
+                if path.is_absolute() or ".." in path.parts or "\\" in name:
+                    raise ValueError(f"it holds {name!r}, a path outside its folder")
+                if not is_plain:
+                    raise ValueError(f"it holds {name!r}, which is neither a file nor a folder")
+            if sum(size for _, size, _ in members) > most:
+                raise ValueError(TOO_LARGE)
+            packed.extractall(folder, **{"filter": "data"} if is_tar else {})
+
+
+def decompress(archive: Path, target: Path, most: int) -> Path:
+    """Write what a compressed tar holds to a file, of which tarfile reads no more than its size; any other stays.
+
+    Raises:
+        ValueError: that is more than `most` bytes.
+        Other kinds of gzip, bz2 and lzma: it is damaged.
+    """
+    with archive.open("rb") as file:
+        start = file.read(8)
+    for magic, open_compressed in COMPRESSIONS.items():
+        if start.startswith(magic):
+            with open_compressed(archive) as content, target.open("wb") as file:
+                while piece := content.read(2**20):
+                    file.write(piece)
+                    if file.tell() > most:
+                        raise ValueError(TOO_LARGE)
+            return target
+    return archive
+
+
+def open_archive(path: Path) -> tarfile.TarFile | zipfile.ZipFile:
+    """Open a tar or zip.
+
+    Raises:
+        ValueError: it is neither, cut off, or a zip compressed in a way that may take any amount of memory.
+    """
+    try:  # first: a tar that ends with a checkpoint looks like a zip too
+        return tarfile.open(path, "r:")
+    except tarfile.TarError:
+        pass
+    members = []
+    if zipfile.is_zipfile(path):
+        packed = zipfile.ZipFile(path)
+        members = packed.infolist()
+    if not members or min(m.header_offset for m in members) > 0:  # what is left of a cut zip may end with a checkpoint
         raise ValueError("it is neither zip nor tar: cut off, damaged, or something else, such as a web page")
-    with tarfile.open(archive) if is_tar else zipfile.ZipFile(archive) as packed:
-        if is_tar:
-            members = [(m.name, m.size, m.isfile() or m.isdir()) for m in packed.getmembers()]
-        else:
-            members = [(m.filename, m.file_size, _is_plain(m)) for m in packed.infolist()]
-        for name, _, is_plain in members:
-            path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name:
-                raise ValueError(f"it holds {name!r}, a path outside its folder")
-            if not is_plain:
-                raise ValueError(f"it holds {name!r}, which is neither a file nor a folder")
-        if sum(size for _, size, _ in members) > MOST_EXPANSION * archive.stat().st_size + SMALL_BYTES:
-            raise ValueError("it would unpack to far more than a model of its size")
-        packed.extractall(folder, **{"filter": "data"} if is_tar else {})
+    if {m.compress_type for m in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise ValueError("it is compressed in another way than zips usually are; pack it as ESPnet does")
+    return packed
 
 
 def _is_plain(member: zipfile.ZipInfo) -> bool:
@@ -164,11 +227,11 @@ def read_meta(folder: Path) -> dict[str, str]:
     """meta.yaml of an unpacked model: options of Speech2Text and the files, relative to the folder, that they name.
 
     Raises:
-        ValueError: it is missing or incomplete, or names other options or files outside the folder.
+        ValueError: it is missing, malformed or incomplete, or names other options or files outside the folder.
     """
-    meta = read_mapping(folder / "meta.yaml") if (folder / "meta.yaml").is_file() else None
-    if meta is None:
+    if not (folder / "meta.yaml").is_file():
         raise ValueError("it has no meta.yaml, and so is no packed model; pack one with espnet2.bin.pack")
+    meta = read_packed(folder, "meta.yaml")
     parts = [meta.get("yaml_files"), meta.get("files")]
     if not all(isinstance(part, dict) for part in parts):
         raise ValueError("its meta.yaml has no yaml_files or files")

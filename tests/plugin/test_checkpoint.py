@@ -1,12 +1,13 @@
 """Checkpoints are read without executing anything, and mistakes are told in one sentence."""
 
 import pickle
+import zipfile
 
 import pytest
 import torch
 from tiny import CONFIG, Hostile, build_model, write_training_config
 
-from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights, with_router_of
+from espnet_blrmoe.checkpoint import load_weights, read_config, read_weights, with_router_of, write_mapping
 
 
 def one_sentence(call, *arguments) -> str:
@@ -55,7 +56,7 @@ def test_missing_files(tmp_path):
 def test_a_file_that_is_no_configuration(tmp_path, content):
     path = tmp_path / "config.yaml"
     path.write_bytes(content)
-    assert "is not a training configuration" in one_sentence(read_config, path)
+    assert "is no configuration: expected" in one_sentence(read_config, path)
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,33 @@ def test_a_checkpoint_of_another_architecture(tiny_model, tmp_path, change, mess
     with pytest.raises(ValueError, match=f"does not fit the training configuration: {message}"):
         load_weights(other, tiny_model.weights)
     one_sentence(load_weights, other, tiny_model.weights)
+
+
+def test_a_checkpoint_of_tensors_that_its_file_does_not_hold(tmp_path):
+    torch.save({"weight": torch.zeros(1).expand(1000, 1000)}, tmp_path / "model.pth")
+    assert "its tensors are larger than the file" in one_sentence(read_weights, tmp_path / "model.pth")
+
+
+def test_a_compressed_checkpoint(tmp_path):
+    torch.save({"weight": torch.zeros(10**6)}, tmp_path / "stored.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pth") as stored,
+        zipfile.ZipFile(tmp_path / "model.pth", "w", zipfile.ZIP_DEFLATED) as compressed,
+    ):
+        for name in stored.namelist():
+            compressed.writestr(name, stored.read(name))
+    assert "is compressed; save it as torch.save" in one_sentence(read_weights, tmp_path / "model.pth")
+
+
+def test_what_is_written_is_read_again_even_if_values_are_shared(tmp_path):
+    shared = ["en", "de"]
+    write_mapping(tmp_path / "config.yaml", {"languages": shared, "encoder_conf": {"languages": shared}})
+    assert read_config(tmp_path / "config.yaml")["encoder_conf"] == {"languages": shared}
+
+
+def test_a_configuration_with_aliases(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: &name [1]\nb: *name\n")
+    assert "config.yaml has a YAML alias, *name" in one_sentence(read_config, tmp_path / "config.yaml")
 
 
 def test_a_checkpoint_that_fits(tiny_model):

@@ -168,7 +168,7 @@ def test_a_router_of_one_language_is_not_trained(tiny_model, tmp_path):
         (["de"], ("--text=text", "--utt2lang=utt2lang"), "text has no transcript in de"),
         (["en"], ("--text=text", "--utt2lang=empty"), "empty has no line for utterance utt0 of text; add its language"),
         (["en"], ("--text=twice", "--utt2lang=utt2lang"), "utt0 is duplicated"),
-        (["en"], ("--asr_train_config=options.yaml",), "options.yaml has no token_list or languages; give"),
+        (["en"], ("--asr_train_config=options.yaml",), "options.yaml has no frontend_conf; give"),
     ],
 )
 def test_mistakes_leave_nothing_behind(tiny_model, tmp_path, monkeypatch, languages, options, message):

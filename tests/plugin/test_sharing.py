@@ -206,7 +206,7 @@ DAMAGED = {
     "flipped.zip": "Bad CRC-32",
     "cut.tar.gz": "ended before the end-of-stream marker|neither zip nor tar",
     "other.zip": "has no meta.yaml, and so is no packed model",
-    "list.zip": "has no meta.yaml",
+    "list.zip": "its meta.yaml is no configuration",
     "incomplete.zip": "meta.yaml has no yaml_files or files",
     "tts.zip": "gives 'train_config', which no packed model has",
     "configless.zip": "names no asr_train_config",
@@ -250,6 +250,45 @@ def test_a_model_that_is_not_there(serve, tmp_path):
     expect_refusal(tmp_path, tmp_path / "cache", "it is a folder")
     expect_refusal(f"{serve(tmp_path)}/model.zip", tmp_path / "cache", "404")
     expect_refusal("http://127.0.0.1:1/model.zip", tmp_path / "cache", "refused")
+
+
+MALFORMED = {
+    "encoder_conf: null": ({"encoder_conf": None}, "config.yaml: encoder_conf must be options and their values"),
+    "model_conf: null": ({"model_conf": None}, "config.yaml: model_conf must be options and their values"),
+    "frontend_conf: null": ({"frontend_conf": None}, "config.yaml: frontend_conf must be options and their values"),
+    "token_list: null": ({"token_list": None}, "config.yaml: token_list must be a list of tokens"),
+    "no languages": ({"encoder_conf": {}}, "config.yaml has no languages in encoder_conf"),
+    "unknown option": (
+        {"encoder_conf": {**CONFIG["encoder_conf"], "depth": 3}},
+        "config.yaml describes no model that can be built: .*unexpected keyword argument 'depth'",
+    ),
+    "statistics": (
+        {"normalize": "global_mvn", "normalize_conf": {"stats_file": "missing.npz"}},
+        "config.yaml describes no model that can be built: .*missing.npz",
+    ),
+    "missing pieces": ({"bpemodel": "missing.model"}, "bpemodel missing.model is missing or no sentencepiece model"),
+    "other pieces": ({"bpemodel": "meta.yaml"}, "bpemodel .*/meta.yaml is missing or no sentencepiece model"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_configuration_is_named_in_one_sentence(tiny_model, tmp_path, name):
+    change, message = MALFORMED[name]
+    config = {**yaml.safe_load(tiny_model.config.read_text()), **change}
+    files = {**model_files(config), "model.pth": tiny_model.weights.read_bytes()}
+    archive = write_archive(tmp_path / "model.zip", files)
+    with pytest.raises(ValueError, match=message) as caught:
+        Speech2Text.from_pretrained(archive, tmp_path / "cache")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["encoder_conf", "model_conf", "frontend_conf", "token_list", "token_type"])
+def test_a_configuration_that_lacks_an_option(tiny_model, tmp_path, option):
+    config = yaml.safe_load(tiny_model.config.read_text())
+    del config[option]
+    archive = write_archive(tmp_path / "model.zip", model_files(config))
+    with pytest.raises(ValueError, match=f"config.yaml has no {option}; give the config.yaml that training wrote"):
+        Speech2Text.from_pretrained(archive, tmp_path / "cache")
 
 
 # -------------------------------------------------------------------------------------------------------------- hostile
@@ -334,7 +373,7 @@ def test_no_file_outside_the_model_is_used(tmp_path, monkeypatch, outside, part)
 def test_no_yaml_is_executed(tmp_path, name):
     evil = f"evil: !!python/object/apply:os.mkdir ['{tmp_path / 'made'}']\n".encode()
     archive = write_archive(tmp_path / "model.zip", {**model_files(), name: model_files()[name] + evil})
-    expect_refusal(archive, tmp_path / "cache", "has no meta.yaml" if name == "meta.yaml" else "is no configuration")
+    expect_refusal(archive, tmp_path / "cache", f"its {name} is no configuration")
     assert not (tmp_path / "made").exists()
     yaml.unsafe_load(evil)
     assert (tmp_path / "made").exists()
@@ -403,6 +442,62 @@ def test_a_bomb_is_not_unpacked(tmp_path, suffix):
     archive = write_archive(tmp_path / f"model{suffix}", {**model_files(), "bomb": bytes(30 * 2**20)})
     assert archive.stat().st_size < 2**16
     expect_refusal(archive, tmp_path / "cache", "would unpack to far more than a model of its size")
+
+
+def test_an_expanding_header_is_not_unpacked(tmp_path):
+    comment = tarfile.TarInfo("comment")
+    comment.pax_headers = {"comment": "0" * 30 * 2**20}
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.addfile(comment)
+    expect_refusal(tmp_path / "model.tar.gz", tmp_path / "cache", "would unpack to far more than a model of its size")
+
+
+def test_a_zip_whose_parts_cannot_be_unpacked_piece_by_piece_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "model.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("bomb", bytes(2**10))
+    expect_refusal(tmp_path / "model.zip", tmp_path / "cache", "is compressed in another way than zips usually are")
+
+
+@pytest.mark.parametrize("name", ["meta.yaml", "config.yaml"])
+def test_a_yaml_that_expands_is_refused(tmp_path, name):
+    laughs = b"a: &a [ha, ha]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+    archive = write_archive(tmp_path / "model.zip", {**model_files(), name: model_files()[name] + laughs})
+    message = f"its {name} has a YAML alias, \\*a, which no saved configuration has"
+    expect_refusal(archive, tmp_path / "cache", message)
+
+
+def change_of(part: str, **options) -> dict:
+    return {part: {**CONFIG[part], **options}}
+
+
+GIANTS = {
+    "width": (change_of("encoder_conf", output_size=10**12), "describes no model that can be built"),
+    "blocks": (change_of("encoder_conf", num_moe_blocks=10**4), "it has far more layers than the checkpoint"),
+    "router": (change_of("encoder_conf", router_conf={"channels": 8, "layers": 10**4}), "far more layers than"),
+    "mels": (change_of("frontend_conf", n_mels=10**12), "n_fft and n_mels are not those of the checkpoint"),
+    "window": (change_of("frontend_conf", n_fft=10**12), "n_fft and n_mels are not those of the checkpoint"),
+}
+
+
+@pytest.mark.parametrize("name", GIANTS)
+@pytest.mark.parametrize("options", [{}, {"quantize_asr_model": True}], ids=str)
+def test_no_memory_is_spent_on_a_model_larger_than_its_checkpoint(tiny_model, tmp_path, name, options):
+    change, message = GIANTS[name]
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump({**yaml.safe_load(tiny_model.config.read_text()), **change}), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"config.yaml .*{message}"):
+        Speech2Text(config, tiny_model.weights, **options)
+
+
+def test_a_language_model_larger_than_its_checkpoint(tiny_model, tmp_path):
+    lm = {"lm": "seq_rnn", "lm_conf": {"unit": 10**12}, "model_conf": {}, "init": None, "token_list": ["a"]}
+    (tmp_path / "lm.yaml").write_text(yaml.safe_dump(lm), encoding="utf-8")
+    torch.save({"lm.decoder.weight": torch.zeros(1, 8)}, tmp_path / "lm.pth")
+    files = {"lm_train_config": tmp_path / "lm.yaml", "lm_file": tmp_path / "lm.pth"}
+    with pytest.raises(ValueError, match="lm.yaml describes no model that can be built"):
+        Speech2Text(tiny_model.config, tiny_model.weights, **files)
+    with pytest.raises(ValueError, match="lm_train_config and lm_file need each other"):
+        Speech2Text(tiny_model.config, tiny_model.weights, lm_train_config=tmp_path / "lm.yaml")
 
 
 def test_a_server_cannot_choose_where_its_file_goes(packed, tmp_path, monkeypatch, serve):
