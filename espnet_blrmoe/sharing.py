@@ -29,6 +29,7 @@ ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".ta
 COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # of tars, by a file's first bytes
 # What a packed model may unpack to: weights are hardly compressible, and its configuration is small.
 MOST_EXPANSION, SMALL_BYTES = 20, 10 * 2**20
+LONGEST_HEADER = 2**14
 TOO_LARGE = "it would unpack to far more than a model of its size"
 # ESPnet's parts that consist of the checkpoint's weights alone, by configuration key. The others download or unpickle
 # files of further projects.
@@ -197,14 +198,23 @@ def decompress(archive: Path, target: Path, most: int) -> Path:
     return archive
 
 
+class _SmallHeader(tarfile.TarInfo):
+    """Refuses long extended headers, for which Pythons before 3.11.10 and 3.12.6 need time that grows as the square."""
+
+    def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.size > LONGEST_HEADER:
+            raise ValueError(f"it holds a header of {self.size:,} bytes, which no model needs")
+        return super()._proc_pax(archive)
+
+
 def open_archive(path: Path) -> tarfile.TarFile | zipfile.ZipFile:
     """Open a tar or zip.
 
     Raises:
-        ValueError: it is neither, cut off, or a zip compressed in a way that may take any amount of memory.
+        ValueError: it is neither, cut off, or made so as to take any amount of time or memory.
     """
     try:  # first: a tar that ends with a checkpoint looks like a zip too
-        return tarfile.open(path, "r:")
+        return tarfile.open(path, "r:", tarinfo=_SmallHeader)
     except tarfile.TarError:
         pass
     members = []

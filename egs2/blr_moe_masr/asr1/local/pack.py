@@ -1,4 +1,4 @@
-"""Pack a trained model for espnet_model_zoo: one zip of weights, configuration, tokens, results and model card.
+"""Pack a trained model for espnet_model_zoo: one zip of weights, configuration, its files, results and model card.
 
 Example:
     python local/pack.py --asr_train_config exp/asr/config.yaml --asr_model_file exp/router/asr.pth \\
@@ -6,6 +6,7 @@ Example:
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 import jinja2
 import yaml
 from data_dir import UserError
+from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 
 TEMPLATE = Path(__file__).with_name("model_card.md.j2")
 
@@ -46,14 +48,25 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def gather(folder: Path, asr_train_config: Path, asr_model_file: Path, results: Path) -> list[str]:
-    """Put everything into the folder; the names of what ESPnet calls options: model card, results, BPE model."""
+    """Put everything into the folder; the names of what ESPnet calls options: all but configuration and weights.
+
+    Raises:
+        UserError: a file that the configuration names does not exist.
+    """
     config = yaml.safe_load(asr_train_config.read_text(encoding="utf-8"))
     options = ["README.md", "RESULTS.md"]
-    if config.get("bpemodel"):
-        shutil.copy(config["bpemodel"], folder / "bpe.model")
-        config["bpemodel"] = "bpe.model"
-        options.append("bpe.model")
-    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    for part, option, name in (
+        (config, "bpemodel", "bpe.model"),
+        (config, "non_linguistic_symbols", "non_linguistic_symbols.txt"),
+        (config.get("normalize_conf") or {}, "stats_file", "feats_stats.npz"),
+    ):
+        if part.get(option):
+            if not Path(part[option]).is_file():
+                raise UserError(f"{asr_train_config} names {option} {part[option]}, which does not exist")
+            shutil.copy(part[option], folder / name)
+            part[option] = name
+            options.append(name)
+    (folder / "config.yaml").write_text(yaml_no_alias_safe_dump(config, sort_keys=False), encoding="utf-8")
     (folder / "README.md").write_text(model_card(config, results.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copy(results, folder / "RESULTS.md")
     shutil.copy(asr_model_file, folder / "model.pth")
@@ -63,7 +76,16 @@ def gather(folder: Path, asr_train_config: Path, asr_model_file: Path, results: 
 def model_card(config: dict, results: str) -> str:
     """The README.md of a shared model: what it is, how to install the plugin, how to load it and restrict languages."""
     template = jinja2.Template(TEMPLATE.read_text(encoding="utf-8"), keep_trailing_newline=True)
-    return template.render(config=config, languages=config["encoder_conf"]["languages"], results=results)
+    languages, measured = config["encoder_conf"]["languages"], languages_of(results)
+    is_pruned = not set(measured) <= set(languages)  # the results are of the model that knew them all
+    return template.render(config=config, languages=languages, measured=measured, is_pruned=is_pruned, results=results)
+
+
+def languages_of(results: str) -> list[str]:
+    """The languages that RESULTS.md has rows for."""
+    _, _, by_language = results.partition("### WER by language\n")
+    rows = re.findall(r"^\|[^|]+/[^|]+\|([^|]+)\|", by_language.partition("\n#")[0], flags=re.MULTILINE)
+    return sorted(set(rows))
 
 
 if __name__ == "__main__":
