@@ -10,6 +10,7 @@ import bz2
 import functools
 import gzip
 import hashlib
+import logging
 import lzma
 import shutil
 import stat
@@ -62,20 +63,42 @@ def fetch_model(model_tag: str | Path, cachedir: str | Path | None = None) -> di
     try:
         zoo = downloader.ModelDownloader(cachedir)
         source = zoo.get_url(model_tag)  # a URL, the absolute path of a file, or the hub's address
+        cache = Path(zoo.cachedir)
         if downloader.is_url(source):
-            version, fetch = version_of_url(source), functools.partial(download_and_extract, source)
+            folder, fetch = folder_of_url(source, cache), functools.partial(download_and_extract, source)
         elif Path(source).exists() or model_tag.endswith(ARCHIVES):
-            version, fetch = version_of_file(Path(model_tag)), functools.partial(extract, Path(model_tag))
+            folder = cache / version_of_file(Path(model_tag))
+            fetch = functools.partial(extract, Path(model_tag))
         else:
             snapshot = zoo.huggingface_download(model_tag)
-            version, fetch = snapshot, functools.partial(shutil.copytree, snapshot)
-        folder = Path(zoo.cachedir) / hashlib.sha256(version.encode()).hexdigest()
+            folder, fetch = cache / digest(snapshot), functools.partial(shutil.copytree, snapshot)
         if not folder.exists():
             install(fetch, folder)
     except Exception as error:  # requests, huggingface_hub, zipfile and tarfile raise many kinds
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"model {model_tag}: {reason}") from error
     return {option: str(folder / name) for option, name in read_meta(folder).items()}
+
+
+def digest(text: str) -> str:
+    """A name for what may be no file's name."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def folder_of_url(url: str, cache: Path) -> Path:
+    """The folder for the file's version; if the server cannot be reached, that of the newest one in the cache.
+
+    Raises:
+        requests.RequestException: no answer, and nothing in the cache, or an error.
+    """
+    try:
+        return cache / f"{digest(url)}-{digest(version_of_url(url))}"
+    except (requests.ConnectionError, requests.Timeout):
+        versions = sorted(cache.glob(f"{digest(url)}-*"), key=lambda folder: folder.stat().st_mtime)
+        if not versions:
+            raise
+        logging.warning("%s cannot be reached; the version that was fetched last is used", url)
+        return versions[-1]
 
 
 def version_of_url(url: str) -> str:

@@ -191,6 +191,13 @@ def test_a_model_is_not_overwritten(tiny_model, tmp_path):
     assert pruned.weights.read_bytes() == before
 
 
+def test_an_output_folder_that_is_a_file(tiny_model, tmp_path):
+    (tmp_path / "pruned").write_text("something")
+    with pytest.raises(SystemExit, match="pruned is a file; choose a folder as --output_dir"):
+        prune(tiny_model, ["en"], tmp_path / "pruned")
+    assert (tmp_path / "pruned").read_text() == "something"
+
+
 def test_a_hybrid_model_loses_languages_but_no_tokens(tmp_path):
     decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
     changes = {"decoder": "transformer", "decoder_conf": decoder, "model_conf": {"ctc_weight": 0.5}}

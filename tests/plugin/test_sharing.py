@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pack
 import pytest
+import requests
 import torch
 import yaml
 from espnet2.main_funcs.pack_funcs import unpack as espnet_unpack
@@ -185,6 +186,22 @@ def test_a_model_is_downloaded_once(packed, tmp_path, serve, monkeypatch):
     assert fetch_model(url, tmp_path / "cache") == first
 
 
+def test_without_its_server_a_model_is_the_version_that_was_fetched_last(tmp_path, serve, monkeypatch, caplog):
+    url, cache = f"{serve(tmp_path)}/model.zip", tmp_path / "cache"
+    for n in range(3):
+        write_archive(tmp_path / "model.zip", {**model_files(), "model.pth": b"weights %d" % n})
+        fetched = fetch_model(url, cache)
+
+    def unreachable(*args, **options):
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(requests, "get", unreachable)
+    assert fetch_model(url, cache) == fetched
+    assert f"{url} cannot be reached; the version that was fetched last is used" in caplog.text
+    with pytest.raises(ValueError, match="other.zip: no network"):
+        fetch_model(url.replace("model.zip", "other.zip"), cache)
+
+
 # -------------------------------------------------------------------------------------------------------------- damaged
 
 
@@ -217,6 +234,7 @@ def expect_refusal(model_tag: str | Path, cache: Path, message: str) -> None:
 
 
 DAMAGED = {
+    "end.zip": "is neither zip nor tar: cut off",
     "cut.zip": "is neither zip nor tar: cut off",
     "page.zip": "is neither zip nor tar: .* such as a web page",
     "empty.zip": "is neither zip nor tar",
@@ -238,6 +256,9 @@ def damaged(packed, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("damaged")
     content, files = packed.read_bytes(), model_files()
     (folder / "cut.zip").write_bytes(content[: len(content) // 2])
+    with zipfile.ZipFile(packed) as archive:  # cut behind its checkpoint, which is a zip too
+        weights = archive.getinfo("model.pth")
+        (folder / "end.zip").write_bytes(content[: weights.header_offset + weights.file_size + 100])
     (folder / "page.zip").write_text("<!DOCTYPE html><html><body>503 Service Unavailable</body></html>")
     (folder / "empty.zip").touch()
     middle = len(content) // 2
