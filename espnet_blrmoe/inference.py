@@ -287,7 +287,9 @@ class Speech2Text(asr_inference.Speech2Text):
         """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get tokens of their own in."""
         languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
         with self.asr_model.recognise_among(languages):
-            return self._best_path(encoder_out) if self._is_best_path else self._decode_single_sample(encoder_out)
+            nbest = self._best_path(encoder_out) if self._is_best_path else self._decode_single_sample(encoder_out)
+        # Byte fallback can spell a line's end, which would break tables of texts.
+        return [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
 
     def _best_path(self, encoder_out: torch.Tensor) -> NBest:
         """The most probable token of every frame, without repetitions and blanks, from (T, D)."""
@@ -350,7 +352,7 @@ class Speech2Text(asr_inference.Speech2Text):
 
 
 def _best_text(nbest: NBest) -> str:
-    return (nbest[0][0] or "") if nbest else ""
+    return nbest[0][0] if nbest else ""
 
 
 def window_of(smoothing: str | float, seconds_per_frame: float) -> int | None:

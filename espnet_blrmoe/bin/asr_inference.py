@@ -62,7 +62,9 @@ def main(cmd: list[str] | None = None) -> None:
             for file in filter(None, (args.asr_model_file, args.lm_file)):
                 read_weights(file)  # ESPnet's program would execute what else is in it
             options = {k: v for k, v in vars(args).items() if k not in OWN_OPTIONS}
-            return asr_inference.inference(**options)
+            if args.batch_size > 1:
+                logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
+            return asr_inference.inference(**options | {"batch_size": 1})
         decode(args)
     except ValueError as error:
         sys.exit(f"asr_inference: {error}")
@@ -183,7 +185,7 @@ def write(writer: DatadirWriter, utterance: str, transcript: Transcript) -> None
         nbest["token"][utterance] = " ".join(tokens)
         nbest["token_int"][utterance] = " ".join(map(str, token_ids))
         nbest["score"][utterance] = str(float(hypothesis.score))
-        nbest["text"][utterance] = text or ""
+        nbest["text"][utterance] = text
     best = writer["1best_recog"]
     best["lang"][utterance] = f"{transcript.language} {transcript.language_probability:.4f}"
     best["timeline"][utterance] = json.dumps([[s.start, s.end, s.language] for s in transcript.timeline])

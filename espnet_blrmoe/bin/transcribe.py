@@ -29,6 +29,13 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--asr_train_config", help="config.yaml of the training")
     group.add_argument("--asr_model_file", help="its checkpoint")
     group.add_argument("--beam_size", type=int, default=1, help="hypotheses kept in the search (default: 1, quickest)")
+    group.add_argument(
+        "--chunk_seconds",
+        type=float,
+        default=8.0,
+        help="longer audio is cut into chunks of at most this, recognised one by one (default: 8, best for a model "
+        "trained on short sentences: docs/long_audio.md; about as long as the clips that yours was trained on)",
+    )
     group.add_argument("--device", type=usable_device, default="cpu", help="cpu (default), cuda, cuda:1, ...")
     add_language_options(parser)
     return parser
@@ -49,6 +56,8 @@ def main(cmd: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(cmd)
     check_options(parser, args)
+    if args.beam_size < 1:
+        parser.error(f"--beam_size must be at least 1, not {args.beam_size}")
     options = {name: value for name, value in vars(args).items() if name not in ("files", "json")}
     try:
         speech2text = load_model(options)

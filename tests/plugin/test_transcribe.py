@@ -20,7 +20,7 @@ from espnet_blrmoe.bin import asr_inference, main, prune_experts, router_train, 
 
 @pytest.fixture(scope="module")
 def speech2text(tiny_model) -> Speech2Text:
-    return Speech2Text(tiny_model.config, tiny_model.weights, beam_size=1)
+    return Speech2Text(tiny_model.config, tiny_model.weights, beam_size=1, chunk_seconds=8)
 
 
 @pytest.fixture
@@ -49,8 +49,10 @@ def test_a_line_for_each_file(files, model, speech2text, capsys):
 
 
 def test_json(files, model, tiny_model, capsys):
-    transcribe.main([*files, *model, "--json", "--languages", "en,zh-CN"])
-    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, languages="en,zh-CN", beam_size=1)
+    transcribe.main([*files, *model, "--json", "--languages", "en,zh-CN", "--chunk_seconds", "5"])
+    speech2text = Speech2Text(
+        tiny_model.config, tiny_model.weights, languages="en,zh-CN", beam_size=1, chunk_seconds=5
+    )
     for line, file, seconds in zip(capsys.readouterr().out.splitlines(), files, (1.3, 20.0), strict=True):
         transcript, result = speech2text(file), json.loads(line)
         for key in ("language", "language_probability", "text"):
@@ -87,6 +89,12 @@ def test_standard_output_is_json_alone(files, model):
 
 
 # ------------------------------------------------------------------------------------------------------------ mistakes
+
+
+def test_a_beam_of_no_hypothesis(files, model, capsys):
+    with pytest.raises(SystemExit):
+        transcribe.main([*files, *model, "--beam_size", "0"])
+    assert "--beam_size must be at least 1, not 0" in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_path, files, model, capsys):

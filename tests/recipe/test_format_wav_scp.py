@@ -68,6 +68,22 @@ def test_speed_changes_length_and_pitch(tmp_path):
     assert pitch(samples, 16000) == pytest.approx(550, abs=4)
 
 
+@pytest.fixture
+def any_share_may_be_unusable(monkeypatch):
+    monkeypatch.setattr(format_wav_scp, "MAX_SKIPPED", 1.0)
+
+
+def test_a_language_most_of_whose_audio_is_unusable_ends_the_stage(tmp_path):
+    soundfile.write(tmp_path / "good.wav", tone(16000), 16000)
+    (tmp_path / "bad.wav").write_text("version https://git-lfs.github.com/spec/v1")
+    source = data_dir(tmp_path / "train", {"1": tmp_path / "good.wav", **{n: tmp_path / "bad.wav" for n in "23"}})
+    with pytest.raises(UserError, match="2 of 3 clips in 'fr' are unusable, see .*skipped: unpack the corpus again"):
+        run(source, tmp_path / "org" / "train")
+    assert not (tmp_path / "org" / "train").exists()
+    assert set(read_table(tmp_path / "org" / "logs" / "train" / "skipped")) == {"2", "3"}
+
+
+@pytest.mark.usefixtures("any_share_may_be_unusable")
 def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     silence, broken = np.zeros(8000, "float32"), tone(16000)
     broken[5] = np.nan
@@ -241,6 +257,7 @@ def test_stretches_that_must_be_converted_are_cut_out(tmp_path, talk):
         assert (len(samples), rate) == (6400, 8000) and pitch(samples, rate) == pytest.approx(hertz, abs=4)
 
 
+@pytest.mark.usefixtures("any_share_may_be_unusable")
 def test_stretches_that_are_not_there(tmp_path, talk):
     talk[16000:24000] = 0
     soundfile.write(tmp_path / "talk.wav", talk, 16000)

@@ -239,7 +239,7 @@ train() {
 }
 # The last error of a log, without the traceback before it.
 last_error() { { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2; }
-test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null; }
+test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null | grep -v '\.unfinished$'; }  # of a run that was killed
 # Audio-language pairs that have no transcripts; a corpus need not have any.
 router_sets() { (cd "${datadir}" && ls -d router_train router_valid) 2> /dev/null || true; }
 
@@ -312,6 +312,9 @@ if begin 5 "tokens (${tokens_tag})"; then
             --input "${dumpdir}/raw/${train_set}/text" --output "${token_list}.unfinished" \
             --add_symbol "<blank>:0" --add_symbol "<unk>:1" --add_symbol "<sos/eos>:-1" \
             2> "${token_dir}/tokenize_text.log" || { last_error "${token_dir}/tokenize_text.log"; exit 1; }
+        # The program does not notice a full disk.
+        [ "$(tail -n 1 "${token_list}.unfinished")" = "<sos/eos>" ] \
+            || die "${token_list} cannot be written: no room?; it is left as it was"
         mv "${token_list}.unfinished" "${token_list}"
     fi
     echo "$(wc -l < "${token_list}") tokens in ${token_list}"

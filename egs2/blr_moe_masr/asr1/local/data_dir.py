@@ -93,6 +93,7 @@ class Summary:
 TABLES = {"utt2lang": "language", "utt2spk": "speaker", "utt2domain": "domain"}
 OPTIONAL = {"text": "text", "utt2num_samples": "samples", "utt2speed": "speed"}
 UNFINISHED = ".unfinished"
+MAX_SKIPPED = 0.5  # a larger share of a language's clips is no accident
 
 
 def stream_data_dir(folder: str | Path, *needed: str) -> Iterator[Utterance]:
@@ -289,7 +290,8 @@ def _without_duplicates(lines: Iterable[str]) -> Iterator[Utterance]:
         utterance = Utterance(**json.loads(line.partition("\t")[2]))
         if previous is not None and utterance.id == previous.id:
             first, second = (u.source or u.audio for u in (previous, utterance))
-            raise UserError(f"{second}: utterance {utterance.id} is at {first} too; ids must be unique")
+            raise UserError(f"{second}: utterance {utterance.id} is at {first} too; ids must be unique: give manifests "
+                            "an id in every row, or domains of their own (manifest:DOMAIN=PATH)")
         previous = utterance
         yield utterance
 

@@ -15,16 +15,27 @@ which --cmd runs (of cmd.sh; default local/run_jobs.sh), with their progress in 
 import argparse
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import cycle, groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data_dir import Skipped, UserError, Utterance, replacing, stream_data_dir, with_audio_outside, write_tables
+from data_dir import (
+    MAX_SKIPPED,
+    Skipped,
+    UserError,
+    Utterance,
+    replacing,
+    stream_data_dir,
+    with_audio_outside,
+    write_tables,
+)
 from kaldi_tables import sort_lines
 
 LOCAL = Path(__file__).resolve().parent
@@ -45,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     logs = args.target.parent / "logs" / args.target.name
     with replacing(args.target) as unfinished:
         with TemporaryDirectory(dir=unfinished, prefix="jobs.") as jobs:
-            write_jobs(with_audio_outside(args.target, stream_data_dir(args.source)), Path(jobs), args.nj)
+            expected = write_jobs(with_audio_outside(args.target, stream_data_dir(args.source)), Path(jobs), args.nj)
             print(f"{args.target}: {args.nj} jobs at work; see {logs}/format_audio.*.log", flush=True)
             command = [*shlex.split(args.cmd), f"JOB=1:{args.nj}", f"{logs}/format_audio.JOB.log",
                        sys.executable, LOCAL / "format_audio.py", "--fs", args.fs, "--audio_format", args.audio_format,
@@ -53,20 +64,38 @@ def main(argv: list[str] | None = None) -> None:
             if subprocess.run([str(word) for word in command]).returncode:
                 raise UserError(f"{args.target}: a job failed; the directory is left as it was")
             summary = write_tables(unfinished, read_results(Path(jobs)))
+        for language, clips in expected.items():
+            unusable = clips - summary.utterances[language]
+            if unusable > MAX_SKIPPED * clips:
+                shutil.copy(unfinished / "skipped", logs / "skipped")
+                raise UserError(f"{args.target}: {unusable:,} of {clips:,} clips in '{language}' are unusable, see "
+                                f"{logs / 'skipped'}: unpack the corpus again, or mend or remove what is listed there")
     clips, skipped = summary.utterances.total(), summary.skipped.total()
     hours, minutes = summary.samples.total() / args.fs / 3600, (time.monotonic() - started) / 60
     print(f"{args.target}: {clips} clips, {hours:.2f} hours, in {minutes:.1f} minutes"
           + f"; {skipped} unusable, listed in {args.target / 'skipped'}" * bool(skipped))
 
 
-def write_jobs(utterances: Iterable[Utterance], folder: Path, nj: int) -> None:
-    """Share the utterances out to 1.jsonl ... NJ.jsonl: those of a recording go together, in the order of time."""
-    by_recording = sort_lines(f"{u.audio} {u.start or 0:012.3f}\t{json.dumps(vars(u))}" for u in utterances)
+def write_jobs(utterances: Iterable[Utterance], folder: Path, nj: int) -> Counter[str]:
+    """Share the utterances out to 1.jsonl ... NJ.jsonl: those of a recording go together, in the order of time.
+
+    Returns:
+        number of utterances by language.
+    """
+    languages = Counter()
+
+    def keys_and_records() -> Iterator[str]:
+        for u in utterances:
+            languages[u.language] += 1
+            yield f"{u.audio} {u.start or 0:012.3f}\t{json.dumps(vars(u))}"
+
+    by_recording = sort_lines(keys_and_records())
     lines = (line.rpartition("\t")[2] for line in by_recording)
     with ExitStack() as files:
         jobs = [files.enter_context((folder / f"{job}.jsonl").open("w")) for job in range(1, nj + 1)]
         for job, (_, group) in zip(cycle(jobs), groupby(lines, key=lambda line: json.loads(line)["audio"])):
             job.writelines(line + "\n" for line in group)
+    return languages
 
 
 def read_results(folder: Path) -> Iterator[Utterance | Skipped]:

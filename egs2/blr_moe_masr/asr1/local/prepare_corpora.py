@@ -25,7 +25,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from corpora import Clip, aishell, commonvoice, fleurs, librispeech, manifest, mls, voxpopuli
-from data_dir import Skipped, UserError, Utterance, replacing, with_audio_outside, write_tables
+from data_dir import MAX_SKIPPED, Skipped, UserError, Utterance, replacing, with_audio_outside, write_tables
 from scripts import foreign_script
 from text_normalization import DIGITS, normalise
 from tqdm import tqdm
@@ -35,7 +35,6 @@ MODULES = {
     "aishell": aishell, "voxpopuli": voxpopuli, "manifest": manifest,
 }  # fmt: skip
 ANY_DURATION = (0, float("inf"))
-MAX_SKIPPED = 0.5  # a larger share of a language's clips is no accident
 LONGEST_ID = 200  # bytes; the name of a file has at most 255
 
 
@@ -285,6 +284,9 @@ def main(argv: list[str] | None = None) -> None:
     corpora, out_of_domain = ([parse_corpus(word) for word in words] for words in (args.corpus, args.out_of_domain))
     chosen = frozenset(args.langs)
     require_layout(corpora, "train")
+    for split in ("valid", "test"):
+        if not any(corpus.languages(split) for corpus in corpora):
+            require_layout(corpora, split)
     require_layout(out_of_domain, "test")
     require_languages(corpora, chosen)
     prepare(corpora, out_of_domain, chosen, Rules(args.digits, (args.min_wav_duration, args.max_wav_duration)),

@@ -34,7 +34,10 @@ def main(argv: list[str] | None = None) -> None:
             log.flush()
             started = started or STARTED in line
             finished = finished or any(end in line for end in ENDS)
-            reason = line if ERROR.match(line) else reason
+            if ERROR.match(line):
+                reason = line
+            elif reason.rstrip().endswith("Error:"):  # what it says follows
+                reason = f"{reason.rstrip()} {line}"
             if epoch := EPOCH.search(line):
                 print(epoch_line(*epoch.groups()), flush=True)
             if STOPPED_EARLY in line:

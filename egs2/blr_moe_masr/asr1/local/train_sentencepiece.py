@@ -146,15 +146,23 @@ def token_list(model: ModelProto) -> list[str]:
 
 
 def write(model: ModelProto, folder: Path) -> None:
-    """Write bpe.model, bpe.vocab and, last of all, tokens.txt; each appears whole."""
+    """Write bpe.model, bpe.vocab and, last of all, tokens.txt; they appear together, or not at all.
+
+    Raises:
+        UserError: there is no room or no permission.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     vocab = "".join(f"{piece.piece}\t{piece.score:g}\n" for piece in model.pieces)
     tokens = "".join(f"{token}\n" for token in token_list(model))
     contents = {"bpe.model": model.SerializeToString(), "bpe.vocab": vocab.encode(), "tokens.txt": tokens.encode()}
-    for name, content in contents.items():
-        unfinished = folder / f"{name}.unfinished"
-        unfinished.write_bytes(content)
-        unfinished.replace(folder / name)
+    unfinished = {folder / name: folder / f"{name}.unfinished" for name in contents}
+    try:
+        for path, content in zip(unfinished.values(), contents.values()):
+            path.write_bytes(content)
+        for finished, path in unfinished.items():
+            path.replace(finished)
+    except OSError as error:
+        raise UserError(f"{folder} cannot be written: {error.strerror}; it is left as it was") from error
 
 
 def main(argv: list[str] | None = None) -> None:

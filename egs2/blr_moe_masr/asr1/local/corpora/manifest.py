@@ -102,7 +102,8 @@ def _read(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
     for source, row in rows:
         for field in fields:
             if not isinstance(row.get(field), str):
-                raise UserError(f"{source}: the field '{field}' is missing; every row needs {', '.join(fields)}")
+                raise UserError(f"{source}: the field '{field}' is missing or no text; every row needs "
+                                f"{', '.join(fields)}")
         if not row["audio"]:
             raise UserError(f"{source}: 'audio' is empty; it must name an audio file")
         if not row["lang"] or not row["lang"].replace("-", "").replace("_", "").isalnum():
@@ -116,6 +117,10 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, dict]]:
             continue
         try:
             row = json.loads(line)
+            if "\\u" in line:  # which can spell what UTF-8 cannot
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{source} has half a character, {error.object[error.start]!r}; write it whole") from error
         except json.JSONDecodeError as error:
             raise UserError(f"{source} is no JSON: {error.msg} in column {error.colno}") from error
         if not isinstance(row, dict):
