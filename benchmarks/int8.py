@@ -55,7 +55,7 @@ class OnnxRecogniser:
         """(samples,) float32 -> text."""
         (log_probs,) = self.session.run(["log_probs"], {"speech": waveform[None], **self.weights})
         path = (token for token, _ in groupby(log_probs.argmax(axis=1)) if token != self.blank)
-        return "".join(self.tokens[token] for token in path)
+        return " ".join("".join(self.tokens[token] for token in path).split())
 
 
 def read_data(folder: Path, rate: int) -> list[tuple[np.ndarray, str]]:
