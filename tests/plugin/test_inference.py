@@ -441,8 +441,13 @@ def test_decoding_of_long_audio_of_two_channels(decode, speech2text, recordings)
     expect_results(decode(), speech2text, recordings, [None] * 3)
 
 
+def test_a_text_is_one_line(speech2text, monkeypatch):
+    monkeypatch.setattr(speech2text.tokenizer, "tokens2text", lambda tokens: "a\rb \n\u2028 c ")  # as byte fallback may
+    assert speech2text(speech_of(1.0, seed=3)).text == "a b c"
+
+
 def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):
-    folder = decode("--batch_size", "1", "--beam_size", "2", model=plain_model)
+    folder = decode("--batch_size", "2", "--beam_size", "2", model=plain_model)
     assert set(read_table(folder / "text")) == {"utt0", "utt1", "utt2"}
     with pytest.raises(SystemExit, match="^asr_inference: --languages needs a BLR-MoE model"):
         decode("--languages", "en", model=plain_model)

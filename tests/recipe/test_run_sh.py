@@ -24,6 +24,13 @@ def test_every_stage_runs_and_says_so(tiny_demo):
     assert f"the report is {tiny_demo.asr_exp}/report.html" in tiny_demo.output
 
 
+def test_what_a_killed_run_left_is_no_test_set(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    (folder / "data/test_out.unfinished").mkdir()
+    again = run_recipe(folder, "--stage", "3", "--stop_stage", "5")
+    assert again.exit_code == 0, again.output
+
+
 @pytest.mark.parametrize(
     "made",
     [

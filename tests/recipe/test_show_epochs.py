@@ -44,6 +44,11 @@ def test_a_training_that_failed_says_why(monkeypatch, tmp_path, reason):
     assert str(stop.value).endswith(reason.rstrip())
 
 
+def test_a_reason_that_follows_its_error(monkeypatch, tmp_path):
+    with pytest.raises(SystemExit, match=r"RuntimeError: ssh: connect to host node2 port 22: Connection refused$"):
+        show(monkeypatch, tmp_path, "RuntimeError:\n", "ssh: connect to host node2 port 22: Connection refused\n")
+
+
 def test_a_training_that_was_killed_has_stopped(monkeypatch, tmp_path):
     with pytest.raises(SystemExit, match="training stopped before its end"):
         show(monkeypatch, tmp_path, STARTED)
