@@ -44,11 +44,18 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 def rows_of(data_dir: Path, models: list[tuple[str, str]]) -> list[tuple[str, ...]]:
-    """Rows of the table for one data directory: domain by domain, then all of them, each for all models."""
+    """Rows of the table for one data directory: domain by domain, then all of them, each for all models.
+
+    Raises:
+        ValueError: a file is missing or does not fit, or a model has one language, and so no router.
+    """
     heard = []
     for config_file, checkpoint in models:
         config = read_blr_moe_config(config_file)
-        heard.append(hear(load_asr_model(config_file, checkpoint).eval(), sampling_rate(config), data_dir))
+        model = load_asr_model(config_file, checkpoint).eval()
+        if model.encoder.router is None:
+            raise ValueError(f"the model of {config_file} has one language, and so no router to score")
+        heard.append(hear(model, sampling_rate(config), data_dir))
     domains = sorted(set(heard[0].domains))
     parts: dict[str, list[HeardSpeech]] = {domain: [speech.of_domain(domain) for speech in heard] for domain in domains}
     if len(domains) > 1:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from sklearn.metrics import roc_curve
-from tiny import LANGUAGES, RATE, build_model, write_data_dir
+from tiny import CONFIG, LANGUAGES, RATE, build_model, write_data_dir, write_training_config
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin.router_eval import main
@@ -65,6 +65,14 @@ def test_the_router_hears_what_recognition_hears(tiny_model, tmp_path):
     assert [dict(zip(LANGUAGES, frames.tolist())) for frames in heard.frames] == [t.frames for t in transcripts]
     for probs, transcript in zip(heard.probs, transcripts):
         assert float(probs.max()) == pytest.approx(transcript.language_probability, abs=1e-5)
+
+
+def test_a_model_of_one_language_has_no_router(tmp_path):
+    config = write_training_config(tmp_path, encoder_conf={**CONFIG["encoder_conf"], "languages": ["en"]})
+    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    data = write_data_dir(tmp_path / "data", ["en", "en"])
+    with pytest.raises(SystemExit, match="^router_eval: the model of .* has one language, and so no router to score$"):
+        main(["--model", str(config), str(tmp_path / "model.pth"), "--data_dir", str(data)])
 
 
 def test_table_by_data_and_domain(tiny_model, tmp_path, capsys):
