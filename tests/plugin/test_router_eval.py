@@ -9,6 +9,7 @@ from tiny import CONFIG, LANGUAGES, RATE, build_model, write_data_dir, write_tra
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin.router_eval import main
+from espnet_blrmoe.checkpoint import build_asr_model, read_blr_moe_config
 from espnet_blrmoe.lid_scores import HeardSpeech, LidScores, hear
 
 
@@ -69,7 +70,7 @@ def test_the_router_hears_what_recognition_hears(tiny_model, tmp_path):
 
 def test_a_model_of_one_language_has_no_router(tmp_path):
     config = write_training_config(tmp_path, encoder_conf={**CONFIG["encoder_conf"], "languages": ["en"]})
-    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    torch.save(build_asr_model(read_blr_moe_config(config)).state_dict(), tmp_path / "model.pth")
     data = write_data_dir(tmp_path / "data", ["en", "en"])
     with pytest.raises(SystemExit, match="^router_eval: the model of .* has one language, and so no router to score$"):
         main(["--model", str(config), str(tmp_path / "model.pth"), "--data_dir", str(data)])
