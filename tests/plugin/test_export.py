@@ -66,7 +66,7 @@ class OnnxModel:
 
     def text(self, log_probs: np.ndarray) -> str:
         path = [token for token, _ in groupby(log_probs.argmax(axis=1)) if token != self.metadata["blank"]]
-        return "".join(self.metadata["tokens"][token] for token in path)
+        return " ".join("".join(self.metadata["tokens"][token] for token in path).split())
 
 
 def pytorch(model: TinyModel, speech: np.ndarray, prior: LanguagePrior | None = None) -> tuple[np.ndarray, ...]:
