@@ -1,6 +1,7 @@
 """ESPnet's Trainer, from whose files a training can go on whenever it was killed."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,14 +34,28 @@ def saving_whole_files() -> Iterator[None]:
         torch.save = save
 
 
+def leave_process_group() -> None:
+    """End the process group of a training, once all its processes are done; ESPnet leaves that to their exit.
+
+    A thread of gloo lets go of the tensors of a finished collective under Python's lock. One that asks for the lock
+    when the interpreter is already exiting aborts the process, and a training that was complete seems to have failed.
+    Destroying the group does not end its threads (nor does collecting the garbage after it); so they get time.
+    """
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+    time.sleep(0.5)
+
+
 class WholeFilesTrainer(Trainer):
     """ESPnet's Trainer, whose checkpoints and models are whole or not there."""
 
     @classmethod
     def run(cls, *args, **kwargs) -> None:
-        """ESPnet's training loop."""
+        """ESPnet's training loop, and the end of its process group."""
         with saving_whole_files():
             super().run(*args, **kwargs)
+        if torch.distributed.is_initialized():
+            leave_process_group()
 
     @staticmethod
     def resume(checkpoint: Path, model: torch.nn.Module, reporter: Reporter, *args, **kwargs) -> None:
