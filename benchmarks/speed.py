@@ -13,8 +13,9 @@ encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 204
            training mode, ESPnet's dropout, LID loss included; no optimiser. activations: what the forward pass keeps
            for the backward pass, parameters excluded. peak: the most that is allocated at once during
            forward+backward, gradients included. The router is linear and reads the shared blocks, but for the row
-           with a TDNN of 256 channels. The two slow ways put the same experts into ESPnet's own layers, as peers do;
-           `all experts, dense` is a transformer's only, timed once, without warming up.
+           with a TDNN of 256 channels. `grouped_mm` is another back end for the experts' products. The two slow ways
+           put the same experts into ESPnet's own layers, as peers do; `all experts, dense` is a transformer's only,
+           timed once, without warming up.
 front_end  the `input_layer` alone, on features of 10 ms, forward+backward.
 decoding   waveform to text (CTC's best path) on one thread, one utterance at a time: real-time factor, and the size of
            the checkpoint. On the CPU only.
@@ -195,6 +196,7 @@ def encoder_contestants(block_type: str, batch: Batch, experts: list[int], devic
         block_type, plans[middle], middle, "tdnn", channels=256
     )
     encoder = models[f"blr_moe, E = {middle}"]
+    models[f"the same, grouped_mm, E = {middle}"] = contestants.by_grouped_mm(encoder)
     models[f"naive loop, E = {middle}"] = contestants.naive(encoder, block_type, contestants.LoopOverExperts)
     if block_type == "transformer":
         models[SLOW] = contestants.naive(encoder, block_type, contestants.AllExpertsDense)

@@ -27,32 +27,32 @@ class ExpertProducts(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.spans = spans
         y = x.new_empty(len(x), weight.size(1))
-        for frames, out, own_weight, own_bias in zip(x.split(spans), y.split(spans), weight, bias):
+        own = zip(x.split(spans), y.split(spans), weight.to(x.dtype), bias.to(x.dtype))
+        for frames, out, own_weight, own_bias in own:
             if len(frames):
-                torch.addmm(own_bias.to(x.dtype), frames, own_weight.to(x.dtype).t(), out=out)
+                torch.addmm(own_bias, frames, own_weight.t(), out=out)
         return y
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, None]:
+    def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, None]:
         x, weight = ctx.saved_tensors
+        x_grad = torch.empty_like(x)
+        frames_grads, out_grads = x_grad.split(ctx.spans), grad.split(ctx.spans)
+        for frames_grad, out_grad, own_weight in zip(frames_grads, out_grads, weight.to(x.dtype)):
+            if len(out_grad):
+                torch.mm(out_grad, own_weight, out=frames_grad)
         if not ctx.needs_input_grad[1]:  # frozen experts
-            own = zip(grad.split(ctx.spans), weight)
-            return torch.cat([out_grad @ own_weight.to(x.dtype) for out_grad, own_weight in own]), None, None, None
-        x_grad, weight_grad = torch.empty_like(x), torch.empty_like(weight)
-        bias_grad = weight.new_zeros(weight.shape[:2])
-        spans = zip(x.split(ctx.spans), x_grad.split(ctx.spans), grad.split(ctx.spans))
-        for e, (frames, frames_grad, out_grad) in enumerate(spans):
-            if len(frames) == 0:
-                weight_grad[e].zero_()
-                continue
-            torch.mm(out_grad, weight[e].to(x.dtype), out=frames_grad)
-            if weight.dtype == x.dtype:
-                torch.mm(out_grad.t(), frames, out=weight_grad[e])
-            else:  # autocast: no product writes another dtype
-                weight_grad[e] = out_grad.t() @ frames
-            bias_grad[e] = out_grad.sum(0)
-        return x_grad, weight_grad, bias_grad, None
+            return x_grad, None, None, None
+        weight_grad, bias_grad = x.new_empty(weight.shape), x.new_zeros(weight.shape[:2])
+        spans = zip(x.split(ctx.spans), out_grads, weight_grad, bias_grad)
+        for frames, out_grad, own_weight_grad, own_bias_grad in spans:
+            if len(frames):
+                torch.mm(out_grad.t(), frames, out=own_weight_grad)
+                torch.sum(out_grad, 0, out=own_bias_grad)
+            else:
+                own_weight_grad.zero_()
+        return x_grad, weight_grad.to(weight.dtype), bias_grad.to(weight.dtype), None
 
 
 class DenseLinear(nn.Linear):
@@ -65,6 +65,8 @@ class DenseLinear(nn.Linear):
 
 class ExpertLinear(nn.Module):
     """A linear layer with one weight and bias per expert: weight (E, D_out, D_in), bias (E, D_out)."""
+
+    products = staticmethod(ExpertProducts.apply)  # benchmarks/speed.py puts another back end here
 
     def __init__(self, in_features: int, out_features: int, num_experts: int):
         super().__init__()
@@ -101,7 +103,7 @@ class ExpertLinear(nn.Module):
             return torch.cat([F.linear(y, self.weight[e], self.bias[e]) for e, y in enumerate(x.split(spans))])
         if torch.is_autocast_enabled(x.device.type):  # a custom function is not cast by itself
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        return ExpertProducts.apply(x, self.weight, self.bias, spans)
+        return self.products(x, self.weight, self.bias, spans)
 
 
 def linear(in_features: int, out_features: int, num_experts: int | None) -> DenseLinear | ExpertLinear:

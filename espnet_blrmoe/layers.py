@@ -67,11 +67,11 @@ class ConformerLayer(nn.Module):
         """(N, D) -> (N, D); arguments as in SelfAttention.forward."""
         if self.feed_forward_macaron is not None:
             hidden = self.feed_forward_macaron(self.norm_ff_macaron(x), frames.spans)
-            x = x + self.ff_scale * self.dropout(hidden)
+            x = torch.add(x, self.dropout(hidden), alpha=self.ff_scale)
         x = x + self.dropout(self.self_attn(self.norm_mha(x), frames, pos_emb))
         if self.conv_module is not None:
             x = x + self.dropout(self.conv_module(self.norm_conv(x), frames))
-        x = x + self.ff_scale * self.dropout(self.feed_forward(self.norm_ff(x), frames.spans))
+        x = torch.add(x, self.dropout(self.feed_forward(self.norm_ff(x), frames.spans)), alpha=self.ff_scale)
         return x if self.conv_module is None else self.norm_final(x)
 
 

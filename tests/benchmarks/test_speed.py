@@ -38,6 +38,23 @@ def test_the_slow_ways_give_the_same_result(block_type, experts):
             torch.testing.assert_close(encoder.eval()(x, LENGTHS[b : b + 1])[0], expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.02)])
+def test_grouped_mm_gives_the_same_result_and_gradients(dtype, tolerance):
+    torch.manual_seed(0)
+    plan = contestants.plan_of(LENGTHS.tolist(), num_experts=4, misrouted=0.3, seed=0)
+    encoder = contestants.blr_moe("transformer", plan, 4).eval()
+    batch = speed.Batch(torch.randn(3, 12, WIDTH), LENGTHS)
+    grouped = contestants.by_grouped_mm(encoder)
+    assert grouped.encoders[-1].feed_forward.w_1.products is contestants.grouped_products
+    results = []
+    for model in (encoder, grouped):
+        loss = speed.loss(model, batch, dtype)
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        results.append(torch.cat([loss.view(1), *map(torch.flatten, gradients)]))
+    expected, result = results
+    assert (result - expected).norm() < tolerance * expected.norm()
+
+
 def test_a_plan_gives_every_utterance_a_language_and_misroutes_the_share_asked_for():
     plan = contestants.plan_of([1000] * 20, num_experts=8, misrouted=0.1, seed=0)
     language = plan.mode(dim=1, keepdim=True).values
