@@ -93,9 +93,12 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     soundfile.write(tmp_path / "empty.wav", silence[:0], 16000)
     (tmp_path / "noise.mp3").write_bytes(b"this is no audio" * 50)
     (tmp_path / "nothing.mp3").touch()
-    mp3 = (tmp_path / "good.mp3").read_bytes()
-    (tmp_path / "half.mp3").write_bytes(mp3[: len(mp3) // 2])
-    names = ("good.mp3", "silent.wav", "nan.wav", "empty.wav", "noise.mp3", "nothing.mp3", "half.mp3", "missing.mp3")
+    soundfile.write(tmp_path / "half.wav", tone(16000), 16000)
+    (tmp_path / "half.mp3").write_bytes((tmp_path / "good.mp3").read_bytes())
+    for half in (tmp_path / "half.mp3", tmp_path / "half.wav"):
+        half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    names = ("good.mp3", "silent.wav", "nan.wav", "empty.wav", "noise.mp3", "nothing.mp3", "half.mp3", "half.wav",
+             "missing.mp3")
     source = data_dir(tmp_path / "train", {name: tmp_path / name for name in names})
     target = tmp_path / "org" / "train"
     run(source, target)
@@ -105,6 +108,7 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     assert read_table(target / "spk2utt") == {"anna": "good.mp3"}
     reasons = {key: value.removesuffix(f": {tmp_path / key}") for key, value in read_table(target / "skipped").items()}
     assert reasons.pop("half.mp3").startswith("cut off: ")
+    assert reasons.pop("half.wav") == "cut off: 3989 of 8000 samples"
     assert reasons == {
         "silent.wav": "silent: below -70 dB of full scale",
         "nan.wav": "has samples that are infinite or not a number",
@@ -114,8 +118,16 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
         "missing.mp3": "no such file",
     }
     output = capsys.readouterr().out
-    assert re.search(rf"1 clips, 0.00 hours, in .*; 7 unusable, listed in {target / 'skipped'}", output)
+    assert re.search(rf"1 clips, 0.00 hours, in .*; 8 unusable, listed in {target / 'skipped'}", output)
     assert len(list(target.glob("data/*/*/*"))) == 1, "nothing is left of unusable clips"
+
+
+def test_wav_from_a_pipe_is_whole(tmp_path):
+    soundfile.write(tmp_path / "piped.wav", tone(16000), 16000)
+    wav = bytearray((tmp_path / "piped.wav").read_bytes())
+    wav[4:8] = wav[40:44] = b"\xff" * 4  # as programs say that cannot go back to the header
+    (tmp_path / "piped.wav").write_bytes(wav)
+    assert len(read(tmp_path / "piped.wav")) == SECONDS * 16000
 
 
 @pytest.mark.parametrize("audio_format, subtype", [("wav", "PCM_16"), ("flac", "PCM_16")])
