@@ -195,8 +195,9 @@ def test_a_missing_column(tmp_path):
 
 def test_not_utf8(tmp_path):
     corpus = corpus_folders.commonvoice(tmp_path / "cv")
-    (corpus / "de" / "dev.tsv").write_bytes("client_id\tpath\tsentence\na\t1.mp3\tété\n".encode("latin-1"))
-    with pytest.raises(UserError, match="de/dev.tsv is not UTF-8"):
+    rows = "client_id\tpath\tsentence\n" + 5000 * "a\t1.mp3\tee\n"
+    (corpus / "de" / "dev.tsv").write_bytes((rows + "a\t1.mp3\tété\n").encode("latin-1"))
+    with pytest.raises(UserError, match="de/dev.tsv:5002 is not UTF-8 .* at byte 8 of the line"):
         prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_dir import UserError
+from kaldi_tables import decode
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,9 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
     if not path.is_file():
         raise UserError(f"{path} does not exist: the corpus is another one, or half unpacked; unpack it again")
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                yield f"{path}:{number}", line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it") from error
+                yield f"{path}:{number}", decode(line, path, number).rstrip("\r\n")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
