@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -145,6 +146,17 @@ def test_an_empty_corpus_gives_the_reasons(tmp_path):
         prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
 
 
+@pytest.mark.parametrize("name", ["commonvoice", "librispeech"])
+def test_a_corpus_without_a_clip_is_named(name, tmp_path):
+    corpus = getattr(corpus_folders, name)(tmp_path / "corpus")
+    for table in corpus.glob("*/dev.tsv"):
+        write_rows(table, CV_2019, [])
+    for chapter in corpus.glob("LibriSpeech/dev-clean/*"):
+        shutil.rmtree(chapter)
+    with pytest.raises(UserError, match=f"{corpus}: there is not one clip of the valid set; unpack the corpus again"):
+        prepare(tmp_path, "--corpus", f"{name}={corpus}")
+
+
 # Mistakes
 
 @pytest.mark.parametrize("options, complaint", [
@@ -190,6 +202,13 @@ def test_a_missing_column(tmp_path):
     corpus = corpus_folders.commonvoice(tmp_path / "cv")
     write_rows(corpus / "de" / "dev.tsv", "client_id path text", [])
     with pytest.raises(UserError, match=r"de/dev.tsv:1: there is no column 'sentence', only client_id, path, text"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+
+
+def test_an_empty_table(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv")
+    (corpus / "de" / "dev.tsv").write_text("")
+    with pytest.raises(UserError, match="de/dev.tsv:1: there is no column 'path', only an empty line"):
         prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
 
 

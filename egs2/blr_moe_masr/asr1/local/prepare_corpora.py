@@ -222,13 +222,20 @@ def write_set(folder: Path, place: Path, split: str, sources: Sources, rules: Ru
 
 
 def read_set(split: str, sources: Sources, rules: Rules, tally: Tally) -> Iterator[Utterance | Skipped]:
-    """The utterances of a split, and what is skipped of it."""
+    """The utterances of a split, and what is skipped of it.
+
+    Raises:
+        UserError: there is neither.
+    """
     for corpus, languages in sources:
         for clip in corpus.read(split, languages):
             domain = clip.domain or corpus.domain
             entry = make_entry(clip, domain, rules)
             tally.count(entry, domain, clip.language)
             yield entry
+    if not tally.kept and not tally.skipped:
+        folders = ", ".join(str(corpus.root) for corpus, _ in sources)
+        raise UserError(f"{folders}: there is not one clip of the {split} set; unpack the corpus again")
 
 
 def make_entry(clip: Clip, domain: str, rules: Rules) -> Utterance | Skipped:

@@ -87,7 +87,7 @@ def read_tsv(
     names = next(lines, ("", ""))[1].split("\t")
     for column in columns:
         if column not in names:
-            raise UserError(f"{path}:1: there is no column '{column}', only {', '.join(names)}")
+            raise UserError(f"{path}:1: there is no column '{column}', only {', '.join(names) or 'an empty line'}")
     for source, line in lines:
         if line:
             cells = line.split("\t")
