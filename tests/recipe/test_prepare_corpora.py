@@ -98,7 +98,8 @@ def test_skipped_clips_are_counted_and_listed(tmp_path, capsys):
     assert lines == [
         f"{table}:2 no such clip: {corpus}/fr/clips/0.mp3",
         f"{table}:3 no words in the transcript: '?!'",
-        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr': 'Владимир'",
+        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr', whose script is in local/scripts.py: "
+        "'Владимир'",
         f"{table}:5 no words in the transcript: ''",
     ]
     assert len(read_data_dir(data / "train")) == 4
@@ -231,7 +232,7 @@ def test_duplicate_ids(rows, complaint, tmp_path):
 
 
 def test_the_same_corpus_twice(tmp_path, ours):
-    twice = r"train.jsonl:(\d): utterance .* is at .*train.jsonl:\1 too; ids must be unique"
+    twice = r"train.jsonl:(\d): utterance .* is at .*train.jsonl:\1 too; ids must be unique: remove one of them"
     with pytest.raises(UserError, match=twice):
         prepare(tmp_path, "--corpus", ours, ours)
 

@@ -262,7 +262,8 @@ def find_problem(clip: Clip, utterance: Utterance, rules: Rules) -> str | None:
     if not utterance.text:
         return f"no words in the transcript: {clip.text!r}"
     if script := foreign_script(utterance.text, clip.language):
-        return f"in a script foreign to its language: {script} in '{clip.language}': {clip.text!r}"
+        return (f"in a script foreign to its language: {script} in '{clip.language}', whose script is in "
+                f"local/scripts.py: {clip.text!r}")
     if len(utterance.id.encode()) > LONGEST_ID:
         return f"id longer than {LONGEST_ID} bytes: {utterance.id}"
     if seconds is not None and seconds < shortest:
