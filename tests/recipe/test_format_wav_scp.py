@@ -172,7 +172,7 @@ def test_speed_perturbation_of_a_data_directory(tmp_path):
     assert not (tmp_path / "out" / "utt2speed").exists(), "formatting again would change the speed again"
 
 
-@pytest.mark.parametrize("factors", ["0 1.0", "", "fast"])
+@pytest.mark.parametrize("factors", ["0 1.0", "", "fast", "nan 1.0", "1.0 inf"])
 def test_bad_speeds(tmp_path, capsys, factors):
     with pytest.raises(SystemExit):
         perturb_data_dir_speed.main(["--factors", factors, str(tmp_path / "train"), str(tmp_path / "train_sp")])
