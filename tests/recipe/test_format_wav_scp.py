@@ -122,6 +122,19 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     assert len(list(target.glob("data/*/*/*"))) == 1, "nothing is left of unusable clips"
 
 
+@pytest.mark.parametrize("ending, subtype", [("ogg", "VORBIS"), ("opus", "OPUS")])
+def test_ogg_files_that_are_cut_off(tmp_path, ending, subtype):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(15 * 16000)
+    clip = tmp_path / f"clip.{ending}"
+    soundfile.write(clip, noise, 16000, format="OGG", subtype=subtype)
+    assert len(read(clip)) == pytest.approx(len(noise), abs=200)
+    content = clip.read_bytes()
+    for share in (0.5, 0.9, 0.999):
+        clip.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(UnusableAudio, match="cut off: its last page is not whole"):
+            read(clip)
+
+
 def test_wav_from_a_pipe_is_whole(tmp_path):
     soundfile.write(tmp_path / "piped.wav", tone(16000), 16000)
     wav = bytearray((tmp_path / "piped.wav").read_bytes())
