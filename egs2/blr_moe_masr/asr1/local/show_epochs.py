@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
-# As Python's last line says it, a program of ours, or argparse; but not that another process is gone.
+# As Python's last line says it, with PyTorch's "[rank0]: " before it in distributed trainings, a program of ours, or
+# argparse; but not that another process is gone.
 CONSEQUENCE = r"torch\.distributed\.|RuntimeError: .*(gloo|NCCL|Connection closed by peer)"
-ERROR = re.compile(rf"(?!{CONSEQUENCE})([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
+ERROR = re.compile(rf"(\[rank\d+\]: )?(?!{CONSEQUENCE})([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
 STARTED = "epoch started"
 STOPPED_EARLY = "[Early stopping] "
 ENDS = ("The training was finished", "already reached at max_epoch", STOPPED_EARLY)
