@@ -184,6 +184,16 @@ def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
     assert "Traceback" not in run.output
 
 
+def test_a_program_that_could_not_even_write_its_log(tmp_path):
+    for table in ("train/text", "train/wav.scp", "valid/wav.scp", "test_in/wav.scp"):
+        for folder in (tmp_path / "data", tmp_path / "dump/raw"):
+            (folder / table).parent.mkdir(parents=True, exist_ok=True)
+            (folder / table).touch()
+    run = run_recipe(tmp_path, "--stage", "5", "--stop_stage", "5", "--python", "false")
+    assert run.exit_code != 0
+    assert "tokenize_text.log is empty, though its program failed: no room?" in run.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -238,7 +238,10 @@ train() {
     fi | ${python} local/show_epochs.py "${log}"
 }
 # The last error of a log, without the traceback before it.
-last_error() { { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2; }
+last_error() {
+    [ -s "$1" ] || die "$1 is empty, though its program failed: no room?"
+    { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2
+}
 test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null | grep -v '\.unfinished$'; }  # of a run that was killed
 # Audio-language pairs that have no transcripts; a corpus need not have any.
 router_sets() { (cd "${datadir}" && ls -d router_train router_valid) 2> /dev/null || true; }
