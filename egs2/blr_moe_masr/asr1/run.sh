@@ -386,7 +386,8 @@ if begin 11 "ASR training"; then
     mkdir -p "${asr_exp}"
     # Training resumes what is there; it must not resume, or overwrite, a model of other data, languages or tokens.
     trained_on=$({ languages; cat "${token_list}"; cut -d' ' -f1 "${dumpdir}/raw/${train_set}/wav.scp"; } | cksum)
-    [ ! -e "${asr_exp}/trained_on" ] || [ "$(< "${asr_exp}/trained_on")" = "${trained_on}" ] \
+    # An empty file is what a full disk left of it.
+    [ ! -s "${asr_exp}/trained_on" ] || [ "$(< "${asr_exp}/trained_on")" = "${trained_on}" ] \
         || die "${asr_exp} is a model of other data, languages or tokens than ${dumpdir}/raw/${train_set}:" \
             "remove it, or train beside it with --asr_tag NAME"
     echo "${trained_on}" > "${asr_exp}/trained_on"
