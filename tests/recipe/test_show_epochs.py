@@ -72,3 +72,9 @@ def test_the_reason_is_not_that_another_process_is_gone(monkeypatch, tmp_path, c
 def test_a_machine_that_logs_no_epochs(monkeypatch, tmp_path, capsys):
     show(monkeypatch, tmp_path, "[W] something of torchrun\n")
     assert "no epoch was logged on this machine; the log is " in capsys.readouterr().out
+
+
+def test_a_log_for_which_there_is_no_room(monkeypatch, tmp_path):
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    with pytest.raises(SystemExit, match="train.log cannot be written: No space left on device; make room and start"):
+        show(monkeypatch, tmp_path, EPOCH)
