@@ -97,6 +97,34 @@ def test_the_same_clip_name_in_two_languages(root):
     assert len(read_data_dir(prepare(root, "commonvoice") / "train")) == 2
 
 
+@pytest.mark.parametrize("name", ["commonvoice", "voxpopuli"])
+def test_rows_of_other_columns_than_the_first_line_are_no_clips(name, root):
+    table = next(getattr(corpus_folders, name)(root).rglob("*train.tsv"))
+    head, first, *rows, last = table.read_text(encoding="utf-8").splitlines()
+    write_lines(table, [head, first + "\tone more", *rows, last])
+    data = prepare(root, name)
+    reason = "not a row of .*: other columns than the first line"
+    assert re.fullmatch(f"{table}:2 {reason}\n", (data / "train" / "skipped").read_text(encoding="utf-8"))
+
+    write_lines(table, [head, first, *rows, last[: last.index("ü") + 1]])  # what is left of its sentence is not true
+    prepare(root, name)
+    assert re.fullmatch(f"{table}:4 {reason}\n", (data / "train" / "skipped").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name, table", [
+    ("commonvoice", "de/train.tsv"), ("mls", "mls_german/train/transcripts.txt"),
+    ("librispeech", "LibriSpeech/train-clean-100/84/121123/84-121123.trans.txt"),
+    ("aishell", "data_aishell/transcript/aishell_transcript_v0.8.txt"), ("voxpopuli", "transcribed_data/de/asr_train.tsv"),
+])
+def test_a_table_that_is_cut_off(name, table, root):
+    path = getattr(corpus_folders, name)(root) / table
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[:-3], encoding="utf-8")
+    lines = len(text.splitlines())
+    with pytest.raises(UserError, match=f"{table}:{lines} has no line end, so the file is cut off"):
+        prepare(root, name)
+
+
 # FLEURS
 
 def test_fleurs_as_on_hugging_face(root):
@@ -171,6 +199,15 @@ def test_a_manifest_as_one_table_with_splits(root):
     write_rows(root / "all.tsv", "audio text lang split start duration speaker", rows)
     train = read_data_dir(prepare(root / "all.tsv", "manifest") / "train")
     assert [(u.start, u.end) for u in train] == [(0, 1.5)] * 2
+
+
+@pytest.mark.parametrize("row", ["recordings/a.wav\tGrüße", "recordings/a.wav\tGrüße\tzwei\tde"])
+def test_a_row_of_a_manifest_with_other_columns(row, root):
+    corpus_folders.manifest(root)
+    (root / "train.jsonl").unlink()
+    write_lines(root / "train.tsv", ["audio\ttext\tlang", "recordings/a.wav\tGrüße\tde", row])
+    with pytest.raises(UserError, match="train.tsv:3 has more or fewer cells than the first line"):
+        prepare(root, "manifest")
 
 
 def test_ids_of_a_manifest_are_kept_in_ids(root):

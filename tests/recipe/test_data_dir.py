@@ -97,9 +97,9 @@ def test_tables_that_do_not_fit(tmp_path, table, text, message):
 
 
 def test_not_utf8(tmp_path):
-    write_data_dir(tmp_path / "train", [ANNA])
-    (tmp_path / "train" / "text").write_bytes("anna-1 été\n".encode("latin-1"))
-    with pytest.raises(UserError, match="train/text is not UTF-8"):
+    write_data_dir(tmp_path / "train", [ANNA, replace(ANNA, id="anna-2")])
+    (tmp_path / "train" / "text").write_bytes("anna-1 un\nanna-2 été\n".encode("latin-1"))
+    with pytest.raises(UserError, match="train/text:2 is not UTF-8 .* at byte 7 of the line"):
         read_data_dir(tmp_path / "train")
 
 

@@ -54,7 +54,7 @@ def checkout(tmp_path) -> Path:
     return tmp_path / "espnet"
 
 
-def link(espnet_root: Path) -> subprocess.CompletedProcess:
+def link(espnet_root: Path | str) -> subprocess.CompletedProcess:
     command = [RECIPE / "local" / "link_into_espnet.sh", espnet_root]
     return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -104,6 +104,12 @@ class TestLinking:
         assert (recipe / "run.sh").samefile(RECIPE / "run.sh")
         for name in ("cmd.sh", "db.sh", "conf/slurm.conf"):
             assert (recipe / name).read_text() == "mine\n"
+
+    def test_help_says_what_it_does(self):
+        done = link("--help")
+        assert done.returncode == 0
+        assert done.stdout.startswith("Puts this recipe into an ESPnet checkout, as ESPNET_ROOT/egs2/blr_moe_masr/asr1:\n")
+        assert "#" not in done.stdout and "set -e" not in done.stdout
 
     def test_what_is_not_a_checkout_is_refused(self, checkout, tmp_path):
         template = checkout / "egs2/TEMPLATE/asr1"

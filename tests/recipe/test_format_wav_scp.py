@@ -93,9 +93,12 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     soundfile.write(tmp_path / "empty.wav", silence[:0], 16000)
     (tmp_path / "noise.mp3").write_bytes(b"this is no audio" * 50)
     (tmp_path / "nothing.mp3").touch()
-    mp3 = (tmp_path / "good.mp3").read_bytes()
-    (tmp_path / "half.mp3").write_bytes(mp3[: len(mp3) // 2])
-    names = ("good.mp3", "silent.wav", "nan.wav", "empty.wav", "noise.mp3", "nothing.mp3", "half.mp3", "missing.mp3")
+    soundfile.write(tmp_path / "half.wav", tone(16000), 16000)
+    (tmp_path / "half.mp3").write_bytes((tmp_path / "good.mp3").read_bytes())
+    for half in (tmp_path / "half.mp3", tmp_path / "half.wav"):
+        half.write_bytes(half.read_bytes()[: half.stat().st_size // 2])
+    names = ("good.mp3", "silent.wav", "nan.wav", "empty.wav", "noise.mp3", "nothing.mp3", "half.mp3", "half.wav",
+             "missing.mp3")
     source = data_dir(tmp_path / "train", {name: tmp_path / name for name in names})
     target = tmp_path / "org" / "train"
     run(source, target)
@@ -105,6 +108,7 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     assert read_table(target / "spk2utt") == {"anna": "good.mp3"}
     reasons = {key: value.removesuffix(f": {tmp_path / key}") for key, value in read_table(target / "skipped").items()}
     assert reasons.pop("half.mp3").startswith("cut off: ")
+    assert reasons.pop("half.wav") == "cut off: 3989 of 8000 samples"
     assert reasons == {
         "silent.wav": "silent: below -70 dB of full scale",
         "nan.wav": "has samples that are infinite or not a number",
@@ -114,8 +118,29 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
         "missing.mp3": "no such file",
     }
     output = capsys.readouterr().out
-    assert re.search(rf"1 clips, 0.00 hours, in .*; 7 unusable, listed in {target / 'skipped'}", output)
+    assert re.search(rf"1 clips, 0.00 hours, in .*; 8 unusable, listed in {target / 'skipped'}", output)
     assert len(list(target.glob("data/*/*/*"))) == 1, "nothing is left of unusable clips"
+
+
+@pytest.mark.parametrize("ending, subtype", [("ogg", "VORBIS"), ("opus", "OPUS")])
+def test_ogg_files_that_are_cut_off(tmp_path, ending, subtype):
+    noise = 0.1 * np.random.default_rng(0).standard_normal(15 * 16000)
+    clip = tmp_path / f"clip.{ending}"
+    soundfile.write(clip, noise, 16000, format="OGG", subtype=subtype)
+    assert len(read(clip)) == pytest.approx(len(noise), abs=200)
+    content = clip.read_bytes()
+    for share in (0.5, 0.9, 0.999):
+        clip.write_bytes(content[: int(share * len(content))])
+        with pytest.raises(UnusableAudio, match="cut off: its last page is not whole"):
+            read(clip)
+
+
+def test_wav_from_a_pipe_is_whole(tmp_path):
+    soundfile.write(tmp_path / "piped.wav", tone(16000), 16000)
+    wav = bytearray((tmp_path / "piped.wav").read_bytes())
+    wav[4:8] = wav[40:44] = b"\xff" * 4  # as programs say that cannot go back to the header
+    (tmp_path / "piped.wav").write_bytes(wav)
+    assert len(read(tmp_path / "piped.wav")) == SECONDS * 16000
 
 
 @pytest.mark.parametrize("audio_format, subtype", [("wav", "PCM_16"), ("flac", "PCM_16")])
@@ -160,7 +185,7 @@ def test_speed_perturbation_of_a_data_directory(tmp_path):
     assert not (tmp_path / "out" / "utt2speed").exists(), "formatting again would change the speed again"
 
 
-@pytest.mark.parametrize("factors", ["0 1.0", "", "fast"])
+@pytest.mark.parametrize("factors", ["0 1.0", "", "fast", "nan 1.0", "1.0 inf"])
 def test_bad_speeds(tmp_path, capsys, factors):
     with pytest.raises(SystemExit):
         perturb_data_dir_speed.main(["--factors", factors, str(tmp_path / "train"), str(tmp_path / "train_sp")])

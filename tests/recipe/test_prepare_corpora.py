@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,7 +98,8 @@ def test_skipped_clips_are_counted_and_listed(tmp_path, capsys):
     assert lines == [
         f"{table}:2 no such clip: {corpus}/fr/clips/0.mp3",
         f"{table}:3 no words in the transcript: '?!'",
-        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr': 'Владимир'",
+        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr', whose script is in local/scripts.py: "
+        "'Владимир'",
         f"{table}:5 no words in the transcript: ''",
     ]
     assert len(read_data_dir(data / "train")) == 4
@@ -143,6 +145,17 @@ def test_an_empty_corpus_gives_the_reasons(tmp_path):
     with pytest.raises(UserError, match="data/train: no utterance is left .1 no words in the transcript, "
                                         "1 in a script foreign to its language; the first: .*train.tsv:2 no words"):
         prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+
+
+@pytest.mark.parametrize("name", ["commonvoice", "librispeech"])
+def test_a_corpus_without_a_clip_is_named(name, tmp_path):
+    corpus = getattr(corpus_folders, name)(tmp_path / "corpus")
+    for table in corpus.glob("*/dev.tsv"):
+        write_rows(table, CV_2019, [])
+    for chapter in corpus.glob("LibriSpeech/dev-clean/*"):
+        shutil.rmtree(chapter)
+    with pytest.raises(UserError, match=f"{corpus}: there is not one clip of the valid set; unpack the corpus again"):
+        prepare(tmp_path, "--corpus", f"{name}={corpus}")
 
 
 # Mistakes
@@ -193,10 +206,18 @@ def test_a_missing_column(tmp_path):
         prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
 
 
+def test_an_empty_table(tmp_path):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv")
+    (corpus / "de" / "dev.tsv").write_text("")
+    with pytest.raises(UserError, match="de/dev.tsv:1: there is no column 'path', only an empty line"):
+        prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+
+
 def test_not_utf8(tmp_path):
     corpus = corpus_folders.commonvoice(tmp_path / "cv")
-    (corpus / "de" / "dev.tsv").write_bytes("client_id\tpath\tsentence\na\t1.mp3\tété\n".encode("latin-1"))
-    with pytest.raises(UserError, match="de/dev.tsv is not UTF-8"):
+    rows = "client_id\tpath\tsentence\n" + 5000 * "a\t1.mp3\tee\n"
+    (corpus / "de" / "dev.tsv").write_bytes((rows + "a\t1.mp3\tété\n").encode("latin-1"))
+    with pytest.raises(UserError, match="de/dev.tsv:5002 is not UTF-8 .* at byte 8 of the line"):
         prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
 
 
@@ -211,7 +232,7 @@ def test_duplicate_ids(rows, complaint, tmp_path):
 
 
 def test_the_same_corpus_twice(tmp_path, ours):
-    twice = r"train.jsonl:(\d): utterance .* is at .*train.jsonl:\1 too; ids must be unique"
+    twice = r"train.jsonl:(\d): utterance .* is at .*train.jsonl:\1 too; ids must be unique: remove one of them"
     with pytest.raises(UserError, match=twice):
         prepare(tmp_path, "--corpus", ours, ours)
 

@@ -184,6 +184,16 @@ def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
     assert "Traceback" not in run.output
 
 
+def test_a_program_that_could_not_even_write_its_log(tmp_path):
+    for table in ("train/text", "train/wav.scp", "valid/wav.scp", "test_in/wav.scp"):
+        for folder in (tmp_path / "data", tmp_path / "dump/raw"):
+            (folder / table).parent.mkdir(parents=True, exist_ok=True)
+            (folder / table).touch()
+    run = run_recipe(tmp_path, "--stage", "5", "--stop_stage", "5", "--python", "false")
+    assert run.exit_code != 0
+    assert "tokenize_text.log is empty, though its program failed: no room?" in run.output
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -212,6 +222,18 @@ def test_a_model_of_other_data_is_neither_resumed_nor_overwritten(tiny_demo, tmp
     assert run.exit_code != 0
     assert "is a model of other data, languages or tokens" in run.output
     assert model.read_bytes() == before
+
+
+def test_what_a_full_disk_left_is_no_model_of_other_data(tmp_path):
+    made = ["dump/raw/train/utt2lang", "dump/raw/train/wav.scp", "data/token_list/char/tokens.txt",
+            "exp/asr_stats_raw_char/train/speech_shape", "exp/asr_train_asr_raw_char/trained_on"]
+    for name in made:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    run = run_recipe(tmp_path, "--stage", "11", "--stop_stage", "11", "--python", "false")
+    assert run.exit_code != 0
+    assert "is a model of other data" not in run.output
+    assert (tmp_path / made[-1]).read_text()
 
 
 def test_a_test_set_of_another_language_is_not_decoded(tiny_demo, tmp_path):

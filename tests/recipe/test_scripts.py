@@ -5,6 +5,7 @@ from scripts import foreign_script
 @pytest.mark.parametrize("text, language, script", [
     ("hello world", "en", None),
     ("привет", "ru", None),
+    ("привет", "ru_RU", None),
     ("privet", "ru", "LATIN"),
     ("привет", "en", "CYRILLIC"),
     ("привет", "a-language-of-the-future", "CYRILLIC"),  # Latin, unless the table says otherwise

@@ -34,6 +34,7 @@ def test_early_stopping_is_an_end_that_is_said(monkeypatch, tmp_path, capsys):
     "reason",
     [
         "RuntimeError: something broke\n",
+        "[rank1]: TypeError: unexpected keyword argument\n",
         "asr_train.py: error: argument --max_epoch: invalid int value: 'x'\n",
         "router_train: no such language\n",
     ],
@@ -59,6 +60,8 @@ def test_a_training_that_was_killed_has_stopped(monkeypatch, tmp_path):
     [
         "torch.distributed.elastic.multiprocessing.errors.ChildFailedError: \n",
         "RuntimeError: [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:525] Connection closed by peer\n",
+        "[rank0]: RuntimeError: [/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:525] Connection closed by peer\n",
+        "[rank0]: torch.distributed.DistBackendError: NCCL error\n",
     ],
 )
 def test_the_reason_is_not_that_another_process_is_gone(monkeypatch, tmp_path, consequence):
@@ -69,3 +72,9 @@ def test_the_reason_is_not_that_another_process_is_gone(monkeypatch, tmp_path, c
 def test_a_machine_that_logs_no_epochs(monkeypatch, tmp_path, capsys):
     show(monkeypatch, tmp_path, "[W] something of torchrun\n")
     assert "no epoch was logged on this machine; the log is " in capsys.readouterr().out
+
+
+def test_a_log_for_which_there_is_no_room(monkeypatch, tmp_path):
+    (tmp_path / "train.log").symlink_to("/dev/full")
+    with pytest.raises(SystemExit, match="train.log cannot be written: No space left on device; make room and start"):
+        show(monkeypatch, tmp_path, EPOCH)

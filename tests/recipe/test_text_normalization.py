@@ -15,6 +15,8 @@ from text_normalization import normalise
         ("По-прежнему 15%", "ru", "по прежнему 15"),
         ("Col·laborar · ara", "ca", "col·laborar ara"),
         ("IŞIK İstanbul", "tr", "ışık istanbul"),
+        ("IŞIK", "tr-TR", "ışık"),
+        ("IŞIK", "tr_TR", "ışık"),
         ("IŞIK", "en", "işik"),
         ("ﬁne Ｆｕｌｌ", "en", "fine full"),
         ("हिन्दी में।", "hi", "हिन्दी में"),
@@ -41,6 +43,7 @@ def test_idempotent_and_blind_to_composition(text, language):
     [
         ("1.000 oder 2,5 am 3. Mai", "de", "eintausend oder zwei fünf am drei mai"),  # cardinals alone
         ("1,000.50 or 7%", "en", "one thousand fifty or seven"),
+        ("1,000.50 or 7%", "en_US", "one thousand fifty or seven"),
         ("10\u202f000 ans", "fr", "dix mille ans"),
         ("007 und 12345678", "de", "null null sieben und eins zwei drei vier fünf sechs sieben acht"),
         ("MP3", "en", "mp three"),

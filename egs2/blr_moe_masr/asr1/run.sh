@@ -238,7 +238,10 @@ train() {
     fi | ${python} local/show_epochs.py "${log}"
 }
 # The last error of a log, without the traceback before it.
-last_error() { { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2; }
+last_error() {
+    [ -s "$1" ] || die "$1 is empty, though its program failed: no room?"
+    { grep -E '^[A-Za-z_.]*(Error|Exception|Exit)\b' "$1" || tail -n 1 "$1"; } | tail -n 1 >&2
+}
 test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null | grep -v '\.unfinished$'; }  # of a run that was killed
 # Audio-language pairs that have no transcripts; a corpus need not have any.
 router_sets() { (cd "${datadir}" && ls -d router_train router_valid) 2> /dev/null || true; }
@@ -383,7 +386,8 @@ if begin 11 "ASR training"; then
     mkdir -p "${asr_exp}"
     # Training resumes what is there; it must not resume, or overwrite, a model of other data, languages or tokens.
     trained_on=$({ languages; cat "${token_list}"; cut -d' ' -f1 "${dumpdir}/raw/${train_set}/wav.scp"; } | cksum)
-    [ ! -e "${asr_exp}/trained_on" ] || [ "$(< "${asr_exp}/trained_on")" = "${trained_on}" ] \
+    # An empty file is what a full disk left of it.
+    [ ! -s "${asr_exp}/trained_on" ] || [ "$(< "${asr_exp}/trained_on")" = "${trained_on}" ] \
         || die "${asr_exp} is a model of other data, languages or tokens than ${dumpdir}/raw/${train_set}:" \
             "remove it, or train beside it with --asr_tag NAME"
     echo "${trained_on}" > "${asr_exp}/trained_on"

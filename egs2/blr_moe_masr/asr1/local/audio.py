@@ -1,5 +1,7 @@
 """Audio of data directories: read any format, find what is unusable, resample."""
 
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,10 @@ SILENCE = -70  # dB below full scale; the step of 16-bit audio is at -90
 OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
 BLOCK = 2**20  # frames that are read at once
 READY_FORMATS = ("WAV", "WAVEX", "FLAC")  # exact lengths, and quick to read in every epoch
+# What libsndfile says of a wav file that announces more bytes of audio than it has.
+CUT_WAV = re.compile(r"^data : (\d+) \(should be ([1-9]\d*)\)$", re.MULTILINE)
+OGG_PAGE = 27 + 255 + 255 * 255  # bytes that a page of an ogg file has at most
+UNKNOWN_BYTES = 0x7FFFF000  # this and more is announced by programs that write into a pipe: nobody knew the length
 
 
 class UnusableAudio(Exception):
@@ -40,14 +46,35 @@ def find_stretch(recording: soundfile.SoundFile, start: float | None, end: float
     """First frame of a stretch and the frame after its last; from `start` to `end` in seconds, or None for all.
 
     Raises:
-        UnusableAudio: it is not in the recording.
+        UnusableAudio: it is not in the recording, or that is an ogg file (opus too) without its end.
     """
     if start is None or end is None:
-        return 0, recording.frames
+        if recording.format == "OGG" and is_cut_ogg(recording.name):
+            raise UnusableAudio("cut off: its last page is not whole")
+        return 0, announced_frames(recording)
     rate, seconds = recording.samplerate, recording.frames / recording.samplerate
     if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
         raise UnusableAudio(f"no such stretch: {start} to {end} s of {seconds:.2f} s")
     return round(start * rate), min(round(end * rate), recording.frames)
+
+
+def announced_frames(recording: soundfile.SoundFile) -> int:
+    """Frames that a recording should have by its header; of a wav file that is cut off, libsndfile itself says how many
+    are left."""
+    if cut := CUT_WAV.search(recording.extra_info):
+        announced, left = int(cut[1]), int(cut[2])
+        if announced < UNKNOWN_BYTES:
+            return recording.frames * announced // left
+    return recording.frames
+
+
+def is_cut_ogg(path: str | Path) -> bool:
+    """Whether the last page of an ogg file should go on where the file ends; libsndfile reads the pages before it."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - OGG_PAGE))
+        tail = file.read()
+    page = tail[tail.rfind(b"OggS"):]  # 26 bytes, the number of segments, their lengths, the segments
+    return len(page) < 27 or len(page) < 27 + page[26] + sum(page[27:27 + page[26]])
 
 
 def read_stretch(recording: soundfile.SoundFile, first: int, end: int) -> np.ndarray:

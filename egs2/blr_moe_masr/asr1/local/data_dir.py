@@ -290,8 +290,9 @@ def _without_duplicates(lines: Iterable[str]) -> Iterator[Utterance]:
         utterance = Utterance(**json.loads(line.partition("\t")[2]))
         if previous is not None and utterance.id == previous.id:
             first, second = (u.source or u.audio for u in (previous, utterance))
-            raise UserError(f"{second}: utterance {utterance.id} is at {first} too; ids must be unique: give manifests "
-                            "an id in every row, or domains of their own (manifest:DOMAIN=PATH)")
+            raise UserError(f"{second}: utterance {utterance.id} is at {first} too; ids must be unique: remove one "
+                            "of them, or give manifests an id in every row, or corpora domains of their own "
+                            "(NAME:DOMAIN=PATH)")
         previous = utterance
         yield utterance
 

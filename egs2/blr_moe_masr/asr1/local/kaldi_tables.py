@@ -33,21 +33,27 @@ def stream_table(path: str | Path, allow_empty: bool = False, in_order: bool = T
     if not path.is_file():
         raise UserError(f"{path} does not exist: run the stage that makes it first (./run.sh --help lists the stages)")
     previous = ""
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            line = decode(line, path, number).strip()
+            key, _, value = line.partition(" ")
+            if not key or not (value or allow_empty):
+                raise UserError(f"{path}:{number}: expected 'id value', found {line!r}")
+            if in_order and key <= previous:
+                if key == previous:
+                    raise UserError(f"{path}:{number}: {key} occurs a second time; ids must be unique")
+                raise UserError(f"{path}:{number}: {key} after {previous}; sort the table: LC_ALL=C sort -k1,1 {path}")
+            previous = key
+            yield key, value
+
+
+def decode(line: bytes, path: Path, number: int) -> str:
+    """A line of a table; raises UserError, with its place, if it is not UTF-8."""
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                key, _, value = line.strip().partition(" ")
-                if not key or not (value or allow_empty):
-                    raise UserError(f"{path}:{number}: expected 'id value', found {line.strip()!r}")
-                if in_order and key <= previous:
-                    if key == previous:
-                        raise UserError(f"{path}:{number}: {key} occurs a second time; ids must be unique")
-                    raise UserError(f"{path}:{number}: {key} after {previous}; sort the table: "
-                                    f"LC_ALL=C sort -k1,1 {path}")
-                previous = key
-                yield key, value
+        return line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it") from error
+        raise UserError(f"{path}:{number} is not UTF-8 ({error.reason} at byte {error.start} of the line); convert the "
+                        "file") from error
 
 
 def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:

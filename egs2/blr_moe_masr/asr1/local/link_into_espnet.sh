@@ -7,6 +7,7 @@
 set -e -u -o pipefail
 
 die() { echo "$0: $*" >&2; exit 1; }
+[[ ! "${1:-}" =~ ^(--help|-h)$ ]] || { sed -n '2,/^set/s/^# //p' "$0"; exit 0; }
 [ $# -eq 1 ] && [[ "$1" != -* ]] || die "usage: local/link_into_espnet.sh ESPNET_ROOT"
 [ -d "$1" ] || die "$1 does not exist; give the folder of an ESPnet checkout"
 clone=$(cd -P "$(dirname "$0")/.." && pwd)  # the recipe's folder, also through the link local/ at the top

@@ -25,7 +25,7 @@ def speed_factors(text: str) -> list[float]:
         factors = sorted({float(word) for word in text.split()})
     except ValueError:
         factors = []
-    if not factors or factors[0] <= 0:
+    if not factors or not all(0 < factor < float("inf") for factor in factors):
         raise argparse.ArgumentTypeError(f"{text!r}: speeds are numbers above 0, such as \"0.9 1.0 1.1\"")
     return factors
 

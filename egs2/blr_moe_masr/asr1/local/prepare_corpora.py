@@ -222,13 +222,20 @@ def write_set(folder: Path, place: Path, split: str, sources: Sources, rules: Ru
 
 
 def read_set(split: str, sources: Sources, rules: Rules, tally: Tally) -> Iterator[Utterance | Skipped]:
-    """The utterances of a split, and what is skipped of it."""
+    """The utterances of a split, and what is skipped of it.
+
+    Raises:
+        UserError: there is neither.
+    """
     for corpus, languages in sources:
         for clip in corpus.read(split, languages):
             domain = clip.domain or corpus.domain
             entry = make_entry(clip, domain, rules)
             tally.count(entry, domain, clip.language)
             yield entry
+    if not tally.kept and not tally.skipped:
+        folders = ", ".join(str(corpus.root) for corpus, _ in sources)
+        raise UserError(f"{folders}: there is not one clip of the {split} set; unpack the corpus again")
 
 
 def make_entry(clip: Clip, domain: str, rules: Rules) -> Utterance | Skipped:
@@ -255,7 +262,8 @@ def find_problem(clip: Clip, utterance: Utterance, rules: Rules) -> str | None:
     if not utterance.text:
         return f"no words in the transcript: {clip.text!r}"
     if script := foreign_script(utterance.text, clip.language):
-        return f"in a script foreign to its language: {script} in '{clip.language}': {clip.text!r}"
+        return (f"in a script foreign to its language: {script} in '{clip.language}', whose script is in "
+                f"local/scripts.py: {clip.text!r}")
     if len(utterance.id.encode()) > LONGEST_ID:
         return f"id longer than {LONGEST_ID} bytes: {utterance.id}"
     if seconds is not None and seconds < shortest:

@@ -4,6 +4,8 @@ import unicodedata
 from collections import Counter
 from functools import cache
 
+from text_normalization import without_region
+
 # Script, as the names of its characters in Unicode begin -> languages that are not written in Latin letters.
 LANGUAGES = {
     "ARABIC": "ar ckb fa ks ps sd skr ug ur",
@@ -42,8 +44,8 @@ SHARE = 0.2  # so many of a transcript's letters must be in a script of its lang
 
 @cache
 def scripts_of(language: str) -> frozenset[str]:
-    """The scripts that a language is written in; "zh-CN" and "zh" are the same."""
-    scripts = [script for script, languages in LANGUAGES.items() if language.split("-")[0] in languages.split()]
+    """The scripts that a language is written in; "zh-CN", "zh_CN" and "zh" are the same."""
+    scripts = [script for script, languages in LANGUAGES.items() if without_region(language) in languages.split()]
     return frozenset(scripts or ["LATIN"])
 
 

@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
-# As Python's last line says it, a program of ours, or argparse; but not that another process is gone.
+# As Python's last line says it, with PyTorch's "[rank0]: " before it in distributed trainings, a program of ours, or
+# argparse; but not that another process is gone.
 CONSEQUENCE = r"torch\.distributed\.|RuntimeError: .*(gloo|NCCL|Connection closed by peer)"
-ERROR = re.compile(rf"(?!{CONSEQUENCE})([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
+ERROR = re.compile(rf"(\[rank\d+\]: )?(?!{CONSEQUENCE})([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
 STARTED = "epoch started"
 STOPPED_EARLY = "[Early stopping] "
 ENDS = ("The training was finished", "already reached at max_epoch", STOPPED_EARLY)
@@ -20,15 +21,25 @@ SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Copy standard input to the log; print a line per epoch, and the reason if the training failed.
-
-    Of several machines only the first logs epochs: without them the training's exit status alone says how it ended.
-    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("log", type=Path, help="file that gets the whole log")
     args = parser.parse_args(argv)
+    try:
+        follow(args.log)
+    except OSError as error:
+        sys.exit(f"{args.log} cannot be written: {error.strerror}; make room and start the same command again")
+
+
+def follow(path: Path) -> None:
+    """Copy standard input to the log; print a line per epoch, and the reason if the training failed.
+
+    Of several machines only the first logs epochs: without them the training's exit status alone says how it ended.
+
+    Raises:
+        OSError: the log cannot be written.
+    """
     started, finished, reason = False, False, ""
-    with args.log.open("a", encoding="utf-8") as log:
+    with path.open("a", encoding="utf-8") as log:
         for line in sys.stdin:
             log.write(line)
             log.flush()
@@ -43,9 +54,9 @@ def main(argv: list[str] | None = None) -> None:
             if STOPPED_EARLY in line:
                 print("  " + line.partition(STOPPED_EARLY)[2].strip(), flush=True)
     if not (started or finished or reason):
-        print(f"  no epoch was logged on this machine; the log is {args.log}")
+        print(f"  no epoch was logged on this machine; the log is {path}")
     elif not finished:
-        sys.exit(f"training stopped before its end; its log is {args.log}\n{reason}".rstrip())
+        sys.exit(f"training stopped before its end; its log is {path}\n{reason}".rstrip())
 
 
 def epoch_line(epoch: str, train: str, valid: str) -> str:

@@ -33,7 +33,7 @@ def normalise(text: str, language: str, digits: str = "kept") -> str:
     text = unicodedata.normalize("NFKC", text)
     if digits == "spelled":
         text = spell_numbers(text, language)
-    if language in DOTTED_I:
+    if without_region(language) in DOTTED_I:
         text = text.replace("I", "ı").replace("İ", "i")
     text = unicodedata.normalize("NFKC", text.lower())
     text = "".join(c if unicodedata.category(c)[0] in "LMN" or c in "'·" else " " for c in text)
@@ -41,6 +41,11 @@ def normalise(text: str, language: str, digits: str = "kept") -> str:
     words = (word.strip("'") for word in text.split())
     text = " ".join(word for word in words if re.search(r"\w", word))
     return re.sub(rf"(?<=[{UNSPACED}]) (?=[{UNSPACED}])", "", text)
+
+
+def without_region(language: str) -> str:
+    """The first part of a language code: "zh" of "zh-CN" and of "zh_TW"."""
+    return re.split("[-_]", language)[0]
 
 
 def spell_numbers(text: str, language: str) -> str:
@@ -52,7 +57,7 @@ def spell_numbers(text: str, language: str) -> str:
     """
     if (code := number_code(language)) is None:
         return text
-    signs = "," if language.split("-")[0] in DECIMAL_POINT else r"\. "
+    signs = "," if without_region(language) in DECIMAL_POINT else r"\. "
     thousands = rf"(?<![\d.,])\d{{1,3}}([{signs}])\d{{3}}(?:\1\d{{3}})*(?!\1?\d)"
     text = re.sub(thousands, lambda number: number[0].replace(number[1], ""), text)
     return re.sub(r"\d+", lambda number: f" {_spell(number[0], code)} ", text)
@@ -61,7 +66,7 @@ def spell_numbers(text: str, language: str) -> str:
 def number_code(language: str) -> str | None:
     """num2words' code of a language; None if it does not know it."""
     language = NUMBER_CODES.get(language, language)
-    codes = (language.replace("-", "_"), language.split("-")[0])
+    codes = (language.replace("-", "_"), without_region(language))
     return next((code for code in codes if code in num2words.CONVERTER_CLASSES and code not in FAULTY), None)
 
 

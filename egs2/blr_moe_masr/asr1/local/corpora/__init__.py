@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data_dir import UserError
+from kaldi_tables import decode
 
 
 @dataclass(frozen=True)
@@ -50,39 +51,47 @@ def unreadable(source: str, language: str, problem: str) -> Clip:
     return Clip("", "", "", language, "", source, problem=problem)
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+def read_lines(path: Path, distributed: bool = True) -> Iterator[tuple[str, str]]:
     """Lines of a table, each with its place "file:line".
 
+    Args:
+        path: the table.
+        distributed: it comes with a corpus whose tables end with a line end; without it they are cut off.
+
     Raises:
-        UserError: the file is missing or not UTF-8.
+        UserError: the file is missing, not UTF-8, or cut off.
     """
     if not path.is_file():
         raise UserError(f"{path} does not exist: the corpus is another one, or half unpacked; unpack it again")
     try:
-        with path.open(encoding="utf-8-sig", newline="\n") as lines:
+        with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                yield f"{path}:{number}", line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}); convert it") from error
+                if distributed and not line.endswith(b"\n"):
+                    raise UserError(f"{path}:{number} has no line end, so the file is cut off: unpack the corpus again, "
+                                    "or end the line if it is whole")
+                yield f"{path}:{number}", decode(line, path, number).rstrip("\r\n")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def read_tsv(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
-    """Rows of a table with a header; quotation marks are part of the text, and cells missing at a row's end empty.
+def read_tsv(
+    path: Path, columns: tuple[str, ...], distributed: bool = True
+) -> Iterator[tuple[str, dict[str, str] | None]]:
+    """Rows of a table with a header; quotation marks are part of the text. None for a row that has more or fewer cells:
+    something of it is missing, or its text has a tab.
 
     Raises:
-        UserError: the file is missing or not UTF-8, or lacks one of the columns.
+        UserError: as for `read_lines`, or one of the columns is lacking.
     """
-    lines = read_lines(path)
+    lines = read_lines(path, distributed)
     names = next(lines, ("", ""))[1].split("\t")
     for column in columns:
         if column not in names:
-            raise UserError(f"{path}:1: there is no column '{column}', only {', '.join(names)}")
-    empty = dict.fromkeys(names, "")
+            raise UserError(f"{path}:1: there is no column '{column}', only {', '.join(names) or 'an empty line'}")
     for source, line in lines:
         if line:
-            yield source, empty | dict(zip(names, line.split("\t")))
+            cells = line.split("\t")
+            yield source, dict(zip(names, cells)) if len(cells) == len(names) else None
 
 
 def require_folder(folder: Path, archive: Path | None = None) -> None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from corpora import Clip, read_tsv, require_folder
+from corpora import Clip, read_tsv, require_folder, unreadable
 
 LAYOUT = "<language>/{train,dev,test}.tsv and <language>/clips/*.mp3"
 TABLES = {"train": "train.tsv", "valid": "dev.tsv", "test": "test.tsv"}
@@ -22,6 +22,9 @@ def read(root: Path, split: str, languages: list[str]) -> Iterator[Clip]:
     for language in languages:
         require_folder(root / language / "clips")
         for source, row in read_tsv(root / language / TABLES[split], ("path", "sentence")):
+            if row is None:
+                yield unreadable(source, language, "not a row of Common Voice: other columns than the first line")
+                continue
             # The first release leaves out the ending.
             path = row["path"] if "." in row["path"] else f"{row['path']}.mp3"
             yield Clip(

@@ -98,8 +98,10 @@ def _rows(root: Path, split: str) -> Iterator[tuple[str, dict]]:
 
 
 def _read(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
-    rows = read_tsv(path, fields) if path.suffix == ".tsv" else _read_jsonl(path)
+    rows = read_tsv(path, fields, distributed=False) if path.suffix == ".tsv" else _read_jsonl(path)
     for source, row in rows:
+        if row is None:
+            raise UserError(f"{source} has more or fewer cells than the first line; there must be no tab in a text")
         for field in fields:
             if not isinstance(row.get(field), str):
                 raise UserError(f"{source}: the field '{field}' is missing or no text; every row needs "
@@ -112,7 +114,7 @@ def _read(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[str, dict]]:
-    for source, line in read_lines(path):
+    for source, line in read_lines(path, distributed=False):
         if not line.strip():
             continue
         try:

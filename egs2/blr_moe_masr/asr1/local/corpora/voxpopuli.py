@@ -6,7 +6,7 @@ Of its two transcripts the spoken form is read (normalized_text, with numbers in
 from collections.abc import Iterator
 from pathlib import Path
 
-from corpora import Clip, read_tsv
+from corpora import Clip, read_tsv, unreadable
 
 LAYOUT = "transcribed_data/<language>/asr_{train,dev,test}.tsv and transcribed_data/<language>/<year>/*.ogg"
 TABLES = {"train": "asr_train.tsv", "valid": "asr_dev.tsv", "test": "asr_test.tsv"}
@@ -20,6 +20,9 @@ def read(root: Path, split: str, languages: list[str]) -> Iterator[Clip]:
     for language in languages:
         folder = root / "transcribed_data" / language
         for source, row in read_tsv(folder / TABLES[split], ("id", "normalized_text", "speaker_id")):
+            if row is None:
+                yield unreadable(source, language, "not a row of VoxPopuli: other columns than the first line")
+                continue
             name, speaker = row["id"], row["speaker_id"]
             yield Clip(
                 name=name,
