@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
-from espnet2.fileio.read_text import read_2columns_text
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from espnet2.train.iterable_dataset import DATA_TYPES
 from torch.utils.data import DataLoader, Dataset
@@ -30,6 +29,7 @@ from espnet_blrmoe.checkpoint import read_config, read_weights
 from espnet_blrmoe.config_files import ConfigFileParser
 from espnet_blrmoe.inference import Transcript
 from espnet_blrmoe.languages import parse_languages
+from espnet_blrmoe.tables import read_table
 
 # Options of ESPnet's program that are not options of its Speech2Text.
 PROGRAM_OPTIONS = (
@@ -104,8 +104,8 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
     """Utterance, audio and ESPnet's type of it, of all utterances, or of those that a key file lists.
 
     Raises:
-        ValueError: a file is missing or broken, no data are named speech or their type is unknown, or an utterance of
-            the key file is missing.
+        ValueError: a file is missing, broken or empty, no data are named speech or their type is unknown, or an
+            utterance of the key file is missing.
     """
     sources = [(path, kind) for path, name, kind in data if name == "speech"]
     if not sources or sources[0][1] not in DATA_TYPES:
@@ -113,11 +113,10 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
     path, kind = sources[0]
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
-    try:
-        audio_of = read_2columns_text(path)
-        keys = [line.split()[0] for line in open(key_file, encoding="utf-8")] if key_file else audio_of
-    except (OSError, RuntimeError, UnicodeDecodeError, IndexError) as error:
-        raise ValueError(f"{path}, {key_file or 'no key file'}: {error}") from error
+    audio_of = read_table(path)
+    keys = read_table(key_file) if key_file else audio_of
+    if not keys:
+        raise ValueError(f"{key_file or path} has no utterance")
     for utterance in keys:
         if not audio_of.get(utterance):
             raise ValueError(f"{path} has no audio for utterance {utterance}; add it, or remove the utterance")
@@ -166,10 +165,13 @@ def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]
     Raises:
         ValueError: the file is missing, lists an utterance twice or a language that is not among `known`.
     """
-    try:
-        return {utterance: parse_languages(codes, known) for utterance, codes in read_2columns_text(path).items()}
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"--utt2langs {path}: {error}") from error
+    allowed = {}
+    for utterance, codes in read_table(path).items():
+        try:
+            allowed[utterance] = parse_languages(codes, known)
+        except ValueError as error:
+            raise ValueError(f"{path}: utterance {utterance}: {error}") from error
+    return allowed
 
 
 def _allowed(utt2langs: dict[str, tuple[str, ...]], utterance: str, path: str) -> tuple[str, ...]:

@@ -457,7 +457,8 @@ def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):
     ("lines", "message"),
     [
         ("utt0 en\nutt1 fr\nutt2 de\n", "unknown language 'fr'; this model knows en, de, zh-CN"),
-        ("utt0 en\nutt1\nutt2 de\n", "the list of languages is empty"),
+        ("utt0 en\nutt1\nutt2 de\n", "utterance utt1: the list of languages is empty"),
+        ("utt0 en\n\nutt1 de\nutt2 de\n", "has an empty line; remove it"),
         ("utt0 en\nutt2 de\n", "has no line for utterance utt1; add it"),
         ("utt0 en\nutt0 en\n", "utt0 is duplicated"),
         (None, "No such file"),
@@ -587,6 +588,8 @@ def test_a_ctc_model_is_decoded_by_its_ctc_whatever_ctc_weight_says(tiny_model):
         ("utt0 {0}/none.wav\n", "utterance utt0: .*none.wav does not exist"),
         ("utt0 {0}/utt0.wav\nutt1 {0}/utt2lang\n", "utterance utt1: .*utt2lang cannot be read as audio"),
         ("utt0\n", "wav.scp has no audio for utterance utt0"),
+        ("", "wav.scp has no utterance"),
+        ("utt0 {0}/utt0.wav\n\n", "wav.scp has an empty line; remove it"),
         ("utt0 {0}/utt0.wav\nutt0 {0}/utt0.wav\n", "wav.scp.* utt0 is duplicated"),
     ],
 )

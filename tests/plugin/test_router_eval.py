@@ -92,6 +92,7 @@ def test_table_by_data_and_domain(tiny_model, tmp_path, capsys):
     ("spoil", "message"),
     [
         (lambda data: (data / "utt2lang").unlink(), "utt2lang"),
+        (lambda data: (data / "utt2lang").write_text("utt0 en\n\nutt1 de\n"), "utt2lang has an empty line; remove it"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\n"), "utterance utt1 of wav.scp is missing in utt2lang"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\nutt1 fr\n"), "has language 'fr'; the model knows en"),
         (lambda data: (data / "utt1.wav").unlink(), "utterance utt1: .*utt1.wav does not exist"),
