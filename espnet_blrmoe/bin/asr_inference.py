@@ -57,7 +57,7 @@ def main(cmd: list[str] | None = None) -> None:
     check_options(parser, args, language_lists=("languages", "utt2langs"))
     try:
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
-            if args.languages or args.utt2langs or args.language_smoothing != "frame":
+            if (args.languages, args.utt2langs, args.language_smoothing) != (None, None, "frame"):
                 raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
             for file in filter(None, (args.asr_model_file, args.lm_file)):
                 read_weights(file)  # ESPnet's program would execute what else is in it
@@ -82,7 +82,7 @@ def decode(args) -> None:
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options["device"] = "cuda" if args.ngpu else "cpu"
     speech2text = load_model(options)
-    utt2langs = read_utt2langs(args.utt2langs, speech2text.languages) if args.utt2langs else None
+    utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, speech2text.languages)
     loader = DataLoader(
         Recordings(recordings, speech2text.fs), args.batch_size, num_workers=args.num_workers, collate_fn=list
     )

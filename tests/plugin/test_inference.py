@@ -449,8 +449,9 @@ def test_a_text_is_one_line(speech2text, monkeypatch):
 def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):
     folder = decode("--batch_size", "2", "--beam_size", "2", model=plain_model)
     assert set(read_table(folder / "text")) == {"utt0", "utt1", "utt2"}
-    with pytest.raises(SystemExit, match="^asr_inference: --languages needs a BLR-MoE model"):
-        decode("--languages", "en", model=plain_model)
+    for languages in ("en", ""):
+        with pytest.raises(SystemExit, match="^asr_inference: --languages needs a BLR-MoE model"):
+            decode("--languages", languages, model=plain_model)
 
 
 @pytest.mark.parametrize(
@@ -470,6 +471,12 @@ def test_a_bad_list_of_languages_per_utterance(decode, tmp_path, lines, message)
         path.write_text(lines, encoding="utf-8")
     with pytest.raises(SystemExit, match=f"^asr_inference: .*{path}.*{message}"):
         decode("--utt2langs", str(path))
+
+
+def test_an_empty_name_of_the_lists_is_not_taken_for_no_lists(decode, tmp_path):
+    with pytest.raises(SystemExit, match="^asr_inference: .*Is a directory"):
+        decode("--utt2langs", "")
+    assert not (tmp_path / "decoded").exists()
 
 
 def test_decoding_with_a_soft_prior(decode, speech2text, recordings):
