@@ -66,7 +66,7 @@ def main(cmd: list[str] | None = None) -> None:
                 logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
             return asr_inference.inference(**options | {"batch_size": 1})
         decode(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"asr_inference: {error}")
 
 
@@ -75,6 +75,7 @@ def decode(args) -> None:
 
     Raises:
         ValueError: a file is missing or does not fit, a language is unknown, or an utterance is unusable.
+        OSError: the results cannot be written.
     """
     logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
     set_all_random_seed(args.seed)

@@ -539,6 +539,14 @@ def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
     assert "give --asr_train_config and --asr_model_file, or --model_tag" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["decoded", "decoded/part"])
+def test_an_output_folder_that_is_a_file(decode, tmp_path, place):
+    (tmp_path / "decoded").write_text("something")
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{tmp_path / place}"):
+        decode("--output_dir", str(tmp_path / place))
+    assert (tmp_path / "decoded").read_text() == "something"
+
+
 @pytest.mark.parametrize("workers", ["0", "1"])
 @pytest.mark.parametrize(("samples", "message"), [([], "is empty"), ([0.1, np.nan], "holds NaN")])
 def test_unusable_audio_is_named_and_leaves_the_results_as_they_were(decode, recordings, samples, message, workers):

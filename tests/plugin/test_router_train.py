@@ -121,6 +121,13 @@ def test_missing_data(tiny_model, data, tmp_path, table, message):
         main(options_of(tiny_model, incomplete, tmp_path / "router"))
 
 
+def test_an_output_folder_that_is_a_file(tiny_model, data, tmp_path):
+    (tmp_path / "router").write_text("something")
+    with pytest.raises(SystemExit, match=f"^router_train: .*{tmp_path / 'router'}"):
+        main(options_of(tiny_model, data, tmp_path / "router"))
+    assert (tmp_path / "router").read_text() == "something"
+
+
 def test_another_kind_of_model(tiny_model, data, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("model: espnet\n", encoding="utf-8")
