@@ -121,6 +121,26 @@ def test_missing_data(tiny_model, data, tmp_path, table, message):
         main(options_of(tiny_model, incomplete, tmp_path / "router"))
 
 
+@pytest.mark.parametrize("part", ["train", "valid"])
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("utt0 en\nutt2 en\n", "has no line for utterance utt1 of .*utt2num_samples; add it"),
+        ("utt0 en\nutt0 en\n", "utt0 is duplicated"),
+        ("utt0 en\n\nutt1 de\n", "has an empty line; remove it"),
+        ("", "has no utterance"),
+    ],
+)
+def test_a_bad_table(tiny_model, tmp_path, part, lines, message):
+    good, bad = (write_data_dir(tmp_path / name, ["en", "de"]) for name in ("good", "bad"))
+    (bad / "utt2lang").write_text(lines, encoding="utf-8")
+    arguments = options_of(tiny_model, good, tmp_path / "router")
+    table = f"--{part}_data_path_and_name_and_type="
+    arguments = [argument.replace(f"{table}{good}", f"{table}{bad}") for argument in arguments]
+    with pytest.raises(SystemExit, match=f"^router_train: {bad / 'utt2lang'}:? .*{message}"):
+        main(arguments)
+
+
 def test_an_output_folder_that_is_a_file(tiny_model, data, tmp_path):
     (tmp_path / "router").write_text("something")
     with pytest.raises(SystemExit, match=f"^router_train: .*{tmp_path / 'router'}"):
