@@ -3,6 +3,8 @@
 import argparse
 import math
 
+import torch
+
 from espnet_blrmoe.inference import Speech2Text
 
 
@@ -42,8 +44,13 @@ def load_model(options: dict) -> Speech2Text:
     """Load the model of --model_tag, or of --asr_train_config and --asr_model_file; the rest is Speech2Text's.
 
     Raises:
-        ValueError: as Speech2Text and its from_pretrained.
+        ValueError: the device cannot be used; else as Speech2Text and its from_pretrained.
     """
+    try:
+        torch.zeros(1, device=options["device"])
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"cannot use device {options['device']!r}: {reason}") from error
     model_tag = options["model_tag"]
     other = {name: value for name, value in options.items() if name != "model_tag"}
     return Speech2Text.from_pretrained(model_tag, **other) if model_tag else Speech2Text(**other)

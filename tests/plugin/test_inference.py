@@ -517,6 +517,17 @@ def test_mistakes_in_the_language_options(decode):
         decode("--languages", "en", "--language_escape", "2")
 
 
+def test_a_beam_of_no_hypothesis(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: beam_size must be at least 1, not 0"):
+        decode("--beam_size", "0")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: cannot use device 'cuda'"):
+        decode("--ngpu", "1")
+
+
 @pytest.mark.parametrize(
     ("smoothing", "window"),
     [("frame", 1), ("utterance", None), (10, 1), ("40", 1), (120, 3), ("200.0", 5), (1000, 25)],
