@@ -92,7 +92,7 @@ def test_features_are_in_full_precision_in_mixed_precision_training(tiny_model):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("asr_train_config", "^router_train: .*nowhere does not exist; it is the config.yaml that training writes"),
+        ("asr_train_config", "^router_train: .*nowhere does not exist; give the config.yaml that training writes"),
         ("asr_model_file", "^router_train: .*nowhere does not exist; train a model first"),
     ],
 )
