@@ -24,13 +24,14 @@ def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
 def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)
 ) -> None:
-    """End the program with one sentence if there is no model, or language options do not fit each other.
+    """End the program with one sentence if there is no model or two, or language options do not fit each other.
 
     Args:
         parser, args: of the program.
         language_lists: the program's options that list languages, of which one may be given.
     """
-    if not args.model_tag and not (args.asr_train_config and args.asr_model_file):
+    files = args.asr_train_config, args.asr_model_file
+    if any(files) if args.model_tag else not all(files):
         parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
     given = [option for option in language_lists if getattr(args, option) is not None]
     if len(given) > 1:

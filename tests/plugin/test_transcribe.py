@@ -126,7 +126,6 @@ def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_
         (["--device", "abacus"], "cannot use device 'abacus'"),
         (["--asr_model_file", "missing.pth"], "missing.pth does not exist"),
         (["--asr_train_config", "missing.yaml"], "missing.yaml does not exist"),
-        (["--model_tag", "missing.zip"], "model missing.zip: no such file"),
     ],
 )
 def test_mistakes_in_the_options(files, model, options, message):
@@ -141,11 +140,16 @@ def test_a_checkpoint_of_another_architecture(files, model, tmp_path):
         transcribe.main([*files, *model, "--asr_train_config", str(config)])
 
 
+def test_a_packed_model_that_is_not_there(files):
+    with pytest.raises(SystemExit, match="^transcribe: model missing.zip: no such file"):
+        transcribe.main([*files, "--model_tag", "missing.zip"])
+
+
 @pytest.mark.parametrize("program", [transcribe, asr_inference])
 @pytest.mark.parametrize("content", [b"PK\x03\x04 cut off", b"<!DOCTYPE html>", b""])
 def test_a_damaged_packed_model(tmp_path, program, content):
     (tmp_path / "model.zip").write_bytes(content)
-    (tmp_path / "wav.scp").touch()
+    (tmp_path / "wav.scp").write_text("utt0 speech.wav\n")
     data = f"{tmp_path / 'wav.scp'},speech,sound"
     own = {
         transcribe: ["speech.wav"],
@@ -160,6 +164,8 @@ def test_a_damaged_packed_model(tmp_path, program, content):
     ("arguments", "message"),
     [
         (["a.wav"], "give --asr_train_config and --asr_model_file, or --model_tag"),
+        (["a.wav", "--asr_train_config", "c"], "give --asr_train_config and --asr_model_file, or --model_tag"),
+        (["a.wav", "--asr_model_file", "m", "--model_tag", "m"], "give --asr_train_config and --asr_model_file, or"),
         (["a.wav", "--model_tag", "m", "--language_penalty", "3"], "--language_escape need --languages"),
         ([], "required: FILE"),
     ],
