@@ -216,6 +216,13 @@ def test_of_a_new_router_only_its_own_options_can_be_chosen(tiny_model, data, tm
         main(options_of(tiny_model, data, tmp_path, encoder_conf={"router": "linear", "output_size": 8}))
     with pytest.raises(SystemExit, match="^router_train: encoder_conf: router_input must be"):
         main(options_of(tiny_model, data, tmp_path, encoder_conf={"router_input": "text"}))
+    with pytest.raises(SystemExit, match="^router_train: router_conf: .*unexpected keyword argument 'chanels'"):
+        main(options_of(tiny_model, data, tmp_path, encoder_conf={"router": "tdnn", "router_conf": {"chanels": 8}}))
+
+
+def test_an_option_of_specaug_that_does_not_exist(tiny_model, data, tmp_path):
+    with pytest.raises(SystemExit, match="^router_train: specaug_conf: .*unexpected keyword argument 'masks'"):
+        main(options_of(tiny_model, data, tmp_path, specaug="specaug", specaug_conf={"masks": 2}))
 
 
 def test_without_a_new_router_the_configuration_stays(tiny_model, data, tmp_path):
