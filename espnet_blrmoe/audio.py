@@ -56,16 +56,24 @@ def split_range(path: str) -> tuple[str, int, int | None]:
 
     Returns:
         file, first sample, and the sample after the last; without a range, 0 and None.
+
+    Raises:
+        ValueError: the last sample comes before the first.
     """
     found = RANGE.fullmatch(path)
-    return (found[1], int(found[2]), int(found[3]) + 1) if found else (path, 0, None)
+    if not found:
+        return path, 0, None
+    first, last = int(found[2]), int(found[3])
+    if last < first:
+        raise ValueError(f"{path} is a stretch that ends before it begins; write it as [first sample:last sample]")
+    return found[1], first, last + 1
 
 
 def read(path: Path) -> tuple[torch.Tensor, int]:
     """Read a file or a stretch of one: (samples,) float32, its channels averaged, and its sampling rate in Hz.
 
     Raises:
-        ValueError: it is missing, a folder, no audio that soundfile reads, or cut off.
+        ValueError: it is missing, a folder, no audio that soundfile reads, or cut off, or lacks the stretch.
     """
     file_name, first, end = split_range(str(path))
     path = Path(file_name)
@@ -76,6 +84,8 @@ def read(path: Path) -> tuple[torch.Tensor, int]:
     try:
         with soundfile.SoundFile(path) as file:
             announced, rate = (end or file.frames) - first, file.samplerate
+            if end and first >= file.frames:
+                raise ValueError(f"{path} has no sample {first}: it has {file.frames}, counted from 0")
             if first:
                 file.seek(first)
             # Block by block: neither all channels nor what a damaged header announces have to fit into memory. Not

@@ -66,11 +66,15 @@ def read_config(path: str | Path) -> dict:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} does not exist; it is the config.yaml that training writes next to its checkpoints")
+        raise ValueError(f"{path} {_is_no_file(path)}; give the config.yaml that training writes to exp/")
     try:
         return read_mapping(path)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
+
+
+def _is_no_file(path: Path) -> str:
+    return "is a folder" if path.is_dir() else "does not exist"
 
 
 def read_blr_moe_config(path: str | Path) -> dict:
@@ -112,7 +116,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"{path} does not exist; train a model first or correct the path")
+        raise ValueError(f"{path} {_is_no_file(path)}; train a model first or correct the path")
     refuse_compressed(path)
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)

@@ -142,7 +142,10 @@ class BLRMoEEncoder(AbsEncoder):
         self.router = None
         if len(self.languages) > 1:
             router_class = router_choices.get_class(router)
-            self.router = router_class(self.router_input_size, len(self.languages), **(router_conf or {}))
+            try:
+                self.router = router_class(self.router_input_size, len(self.languages), **(router_conf or {}))
+            except TypeError as error:  # an option that does not exist
+                raise ValueError(f"router_conf: {error}") from error
 
     @property
     def router_input_size(self) -> int:

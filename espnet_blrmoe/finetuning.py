@@ -9,6 +9,7 @@ from espnet2.train.distributed_utils import get_node_rank
 
 from espnet_blrmoe.asr_model import BLRMoEModel
 from espnet_blrmoe.config_files import ConfigFileTask
+from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.trainer import WholeFilesTrainer
 
 
@@ -44,9 +45,15 @@ class FineTuningTask(ConfigFileTask):
         """ESPnet's training; audio of the type `sound` is read by BLRMoEPreprocessor, whatever its sampling rate.
 
         ESPnet's own reader says nothing of the rate. As `text`, it hands on the path.
+
+        Raises:
+            ValueError: a table is missing or broken, or lacks an utterance.
         """
-        for option in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+        for part in ("train", "valid"):
+            option = f"{part}_data_path_and_name_and_type"
             data = getattr(args, option)
+            if not args.multiple_iterator:  # whose tables are folders of parts
+                check_tables([*getattr(args, f"{part}_shape_file"), *(path for path, _, _ in data)])
             setattr(args, option, [(path, name, "text" if kind == "sound" else kind) for path, name, kind in data])
         super().main_worker(args)
 
@@ -61,6 +68,23 @@ class FineTuningTask(ConfigFileTask):
             super().check_task_requirements(*args, **kwargs)
         except RuntimeError as error:
             raise ValueError(" ".join(str(error).split())) from error
+
+
+def check_tables(paths: list[str]) -> None:
+    """Check that tables of a data set fit; ESPnet meets a missing line in the midst of the training, as a KeyError.
+
+    Args:
+        paths: the first says which utterances the training draws.
+
+    Raises:
+        ValueError: one is missing, broken or empty, or lacks an utterance of the first.
+    """
+    tables = {path: read_table(path) for path in paths}
+    for path, table in tables.items():
+        if not table:
+            raise ValueError(f"{path} has no utterance")
+        if lacking := tables[paths[0]].keys() - table.keys():
+            raise ValueError(f"{path} has no line for utterance {min(lacking)} of {paths[0]}; add it")
 
 
 def reason_of(error: Exception) -> str:

@@ -151,6 +151,8 @@ class Speech2Text(asr_inference.Speech2Text):
     ):
         if not chunk_seconds >= 1:
             raise ValueError(f"chunk_seconds must be a number of seconds from 1 on, not {chunk_seconds}")
+        if espnet_options.get("beam_size", 1) < 1:
+            raise ValueError(f"beam_size must be at least 1, not {espnet_options['beam_size']}")
         config = read_blr_moe_config(asr_train_config)
         # Before ESPnet builds models of any size and unpickles anything.
         check_model(ASRTask, config, asr_train_config, asr_model_file)

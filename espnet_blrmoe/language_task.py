@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
-from espnet2.fileio.read_text import read_2columns_text
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from torch.nn.utils import parametrize
 
@@ -15,6 +14,7 @@ from espnet_blrmoe.experts import ExpertLinear
 from espnet_blrmoe.extending import add_language
 from espnet_blrmoe.finetuning import FineTunedModel, FineTuningTask
 from espnet_blrmoe.routing import LanguagePrior
+from espnet_blrmoe.tables import read_table
 
 # What the model's configuration says of its texts; the training of a language keeps to it.
 TEXT_OPTIONS = ("token_list", "token_type", "bpemodel", "non_linguistic_symbols", "cleaner", "g2p")
@@ -178,16 +178,12 @@ def training_texts(data: list[tuple[str, str, str]]) -> list[str]:
     """The transcripts among training data (path, name, type).
 
     Raises:
-        ValueError: there are none.
-        FileNotFoundError: the file is missing.
+        ValueError: there are none, or the table is missing or broken.
     """
     paths = [path for path, name, _ in data if name == "text"]
     if not paths:
         raise ValueError("no transcripts; add --train_data_path_and_name_and_type FOLDER/text,text,text")
-    try:
-        texts = list(read_2columns_text(paths[0]).values())
-    except (RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: a line twice
-        raise ValueError(f"{paths[0]}: {error}") from error
+    texts = list(read_table(paths[0]).values())
     if not any(texts):
         raise ValueError(f"{paths[0]} holds no transcript; give lines with an utterance and its text")
     return texts

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from espnet2.fileio.read_text import read_2columns_text
 from torchmetrics.functional.classification import binary_eer, multiclass_calibration_error
 from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.asr_model import BLRMoEModel
+from espnet_blrmoe.tables import read_table
 
 BATCH_SECONDS = 200  # of padded speech: only the front end and the router run
 READ_AT_ONCE = 100  # utterances
@@ -120,12 +120,9 @@ def read_pairs(data_dir: Path, known: Sequence[str]) -> tuple[dict[str, str], di
     Raises:
         ValueError: see `hear`.
     """
-    try:
-        files, languages = (read_2columns_text(data_dir / name) for name in ("wav.scp", "utt2lang"))
-        has_domains = (data_dir / "utt2domain").is_file()
-        domains = read_2columns_text(data_dir / "utt2domain") if has_domains else dict.fromkeys(files, data_dir.name)
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{data_dir}: {error}") from error
+    files, languages = (read_table(data_dir / name) for name in ("wav.scp", "utt2lang"))
+    has_domains = (data_dir / "utt2domain").is_file()
+    domains = read_table(data_dir / "utt2domain") if has_domains else dict.fromkeys(files, data_dir.name)
     for utterance, file in files.items():
         if utterance not in languages or utterance not in domains:
             raise ValueError(f"{data_dir}: utterance {utterance} of wav.scp is missing in utt2lang or utt2domain")

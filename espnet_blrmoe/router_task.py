@@ -97,7 +97,8 @@ class RouterTask(FineTuningTask):
         """Load the trained model, and put a new router on it if one is wanted.
 
         Raises:
-            ValueError: a file is missing or no BLR-MoE model, or they do not fit, or the new router does not exist.
+            ValueError: a file is missing or no BLR-MoE model, or they do not fit, or the new router or an option does
+                not exist.
         """
         asr_model = load_asr_model(args.asr_train_config, args.asr_model_file)
         if asr_model.encoder.router is None:
@@ -105,7 +106,10 @@ class RouterTask(FineTuningTask):
         if args.encoder_conf:
             conf = config_of(args)["encoder_conf"]
             asr_model.encoder.put_router(*(conf[name] for name in NEW_ROUTER))
-        specaug = specaug_choices.get_class(args.specaug)(**args.specaug_conf) if args.specaug else None
+        try:
+            specaug = specaug_choices.get_class(args.specaug)(**args.specaug_conf) if args.specaug else None
+        except TypeError as error:  # an option that does not exist
+            raise ValueError(f"specaug_conf: {error}") from error
         return RouterModel(asr_model, specaug)
 
 

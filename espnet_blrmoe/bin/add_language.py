@@ -33,7 +33,7 @@ def main(cmd: list[str] | None = None) -> None:
     LanguageTask.check_required_command_args(args)
     try:
         add(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"add_language: {reason_of(error)}")
 
 
@@ -41,7 +41,7 @@ def add(args: argparse.Namespace) -> None:
     """Train and write.
 
     Raises:
-        ValueError, FileNotFoundError: a file is missing, damaged or does not fit, the model cannot take in the
+        ValueError, OSError: a file is missing, damaged or does not fit, the model cannot take in the
             language, or the folder holds a model already.
     """
     folder = Path(args.output_dir)

@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
-from espnet2.fileio.read_text import read_2columns_text
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from espnet2.train.iterable_dataset import DATA_TYPES
 from torch.utils.data import DataLoader, Dataset
@@ -30,6 +29,7 @@ from espnet_blrmoe.checkpoint import read_config, read_weights
 from espnet_blrmoe.config_files import ConfigFileParser
 from espnet_blrmoe.inference import Transcript
 from espnet_blrmoe.languages import parse_languages
+from espnet_blrmoe.tables import read_table
 
 # Options of ESPnet's program that are not options of its Speech2Text.
 PROGRAM_OPTIONS = (
@@ -57,7 +57,7 @@ def main(cmd: list[str] | None = None) -> None:
     check_options(parser, args, language_lists=("languages", "utt2langs"))
     try:
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
-            if args.languages or args.utt2langs or args.language_smoothing != "frame":
+            if (args.languages, args.utt2langs, args.language_smoothing) != (None, None, "frame"):
                 raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
             for file in filter(None, (args.asr_model_file, args.lm_file)):
                 read_weights(file)  # ESPnet's program would execute what else is in it
@@ -66,7 +66,7 @@ def main(cmd: list[str] | None = None) -> None:
                 logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
             return asr_inference.inference(**options | {"batch_size": 1})
         decode(args)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"asr_inference: {error}")
 
 
@@ -75,6 +75,7 @@ def decode(args) -> None:
 
     Raises:
         ValueError: a file is missing or does not fit, a language is unknown, or an utterance is unusable.
+        OSError: the results cannot be written.
     """
     logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
     set_all_random_seed(args.seed)
@@ -82,7 +83,7 @@ def decode(args) -> None:
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options["device"] = "cuda" if args.ngpu else "cpu"
     speech2text = load_model(options)
-    utt2langs = read_utt2langs(args.utt2langs, speech2text.languages) if args.utt2langs else None
+    utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, speech2text.languages)
     loader = DataLoader(
         Recordings(recordings, speech2text.fs), args.batch_size, num_workers=args.num_workers, collate_fn=list
     )
@@ -104,8 +105,8 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
     """Utterance, audio and ESPnet's type of it, of all utterances, or of those that a key file lists.
 
     Raises:
-        ValueError: a file is missing or broken, no data are named speech or their type is unknown, or an utterance of
-            the key file is missing.
+        ValueError: a file is missing, broken or empty, no data are named speech or their type is unknown, or an
+            utterance of the key file is missing.
     """
     sources = [(path, kind) for path, name, kind in data if name == "speech"]
     if not sources or sources[0][1] not in DATA_TYPES:
@@ -113,11 +114,10 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
     path, kind = sources[0]
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
-    try:
-        audio_of = read_2columns_text(path)
-        keys = [line.split()[0] for line in open(key_file, encoding="utf-8")] if key_file else audio_of
-    except (OSError, RuntimeError, UnicodeDecodeError, IndexError) as error:
-        raise ValueError(f"{path}, {key_file or 'no key file'}: {error}") from error
+    audio_of = read_table(path)
+    keys = read_table(key_file) if key_file else audio_of
+    if not keys:
+        raise ValueError(f"{key_file or path} has no utterance")
     for utterance in keys:
         if not audio_of.get(utterance):
             raise ValueError(f"{path} has no audio for utterance {utterance}; add it, or remove the utterance")
@@ -166,10 +166,13 @@ def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]
     Raises:
         ValueError: the file is missing, lists an utterance twice or a language that is not among `known`.
     """
-    try:
-        return {utterance: parse_languages(codes, known) for utterance, codes in read_2columns_text(path).items()}
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"--utt2langs {path}: {error}") from error
+    allowed = {}
+    for utterance, codes in read_table(path).items():
+        try:
+            allowed[utterance] = parse_languages(codes, known)
+        except ValueError as error:
+            raise ValueError(f"{path}: utterance {utterance}: {error}") from error
+    return allowed
 
 
 def _allowed(utt2langs: dict[str, tuple[str, ...]], utterance: str, path: str) -> tuple[str, ...]:

@@ -3,6 +3,8 @@
 import argparse
 import math
 
+import torch
+
 from espnet_blrmoe.inference import Speech2Text
 
 
@@ -22,13 +24,14 @@ def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
 def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)
 ) -> None:
-    """End the program with one sentence if there is no model, or language options do not fit each other.
+    """End the program with one sentence if there is no model or two, or language options do not fit each other.
 
     Args:
         parser, args: of the program.
         language_lists: the program's options that list languages, of which one may be given.
     """
-    if not args.model_tag and not (args.asr_train_config and args.asr_model_file):
+    files = args.asr_train_config, args.asr_model_file
+    if any(files) if args.model_tag else not all(files):
         parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
     given = [option for option in language_lists if getattr(args, option) is not None]
     if len(given) > 1:
@@ -42,8 +45,13 @@ def load_model(options: dict) -> Speech2Text:
     """Load the model of --model_tag, or of --asr_train_config and --asr_model_file; the rest is Speech2Text's.
 
     Raises:
-        ValueError: as Speech2Text and its from_pretrained.
+        ValueError: the device cannot be used; else as Speech2Text and its from_pretrained.
     """
+    try:
+        torch.zeros(1, device=options["device"])
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"cannot use device {options['device']!r}: {reason}") from error
     model_tag = options["model_tag"]
     other = {name: value for name, value in options.items() if name != "model_tag"}
     return Speech2Text.from_pretrained(model_tag, **other) if model_tag else Speech2Text(**other)

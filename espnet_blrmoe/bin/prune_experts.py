@@ -12,11 +12,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly import format_size
 
 from espnet_blrmoe.checkpoint import load_asr_model, read_config, refuse_to_overwrite, write_model
 from espnet_blrmoe.pruning import prune_languages, prune_vocabulary
+from espnet_blrmoe.tables import read_table
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -70,12 +70,9 @@ def texts_of(text: str, utt2lang: str, languages: tuple[str, ...]) -> list[str]:
     """The transcripts of some languages.
 
     Raises:
-        ValueError: an utterance has no language, or a language has no transcript.
+        ValueError: a file is missing or broken, an utterance has no language, or a language has no transcript.
     """
-    try:
-        transcripts, language_of = read_2columns_text(text), read_2columns_text(utt2lang)
-    except RuntimeError as error:  # ESPnet's for a line twice
-        raise ValueError(f"{text} or {utt2lang}: {error}") from error
+    transcripts, language_of = read_table(text), read_table(utt2lang)
     for utterance in transcripts:
         if utterance not in language_of:
             raise ValueError(f"{utt2lang} has no line for utterance {utterance} of {text}; add its language")

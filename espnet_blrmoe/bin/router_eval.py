@@ -34,13 +34,13 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         rows = [row for data_dir in args.data_dir for row in rows_of(data_dir, args.model)]
         table = [HEAD, *rows]
+        widths = [max(map(len, column)) for column in zip(*table)]
+        for row in table:
+            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
         if args.output:
             args.output.write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
     except (ValueError, OSError) as error:
         sys.exit(f"router_eval: {error}")
-    widths = [max(map(len, column)) for column in zip(*table)]
-    for row in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
 
 
 def rows_of(data_dir: Path, models: list[tuple[str, str]]) -> list[tuple[str, ...]]:

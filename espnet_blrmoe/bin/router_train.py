@@ -30,7 +30,7 @@ def main(cmd: list[str] | None = None) -> None:
         RouterTask.main(args=args)
         if best := trained_checkpoint(args):
             write_asr_model(args, best)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"router_train: {reason_of(error)}")
 
 

@@ -355,6 +355,7 @@ def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, 
         ({"inputs": ("wav.scp,speech,sound", "none,text,text")}, "none"),
         ({"inputs": ("wav.scp,speech,sound", "empty,text,text")}, "empty holds no transcript"),
         ({"inputs": ("wav.scp,speech,sound", "twice,text,text")}, "twice: .*utt0 is duplicated"),
+        ({"inputs": ("wav.scp,speech,sound", "short,text,text")}, "short has no line for utterance utt1 of .*; add it"),
         ({"inputs": ("none,speech,sound", "text,text,text")}, "none"),
         ({"inputs": ("text,text,text",)}, """"\\('speech', 'text'\\)" are required for LanguageTask"""),
     ],
@@ -362,7 +363,8 @@ def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, 
 def test_mistakes_leave_no_model_behind(tiny_model, tmp_path, monkeypatch, changes, message):
     monkeypatch.chdir(tmp_path)
     data = write_texts(tmp_path / "data", "fr")
-    (data / "empty").write_text("utt0\nutt1\n", encoding="utf-8")
+    (data / "empty").write_text("".join(f"utt{n}\n" for n in range(len(TEXTS["fr"]))), encoding="utf-8")
+    (data / "short").write_text("utt0 a\n", encoding="utf-8")
     (data / "twice").write_text("utt0 a\nutt0 b\n", encoding="utf-8")
     write_training_config(tmp_path / "smaller", encoder_conf={**CONFIG["encoder_conf"], "linear_units": 20})
     (tmp_path / "smaller" / "config.yaml").rename("smaller.yaml")

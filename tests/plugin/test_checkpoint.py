@@ -48,8 +48,9 @@ def test_a_checkpoint_of_something_else(tmp_path, value):
 
 def test_missing_files(tmp_path):
     assert "model.pth does not exist; train a model first" in one_sentence(read_weights, tmp_path / "model.pth")
+    assert f"{tmp_path} is a folder; train a model first" in one_sentence(read_weights, tmp_path)
+    assert f"{tmp_path} is a folder; give the config.yaml" in one_sentence(read_config, tmp_path)
     assert "config.yaml does not exist" in one_sentence(read_config, tmp_path / "config.yaml")
-    assert "does not exist" in one_sentence(read_weights, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"words", b"- a\n- b\n", b"a: [b\nc: :\n", b"\x80\x81"])

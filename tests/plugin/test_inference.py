@@ -449,15 +449,17 @@ def test_a_text_is_one_line(speech2text, monkeypatch):
 def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):
     folder = decode("--batch_size", "2", "--beam_size", "2", model=plain_model)
     assert set(read_table(folder / "text")) == {"utt0", "utt1", "utt2"}
-    with pytest.raises(SystemExit, match="^asr_inference: --languages needs a BLR-MoE model"):
-        decode("--languages", "en", model=plain_model)
+    for languages in ("en", ""):
+        with pytest.raises(SystemExit, match="^asr_inference: --languages needs a BLR-MoE model"):
+            decode("--languages", languages, model=plain_model)
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ("utt0 en\nutt1 fr\nutt2 de\n", "unknown language 'fr'; this model knows en, de, zh-CN"),
-        ("utt0 en\nutt1\nutt2 de\n", "the list of languages is empty"),
+        ("utt0 en\nutt1\nutt2 de\n", "utterance utt1: the list of languages is empty"),
+        ("utt0 en\n\nutt1 de\nutt2 de\n", "has an empty line; remove it"),
         ("utt0 en\nutt2 de\n", "has no line for utterance utt1; add it"),
         ("utt0 en\nutt0 en\n", "utt0 is duplicated"),
         (None, "No such file"),
@@ -469,6 +471,12 @@ def test_a_bad_list_of_languages_per_utterance(decode, tmp_path, lines, message)
         path.write_text(lines, encoding="utf-8")
     with pytest.raises(SystemExit, match=f"^asr_inference: .*{path}.*{message}"):
         decode("--utt2langs", str(path))
+
+
+def test_an_empty_name_of_the_lists_is_not_taken_for_no_lists(decode, tmp_path):
+    with pytest.raises(SystemExit, match="^asr_inference: .*Is a directory"):
+        decode("--utt2langs", "")
+    assert not (tmp_path / "decoded").exists()
 
 
 def test_decoding_with_a_soft_prior(decode, speech2text, recordings):
@@ -509,6 +517,17 @@ def test_mistakes_in_the_language_options(decode):
         decode("--languages", "en", "--language_escape", "2")
 
 
+def test_a_beam_of_no_hypothesis(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: beam_size must be at least 1, not 0"):
+        decode("--beam_size", "0")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: cannot use device 'cuda'"):
+        decode("--ngpu", "1")
+
+
 @pytest.mark.parametrize(
     ("smoothing", "window"),
     [("frame", 1), ("utterance", None), (10, 1), ("40", 1), (120, 3), ("200.0", 5), (1000, 25)],
@@ -529,6 +548,14 @@ def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
     with pytest.raises(SystemExit):
         asr_inference.main(["--output_dir", str(tmp_path), "--data_path_and_name_and_type", "wav.scp,speech,sound"])
     assert "give --asr_train_config and --asr_model_file, or --model_tag" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["decoded", "decoded/part"])
+def test_an_output_folder_that_is_a_file(decode, tmp_path, place):
+    (tmp_path / "decoded").write_text("something")
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{tmp_path / place}"):
+        decode("--output_dir", str(tmp_path / place))
+    assert (tmp_path / "decoded").read_text() == "something"
 
 
 @pytest.mark.parametrize("workers", ["0", "1"])
@@ -587,6 +614,8 @@ def test_a_ctc_model_is_decoded_by_its_ctc_whatever_ctc_weight_says(tiny_model):
         ("utt0 {0}/none.wav\n", "utterance utt0: .*none.wav does not exist"),
         ("utt0 {0}/utt0.wav\nutt1 {0}/utt2lang\n", "utterance utt1: .*utt2lang cannot be read as audio"),
         ("utt0\n", "wav.scp has no audio for utterance utt0"),
+        ("", "wav.scp has no utterance"),
+        ("utt0 {0}/utt0.wav\n\n", "wav.scp has an empty line; remove it"),
         ("utt0 {0}/utt0.wav\nutt0 {0}/utt0.wav\n", "wav.scp.* utt0 is duplicated"),
     ],
 )

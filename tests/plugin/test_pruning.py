@@ -168,6 +168,7 @@ def test_a_router_of_one_language_is_not_trained(tiny_model, tmp_path):
         (["de"], ("--text=text", "--utt2lang=utt2lang"), "text has no transcript in de"),
         (["en"], ("--text=text", "--utt2lang=empty"), "empty has no line for utterance utt0 of text; add its language"),
         (["en"], ("--text=twice", "--utt2lang=utt2lang"), "utt0 is duplicated"),
+        (["en"], ("--text=gap", "--utt2lang=utt2lang"), "gap has an empty line; remove it"),
         (["en"], ("--asr_train_config=options.yaml",), "options.yaml has no frontend_conf; give"),
     ],
 )
@@ -176,6 +177,7 @@ def test_mistakes_leave_nothing_behind(tiny_model, tmp_path, monkeypatch, langua
     (tmp_path / "text").write_text("utt0 a b\n", encoding="utf-8")
     (tmp_path / "utt2lang").write_text("utt0 en\n", encoding="utf-8")
     (tmp_path / "twice").write_text("utt0 a\nutt0 b\n", encoding="utf-8")
+    (tmp_path / "gap").write_text("utt0 a\n\n", encoding="utf-8")
     (tmp_path / "options.yaml").write_text("model: blr_moe\nencoder_conf: {}\n", encoding="utf-8")
     (tmp_path / "empty").write_text("utt1 en\n", encoding="utf-8")
     with pytest.raises(SystemExit, match=f"^prune_experts: .*{message}"):

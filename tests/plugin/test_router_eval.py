@@ -88,10 +88,19 @@ def test_table_by_data_and_domain(tiny_model, tmp_path, capsys):
     assert len(shown) == len(rows) and "calibration error %" in shown[0]
 
 
+def test_what_was_measured_is_shown_even_if_it_cannot_be_written(tiny_model, tmp_path, capsys):
+    data = write_data_dir(tmp_path / "data", ["en", "de"])
+    arguments = ["--model", str(tiny_model.config), str(tiny_model.weights), "--data_dir", str(data)]
+    with pytest.raises(SystemExit, match="^router_eval: .*lid.tsv"):
+        main([*arguments, "--output", str(tmp_path / "nowhere" / "lid.tsv")])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
         (lambda data: (data / "utt2lang").unlink(), "utt2lang"),
+        (lambda data: (data / "utt2lang").write_text("utt0 en\n\nutt1 de\n"), "utt2lang has an empty line; remove it"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\n"), "utterance utt1 of wav.scp is missing in utt2lang"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\nutt1 fr\n"), "has language 'fr'; the model knows en"),
         (lambda data: (data / "utt1.wav").unlink(), "utterance utt1: .*utt1.wav does not exist"),

@@ -92,7 +92,7 @@ def test_features_are_in_full_precision_in_mixed_precision_training(tiny_model):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("asr_train_config", "^router_train: .*nowhere does not exist; it is the config.yaml that training writes"),
+        ("asr_train_config", "^router_train: .*nowhere does not exist; give the config.yaml that training writes"),
         ("asr_model_file", "^router_train: .*nowhere does not exist; train a model first"),
     ],
 )
@@ -119,6 +119,33 @@ def test_missing_data(tiny_model, data, tmp_path, table, message):
         (incomplete / name).write_bytes((data / name).read_bytes())
     with pytest.raises(SystemExit, match=f"^router_train: .*{message}"):
         main(options_of(tiny_model, incomplete, tmp_path / "router"))
+
+
+@pytest.mark.parametrize("part", ["train", "valid"])
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("utt0 en\nutt2 en\n", "has no line for utterance utt1 of .*utt2num_samples; add it"),
+        ("utt0 en\nutt0 en\n", "utt0 is duplicated"),
+        ("utt0 en\n\nutt1 de\n", "has an empty line; remove it"),
+        ("", "has no utterance"),
+    ],
+)
+def test_a_bad_table(tiny_model, tmp_path, part, lines, message):
+    good, bad = (write_data_dir(tmp_path / name, ["en", "de"]) for name in ("good", "bad"))
+    (bad / "utt2lang").write_text(lines, encoding="utf-8")
+    arguments = options_of(tiny_model, good, tmp_path / "router")
+    table = f"--{part}_data_path_and_name_and_type="
+    arguments = [argument.replace(f"{table}{good}", f"{table}{bad}") for argument in arguments]
+    with pytest.raises(SystemExit, match=f"^router_train: {bad / 'utt2lang'}:? .*{message}"):
+        main(arguments)
+
+
+def test_an_output_folder_that_is_a_file(tiny_model, data, tmp_path):
+    (tmp_path / "router").write_text("something")
+    with pytest.raises(SystemExit, match=f"^router_train: .*{tmp_path / 'router'}"):
+        main(options_of(tiny_model, data, tmp_path / "router"))
+    assert (tmp_path / "router").read_text() == "something"
 
 
 def test_another_kind_of_model(tiny_model, data, tmp_path):
@@ -189,6 +216,13 @@ def test_of_a_new_router_only_its_own_options_can_be_chosen(tiny_model, data, tm
         main(options_of(tiny_model, data, tmp_path, encoder_conf={"router": "linear", "output_size": 8}))
     with pytest.raises(SystemExit, match="^router_train: encoder_conf: router_input must be"):
         main(options_of(tiny_model, data, tmp_path, encoder_conf={"router_input": "text"}))
+    with pytest.raises(SystemExit, match="^router_train: router_conf: .*unexpected keyword argument 'chanels'"):
+        main(options_of(tiny_model, data, tmp_path, encoder_conf={"router": "tdnn", "router_conf": {"chanels": 8}}))
+
+
+def test_an_option_of_specaug_that_does_not_exist(tiny_model, data, tmp_path):
+    with pytest.raises(SystemExit, match="^router_train: specaug_conf: .*unexpected keyword argument 'masks'"):
+        main(options_of(tiny_model, data, tmp_path, specaug="specaug", specaug_conf={"masks": 2}))
 
 
 def test_without_a_new_router_the_configuration_stays(tiny_model, data, tmp_path):

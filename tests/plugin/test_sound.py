@@ -44,7 +44,9 @@ def test_recognition_reads_stretches(recording):
 
 
 @pytest.mark.parametrize("stretch, message", [("[990:1010]", "cut off: it has 10 of the 21 samples"),
-                                              ("[2000:2010]", "cannot be read")])
+                                              ("[1000:1010]", "rec.wav has no sample 1000: it has 1000"),
+                                              ("[2000:2010]", "rec.wav has no sample 2000: it has 1000"),
+                                              ("[20:10]", "rec.wav.20:10. is a stretch that ends before it begins")])
 def test_a_stretch_that_the_recording_has_not(recording, stretch, message):
     with pytest.raises(ValueError, match=message):
         audio.load(f"{recording}{stretch}", 16000)

@@ -81,6 +81,20 @@ def test_routers_are_compared_before_and_after(tiny_demo):
     assert [line.split("\t")[:2] for line in table[1:3]] == [["test_in", "clean"]] * 2
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--router_pairs", "nowhere"], "nowhere/wav.scp does not exist"),
+        (["--router_utterances", "1000"], "has only"),
+    ],
+)
+def test_a_mistake_in_the_pairs_leaves_the_router_that_was_there(tiny_demo, options, message):
+    run = run_recipe(tiny_demo.folder, "--stage", "16", "--stop_stage", "16", *options)
+    assert run.exit_code != 0
+    assert message in run.output
+    assert (tiny_demo.folder / "exp/router_train_asr_raw_char/asr.pth").is_file()
+
+
 def test_one_language_needs_no_router(tiny_demo, tmp_path):
     folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
     table = folder / "dump/raw/train/utt2lang"

@@ -447,9 +447,9 @@ if begin 16 "router fine-tuning on audio-language pairs" && has_router 16; then
         [ "${dset}" = router_valid ] && valid_pairs=${dumpdir}/raw/${dset} || pairs+=("${dumpdir}/raw/${dset}")
     done
     mkdir -p "${router_exp}"
-    rm -f "${router_exp}/asr.pth"  # until the new one is written, there is none
     ${python} local/router_pairs.py ${router_utterances:+--utterances "${router_utterances}"} \
         ${router_pairs:-"${pairs[@]}"} "${router_exp}/pairs"
+    rm -f "${router_exp}/asr.pth"  # until the new one is written, there is none
     router_data() {  # router_data train|valid DIR
         for what in wav.scp,speech,sound utt2lang,lid,text; do
             printf '%s\n' "--$1_data_path_and_name_and_type" "$2/${what}"
