@@ -9,8 +9,8 @@ in [-1, 1].
 
 import io
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import soundfile
@@ -127,22 +127,27 @@ class Augmentation:
     Attributes:
         rate: of the audio, samples a second.
         speed: factors between which the speed is drawn.
-        conditions: names of CONDITIONS, each as likely as the others.
+        conditions: names of CONDITIONS, each with its weight: one of weight 2 is drawn twice as often as one of 1,
+            one of 0 never.
         seconds: of longer audio a random stretch of this length is taken: batches need little padding.
     """
 
     rate: int
     speed: tuple[float, float] = (1.0, 1.0)
-    conditions: Sequence[str] = ("clean",)
+    conditions: Mapping[str, float] = field(default_factory=lambda: {"clean": 1.0})
     seconds: float = math.inf
 
     def __post_init__(self):
         slowest, fastest = self.speed
         if not 0 < slowest <= fastest:
             raise ValueError(f"augmentation: speed must be two factors, the smaller first, not {list(self.speed)}")
-        for condition in self.conditions:
+        if not isinstance(self.conditions, Mapping) or not any(self.conditions.values()):
+            raise ValueError(f"augmentation: conditions must be names with weights, not {self.conditions!r}")
+        for condition, weight in self.conditions.items():
             if condition not in CONDITIONS:
                 raise ValueError(f"augmentation: unknown condition {condition!r}; known: {', '.join(CONDITIONS)}")
+            if not (isinstance(weight, int | float) and 0 <= weight < math.inf):
+                raise ValueError(f"augmentation: the weight of {condition} must be a number from 0 on, not {weight!r}")
         if not self.seconds > 0:
             raise ValueError(f"augmentation: seconds must be positive, not {self.seconds}")
 
@@ -155,7 +160,9 @@ class Augmentation:
             audio = audio[start : start + int(wanted)]
         if factor != 1.0:
             audio = change_speed(audio, self.rate, factor)
-        return degrade(audio, self.rate, str(rng.choice(list(self.conditions))), rng)
+        weights = np.array(list(self.conditions.values()))
+        condition = rng.choice(list(self.conditions), p=weights / weights.sum())
+        return degrade(audio, self.rate, str(condition), rng)
 
 
 def _tensor(audio: np.ndarray) -> torch.Tensor:

@@ -92,11 +92,18 @@ def test_an_unknown_condition_lists_the_known_ones():
 
 
 def test_augmentation_is_another_recording_every_time_and_the_generators_choice():
-    augment = Augmentation(RATE, speed=(0.8, 1.25), conditions=list(CONDITIONS))
+    augment = Augmentation(RATE, speed=(0.8, 1.25), conditions=dict.fromkeys(CONDITIONS, 1))
     audio = speech_like()
     lengths = [len(augment(audio, np.random.default_rng(seed))) for seed in range(20)]
     assert RATE / 1.26 < min(lengths) < 0.9 * RATE and 1.1 * RATE < max(lengths) < RATE / 0.79
     np.testing.assert_array_equal(*(augment(audio, np.random.default_rng(3)) for _ in range(2)))
+
+
+def test_conditions_come_as_often_as_their_weights_say():
+    augment = Augmentation(RATE, conditions={"clean": 3, "telephone": 1, "noise": 0})
+    audio = speech_like()[: RATE // 10]
+    clean = sum(augment(audio, np.random.default_rng(seed)).tolist() == audio.tolist() for seed in range(200))
+    assert 130 <= clean <= 170
 
 
 def test_faster_speech_is_higher():
@@ -123,7 +130,12 @@ def test_long_audio_is_cut_to_a_stretch_at_random():
     [
         ({"speed": (1.2, 0.8)}, "speed must be two factors, the smaller first"),
         ({"speed": (0.0, 1.0)}, "speed must be two factors"),
-        ({"conditions": ["echo"]}, "unknown condition 'echo'; known: clean, noise"),
+        ({"conditions": {"echo": 1}}, "unknown condition 'echo'; known: clean, noise"),
+        ({"conditions": ["clean"]}, "conditions must be names with weights"),
+        ({"conditions": {}}, "conditions must be names with weights"),
+        ({"conditions": {"clean": 0}}, "conditions must be names with weights"),
+        ({"conditions": {"clean": 1, "noise": -1}}, "the weight of noise must be a number from 0 on, not -1"),
+        ({"conditions": {"clean": "often"}}, "the weight of clean must be a number from 0 on, not 'often'"),
         ({"seconds": 0}, "seconds must be positive"),
     ],
 )
@@ -134,7 +146,7 @@ def test_options_that_do_not_exist(options, message):
 
 def test_training_hears_other_audio_every_time_and_validation_the_same():
     audio = speech_like()
-    options = {"speed": [0.8, 1.25], "conditions": ["noise"]}
+    options = {"speed": [0.8, 1.25], "conditions": {"noise": 1}}
 
     def heard(**settings) -> list[np.ndarray]:
         preprocess = BLRMoEPreprocessor(fs=RATE, augmentation=options, **settings)

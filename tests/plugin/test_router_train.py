@@ -232,7 +232,7 @@ def test_without_a_new_router_the_configuration_stays(tiny_model, data, tmp_path
 
 
 def test_audio_is_augmented_and_features_are_masked_in_training(tiny_model, data, tmp_path):
-    augmentation = {"speed": [0.8, 1.25], "conditions": ["clean", "noise", "codec"], "seconds": 0.6}
+    augmentation = {"speed": [0.8, 1.25], "conditions": {"clean": 1, "noise": 2, "codec": 0.5}, "seconds": 0.6}
     masks = {"apply_time_warp": False, "apply_freq_mask": True, "apply_time_mask": False}
     heard = {"preprocessor_conf": {"augmentation": augmentation}, "specaug": "specaug", "specaug_conf": masks}
     main(options_of(tiny_model, data, tmp_path / "augmented", **heard))
