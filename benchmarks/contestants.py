@@ -1,8 +1,7 @@
 """What benchmarks/speed.py compares: ESPnet's dense encoders, BLR-MoE's, and the same experts in slower ways."""
 
 import copy
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Sequence
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
@@ -88,29 +87,13 @@ def blr_moe(
     return encoder
 
 
-def by_grouped_mm(encoder: BLRMoEEncoder) -> BLRMoEEncoder:
-    """The same encoder, its experts' products by torch's grouped_mm: one kernel for bfloat16 on GPUs that have it."""
+def by_products(encoder: BLRMoEEncoder, products: Callable) -> BLRMoEEncoder:
+    """The same encoder, its experts' products by that back end."""
     model = copy.deepcopy(encoder)
     for module in model.modules():
         if isinstance(module, ExpertLinear):
-            module.products = grouped_products
+            module.products = products
     return model
-
-
-def grouped_products(
-    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: tuple[int, ...]
-) -> torch.Tensor:
-    """ExpertProducts by grouped_mm, which knows neither a bias nor autocast."""
-    ends, expert = _expert_of_frames(spans, x.device)
-    return F.grouped_mm(x, weight.to(x.dtype).transpose(1, 2), offs=ends) + bias.to(x.dtype)[expert]
-
-
-@lru_cache(maxsize=1)  # once a batch, as all that a Routing holds
-def _expert_of_frames(spans: tuple[int, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """(E,) int32 where each span ends, (N,) int64 the expert of each frame."""
-    counts = torch.tensor(spans)
-    expert = torch.arange(len(spans)).repeat_interleave(counts)
-    return counts.cumsum(0, dtype=torch.int32).to(device), expert.to(device)
 
 
 class LoopOverExperts(nn.Module):

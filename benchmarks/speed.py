@@ -13,9 +13,9 @@ encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 204
            training mode, ESPnet's dropout, LID loss included; no optimiser. activations: what the forward pass keeps
            for the backward pass, parameters excluded. peak: the most that is allocated at once during
            forward+backward, gradients included. The router is linear and reads the shared blocks, but for the row
-           with a TDNN of 256 channels. `grouped_mm` is another back end for the experts' products. The two slow ways
-           put the same experts into ESPnet's own layers, as peers do; `all experts, dense` is a transformer's only,
-           timed once, without warming up.
+           with a TDNN of 256 channels. `grouped_mm` (on a GPU: `span by span`) is the other back end for the experts'
+           products. The two slow ways put the same experts into ESPnet's own layers, as peers do; `all experts, dense`
+           is a transformer's only, timed once, without warming up.
 front_end  the `input_layer` alone, on features of 10 ms, forward+backward.
 decoding   waveform to text (CTC's best path) on one thread, one utterance at a time: real-time factor, and the size of
            the checkpoint. On the CPU only.
@@ -42,6 +42,7 @@ from tqdm import tqdm
 from espnet_blrmoe import LanguagePrior
 from espnet_blrmoe.asr_model import BLRMoEModel
 from espnet_blrmoe.encoder import BLRMoEEncoder
+from espnet_blrmoe.experts import grouped_products, products_span_by_span
 from espnet_blrmoe.subsampling import InputLayer
 
 FRAMES_PER_SECOND = 25  # after fourfold subsampling
@@ -166,7 +167,8 @@ def saved_bytes(model: nn.Module, training_loss: Callable[[], torch.Tensor]) -> 
     model.train()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         total = training_loss()  # kept alive, so that no storage is used twice
-    assert total.requires_grad
+    total.backward()  # frees what is saved: the attention weights that ESPnet's attention keeps would hold it
+    model.zero_grad(set_to_none=True)
     return sum(saved.values())
 
 
@@ -196,7 +198,9 @@ def encoder_contestants(block_type: str, batch: Batch, experts: list[int], devic
         block_type, plans[middle], middle, "tdnn", channels=256
     )
     encoder = models[f"blr_moe, E = {middle}"]
-    models[f"the same, grouped_mm, E = {middle}"] = contestants.by_grouped_mm(encoder)
+    # The back end that is not chosen by itself here.
+    name, products = ("span by span", products_span_by_span) if device == "cuda" else ("grouped_mm", grouped_products)
+    models[f"the same, {name}, E = {middle}"] = contestants.by_products(encoder, products)
     models[f"naive loop, E = {middle}"] = contestants.naive(encoder, block_type, contestants.LoopOverExperts)
     if block_type == "transformer":
         models[SLOW] = contestants.naive(encoder, block_type, contestants.AllExpertsDense)

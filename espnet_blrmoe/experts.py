@@ -12,22 +12,28 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from espnet_blrmoe.dropout import Dropout
+from espnet_blrmoe.routing import Spans
+
+# Elements of a row of bfloat16 in 16 bytes, to a multiple of which grouped_mm wants rows aligned.
+ALIGNMENT = 8
 
 
-class ExpertProducts(torch.autograd.Function):
-    """Every span of frames times its expert's weight.
+class SpanProducts(torch.autograd.Function):
+    """Every span of frames times its expert's weight, span by span.
 
     A function of its own, since its backward pass writes each expert's gradient to its place in the packed gradient:
     indexing or unbinding a parameter in a loop makes autograd fill and copy full-size gradients.
     """
 
     @staticmethod
-    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
+    def forward(
+        ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, counts: tuple[int, ...]
+    ) -> torch.Tensor:
         """(N, D_in), (E, D_out, D_in), (E, D_out) -> (N, D_out), in the dtype of x."""
         ctx.save_for_backward(x, weight)
-        ctx.spans = spans
+        ctx.counts = counts
         y = x.new_empty(len(x), weight.size(1))
-        own = zip(x.split(spans), y.split(spans), weight.to(x.dtype), bias.to(x.dtype))
+        own = zip(x.split(counts), y.split(counts), weight.to(x.dtype), bias.to(x.dtype))
         for frames, out, own_weight, own_bias in own:
             if len(frames):
                 torch.addmm(own_bias, frames, own_weight.t(), out=out)
@@ -38,14 +44,14 @@ class ExpertProducts(torch.autograd.Function):
     def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, None]:
         x, weight = ctx.saved_tensors
         x_grad = torch.empty_like(x)
-        frames_grads, out_grads = x_grad.split(ctx.spans), grad.split(ctx.spans)
+        frames_grads, out_grads = x_grad.split(ctx.counts), grad.split(ctx.counts)
         for frames_grad, out_grad, own_weight in zip(frames_grads, out_grads, weight.to(x.dtype)):
             if len(out_grad):
                 torch.mm(out_grad, own_weight, out=frames_grad)
         if not ctx.needs_input_grad[1]:  # frozen experts
             return x_grad, None, None, None
         weight_grad, bias_grad = x.new_empty(weight.shape), x.new_zeros(weight.shape[:2])
-        spans = zip(x.split(ctx.spans), out_grads, weight_grad, bias_grad)
+        spans = zip(x.split(ctx.counts), out_grads, weight_grad, bias_grad)
         for frames, out_grad, own_weight_grad, own_bias_grad in spans:
             if len(frames):
                 torch.mm(out_grad.t(), frames, out=own_weight_grad)
@@ -55,10 +61,66 @@ class ExpertProducts(torch.autograd.Function):
         return x_grad, weight_grad.to(weight.dtype), bias_grad.to(weight.dtype), None
 
 
+class GroupedProducts(torch.autograd.Function):
+    """What SpanProducts computes, in one kernel for all experts: torch's grouped_mm, which knows no bias.
+
+    The bias is one more column of the weight, and every frame has a 1 for it; so its gradient comes out of the same
+    product.
+    """
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+        """(N, D_in), (E, D_out, D_in), (E, D_out) -> (N, D_out), in the dtype of x."""
+        width = x.size(1)
+        x = F.pad(x, (0, ALIGNMENT), value=1.0)
+        with_bias = x.new_zeros(*weight.shape[:2], x.size(1))
+        with_bias[..., :width] = weight
+        with_bias[..., width] = bias
+        ctx.save_for_backward(x, weight, ends)
+        return F.grouped_mm(x, with_bias.transpose(1, 2), offs=ends)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None, None]:
+        x, weight, ends = ctx.saved_tensors
+        grad = grad.contiguous()
+        x_grad = F.grouped_mm(grad, weight.to(x.dtype), offs=ends)
+        if not ctx.needs_input_grad[1]:  # frozen experts
+            return x_grad, None, None, None
+        both_grads, width = F.grouped_mm(grad.t(), x, offs=ends), weight.size(2)
+        return x_grad, both_grads[..., :width].to(weight.dtype), both_grads[..., width].to(weight.dtype), None
+
+
+def products_span_by_span(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: Spans) -> torch.Tensor:
+    """(N, D_in) frames sorted by expert, (E, D_out, D_in), (E, D_out) -> (N, D_out), in the dtype of x."""
+    return SpanProducts.apply(x, weight, bias, spans.counts)
+
+
+def grouped_products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: Spans) -> torch.Tensor:
+    """The same by grouped_mm: for float32, float16 and bfloat16; D_in and D_out are multiples of ALIGNMENT."""
+    return GroupedProducts.apply(x, weight, bias, spans.ends)
+
+
+def fastest_products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: Spans) -> torch.Tensor:
+    """The same by the quicker of the two ways (benchmarks/NOTES.md).
+
+    grouped_mm is one kernel where rows are aligned and bfloat16, on a GPU of compute capability 9.0 (H100) or more;
+    elsewhere it is a loop itself.
+    """
+    is_one_kernel = (
+        x.is_cuda
+        and x.dtype == torch.bfloat16
+        and torch.cuda.get_device_capability(x.device) >= (9, 0)
+        and weight.size(1) % ALIGNMENT == weight.size(2) % ALIGNMENT == 0
+    )
+    has_one_span = max(spans.counts) == len(x)
+    return (grouped_products if is_one_kernel and not has_one_span else products_span_by_span)(x, weight, bias, spans)
+
+
 class DenseLinear(nn.Linear):
     """torch.nn.Linear with an ExpertLinear's signature: the same weights for every frame."""
 
-    def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D_in) -> (N, D_out); spans do not matter."""
         return super().forward(x)
 
@@ -66,7 +128,7 @@ class DenseLinear(nn.Linear):
 class ExpertLinear(nn.Module):
     """A linear layer with one weight and bias per expert: weight (E, D_out, D_in), bias (E, D_out)."""
 
-    products = staticmethod(ExpertProducts.apply)  # benchmarks/speed.py puts another back end here
+    products = staticmethod(fastest_products)  # benchmarks/speed.py puts another back end here
 
     def __init__(self, in_features: int, out_features: int, num_experts: int):
         super().__init__()
@@ -97,10 +159,10 @@ class ExpertLinear(nn.Module):
             new = getattr(fresh, name) if like is None else parameter[[like]]
             setattr(self, name, nn.Parameter(torch.cat([parameter, new])))
 
-    def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D_in), frames sorted by expert -> (N, D_out)."""
         if torch.onnx.is_in_onnx_export():  # a custom function cannot be traced
-            return torch.cat([F.linear(y, self.weight[e], self.bias[e]) for e, y in enumerate(x.split(spans))])
+            return torch.cat([F.linear(y, self.weight[e], self.bias[e]) for e, y in enumerate(x.split(spans.counts))])
         if torch.is_autocast_enabled(x.device.type):  # a custom function is not cast by itself
             x = x.to(torch.get_autocast_dtype(x.device.type))
         return self.products(x, self.weight, self.bias, spans)
@@ -133,6 +195,6 @@ class FeedForward(nn.Module):
         self.dropout = Dropout(dropout_rate)
         self.activation = activation
 
-    def forward(self, x: torch.Tensor, spans: tuple[int, ...]) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D) -> (N, D)."""
         return self.w_2(self.dropout(self.activation(self.w_1(x, spans))), spans)

@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.routing import AttentionGroup, LanguagePrior, PackedFrames, Places
+from espnet_blrmoe.routing import AttentionGroup, LanguagePrior, PackedFrames, Places, Spans
 
 OPSET = 17  # the first with layer normalisation
 MAX_BYTES = 2**31  # of one ONNX file
@@ -94,14 +94,14 @@ class TracedFrames(PackedFrames):
         """All of (1, T, D), in time order."""
         time = subsampled.size(1)
         places = Places(time, None)
-        return cls((time,), (1, time), places, (AttentionGroup((1, time), None),), places, places)
+        return cls(Spans((time,), None), (1, time), places, (AttentionGroup((1, time), None),), places, places)
 
-    def sort_order(self, expert: torch.Tensor, num_experts: int) -> tuple[torch.Tensor | None, tuple[int, ...]]:
+    def sort_order(self, expert: torch.Tensor, num_experts: int) -> tuple[torch.Tensor | None, Spans]:
         """As PackedFrames.sort_order, but the sizes of tensors are the only numbers that a trace computes."""
         if num_experts == 1:
             return None, self.spans
         rows = [(expert == e).nonzero().squeeze(1) for e in range(num_experts)]
-        return torch.cat(rows), tuple(own.size(0) for own in rows)
+        return torch.cat(rows), Spans(tuple(own.size(0) for own in rows), None)
 
 
 class RecogniserGraph(nn.Module):

@@ -56,6 +56,24 @@ class Places:
 
 
 @dataclass(frozen=True)
+class Spans:
+    """How packed frames that are sorted by expert fall to the experts: one contiguous span each, in expert order.
+
+    Attributes:
+        counts: number of frames of each expert.
+        ends: (E,) int32, on the frames' device: the row where each span ends; None in a trace, where nobody reads it.
+    """
+
+    counts: tuple[int, ...]
+    ends: torch.Tensor | None
+
+    @classmethod
+    def of(cls, counts: Sequence[int], device: torch.device | str = "cpu") -> "Spans":
+        """Spans of so many frames."""
+        return cls(tuple(counts), torch.tensor(list(accumulate(counts)), dtype=torch.int32).to(device))
+
+
+@dataclass(frozen=True)
 class AttentionGroup:
     """Utterances of similar length, padded to the longest of them, for attention.
 
@@ -76,7 +94,7 @@ class PackedFrames:
     each expert's frames are one contiguous span. What needs time order finds it in three other layouts.
 
     Attributes:
-        spans: number of frames of each expert, in expert order; (N,), one span, where frames are in time order.
+        spans: the frames of each expert; all of them in one span where frames are in time order.
         shape: (B, T) of the padded batch.
         in_batch: places in the padded batch, (B * T, D).
         groups: the batch's utterances, by length.
@@ -85,7 +103,7 @@ class PackedFrames:
             reads none of its neighbours.
     """
 
-    spans: tuple[int, ...]
+    spans: Spans
     shape: tuple[int, int]
     in_batch: Places
     groups: tuple[AttentionGroup, ...]
@@ -110,7 +128,7 @@ class PackedFrames:
                 rows += longest
             groups.append(_attention_group([lengths[b] for b in group], device))
         return cls(
-            (sum(lengths),),
+            Spans.of([sum(lengths)], device),
             shape,
             Places.of(batch_starts, lengths, shape[0] * time, device),
             tuple(groups),
@@ -118,7 +136,7 @@ class PackedFrames:
             Places.of(sequence_starts[:-1], lengths, sequence_starts[-1] - gap, device),
         )
 
-    def sort_order(self, expert: torch.Tensor, num_experts: int) -> tuple[torch.Tensor | None, tuple[int, ...]]:
+    def sort_order(self, expert: torch.Tensor, num_experts: int) -> tuple[torch.Tensor | None, Spans]:
         """How to sort frames by expert.
 
         Args:
@@ -126,13 +144,13 @@ class PackedFrames:
             num_experts: E.
 
         Returns:
-            (N,) int64, the row that each sorted frame had, None for the same order; number of frames of each expert.
+            (N,) int64, the row that each sorted frame had, None for the same order; the sorted frames' spans.
         """
-        spans = tuple(torch.bincount(expert, minlength=num_experts).tolist())
-        has_one_language = max(spans) == len(expert)  # nothing to gather
-        return None if has_one_language else expert.argsort(stable=True), spans
+        counts = torch.bincount(expert, minlength=num_experts).tolist()
+        has_one_language = max(counts) == len(expert)  # nothing to gather
+        return None if has_one_language else expert.argsort(stable=True), Spans.of(counts, expert.device)
 
-    def by_expert(self, permutation: torch.Tensor | None, spans: tuple[int, ...]) -> "PackedFrames":
+    def by_expert(self, permutation: torch.Tensor | None, spans: Spans) -> "PackedFrames":
         """The same frames in another order: row i was row `permutation[i]`; None for the same order."""
         if permutation is None:
             return replace(self, spans=spans)

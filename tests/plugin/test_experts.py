@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from espnet_blrmoe.experts import ExpertLinear, FeedForward
+from espnet_blrmoe.experts import ExpertLinear, FeedForward, grouped_products, products_span_by_span
+from espnet_blrmoe.routing import Spans
 
 SIZE, UNITS = 4, 6
 spans_of_experts = st.lists(st.integers(0, 4), min_size=1, max_size=5).filter(any)
@@ -46,7 +47,7 @@ def test_layer_equals_a_loop_over_frames(layer_of, loop, spans):
     x, experts = frames_of(spans)
     layer = layer_of(len(spans))
     variables = [x, *layer.parameters()]
-    output, expected = layer(x, tuple(spans)), loop(layer, x, experts)
+    output, expected = layer(x, Spans.of(spans)), loop(layer, x, experts)
     torch.testing.assert_close(output, expected)
 
     weights = torch.randn_like(output)  # of a loss that tells all outputs apart
@@ -61,7 +62,7 @@ def test_layer_equals_a_loop_over_frames(layer_of, loop, spans):
 def test_every_parameter_gets_a_gradient_and_experts_without_frames_get_zero(layer_of, _, spans):
     x, _ = frames_of(spans)
     layer = layer_of(len(spans))
-    layer(x, tuple(spans)).square().sum().backward()
+    layer(x, Spans.of(spans)).square().sum().backward()
     for parameter in layer.parameters():
         for expert, count in enumerate(spans):
             assert parameter.grad[expert].any() == (count > 0)
@@ -75,7 +76,7 @@ def test_gradients_equal_finite_differences(layer_of, _, spans):
     names = [name for name, _ in layer.named_parameters()]
 
     def function(x, *parameters):
-        return torch.func.functional_call(layer, dict(zip(names, parameters)), (x, tuple(spans)))
+        return torch.func.functional_call(layer, dict(zip(names, parameters)), (x, Spans.of(spans)))
 
     assert torch.autograd.gradcheck(function, (x, *layer.parameters()))
 
@@ -83,9 +84,25 @@ def test_gradients_equal_finite_differences(layer_of, _, spans):
 def test_frozen_experts_pass_the_gradient_on():
     x, _ = frames_of([2, 0, 3])
     layer = expert_linear(3)
-    expected = torch.autograd.grad(layer(x, (2, 0, 3)).square().sum(), x)
+    expected = torch.autograd.grad(layer(x, Spans.of((2, 0, 3))).square().sum(), x)
     layer.requires_grad_(False)
-    torch.testing.assert_close(torch.autograd.grad(layer(x, (2, 0, 3)).square().sum(), x), expected)
+    torch.testing.assert_close(torch.autograd.grad(layer(x, Spans.of((2, 0, 3))).square().sum(), x), expected)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)], ids=str)
+@given(spans=spans_of_experts)
+def test_one_grouped_product_equals_products_span_by_span(dtype, tolerance, spans):
+    torch.manual_seed(0)
+    x = torch.randn(sum(spans), 16, dtype=dtype, requires_grad=True)
+    layer = ExpertLinear(16, 24, len(spans))
+    results = []
+    for products in (grouped_products, products_span_by_span):
+        output = products(x, layer.weight, layer.bias, Spans.of(spans))
+        gradients = torch.autograd.grad(output, [x, *layer.parameters()], torch.ones_like(output).cumsum(1))
+        assert [g.dtype for g in gradients] == [dtype, torch.float32, torch.float32]
+        results.append([output, *gradients])
+    for result, expected in zip(*results):
+        assert (result - expected).norm() <= tolerance * expected.norm()
 
 
 def test_dense_layers_ignore_spans():
@@ -94,17 +111,17 @@ def test_dense_layers_ignore_spans():
     hidden = F.silu(x @ layer.w_1.weight.T + layer.w_1.bias)
     expected = hidden @ layer.w_2.weight.T + layer.w_2.bias
     for spans in ((3,), (1, 2)):
-        torch.testing.assert_close(layer(x, spans), expected)
+        torch.testing.assert_close(layer(x, Spans.of(spans)), expected)
 
 
 def test_dropout_acts_on_the_hidden_units():
     torch.manual_seed(0)
     layer = FeedForward(SIZE, UNITS, 0.5, torch.nn.ReLU(), 2)
     x = torch.randn(50, SIZE)
-    first, second = (layer(x, (20, 30)) for _ in range(2))
+    first, second = (layer(x, Spans.of((20, 30))) for _ in range(2))
     assert not first.equal(second)
     layer.eval()
-    assert layer(x, (20, 30)).equal(layer(x, (20, 30)))
+    assert layer(x, Spans.of((20, 30))).equal(layer(x, Spans.of((20, 30))))
 
 
 @pytest.mark.parametrize("init", ["xavier_uniform", "chainer"])

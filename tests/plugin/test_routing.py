@@ -1,5 +1,6 @@
 """Packing, sorting by expert and language priors, against plain Python."""
 
+import itertools
 import math
 
 import pytest
@@ -46,7 +47,7 @@ def test_packing_keeps_the_frames_in_time_order_and_drops_the_padding(lists):
     frames = frames_of(routing_of(*lists).valid)
     packed = frames.pack(numbered_frames(frames.shape)).tolist()
     assert packed == [[b, t] for b, utterance in enumerate(experts) for t in range(len(utterance))]
-    assert frames.spans == (len(packed),)
+    assert frames.spans.counts == (len(packed),)
 
 
 @given(expert_lists(), st.booleans())
@@ -102,7 +103,9 @@ def test_frames_are_sorted_by_expert_and_stay_in_time_order_within_one(lists):
     in_time_order = [(e, b, t) for b, utterance in enumerate(experts) for t, e in enumerate(utterance)]
     by_expert = sorted(in_time_order)
     assert routing.frames.pack(numbered_frames(routing.frames.shape)).tolist() == [[b, t] for _, b, t in by_expert]
-    assert routing.frames.spans == tuple(sum(e == expert for e, _, _ in by_expert) for expert in range(num_experts))
+    spans = routing.frames.spans
+    assert spans.counts == tuple(sum(e == expert for e, _, _ in by_expert) for expert in range(num_experts))
+    assert spans.ends.tolist() == list(itertools.accumulate(spans.counts))
     rows = torch.arange(len(in_time_order)).unsqueeze(1)
     assert [in_time_order[row] for row in routing.sort(rows).flatten()] == by_expert
 
@@ -134,7 +137,7 @@ def test_padding_takes_part_in_nothing(lists, data):
     other = routing_of(*lists, padding=data.draw(st.integers(0, num_experts - 1)))
     everything = numbered_frames(routing.frames.shape)
     assert other.frames.pack(everything).equal(routing.frames.pack(everything))
-    assert other.frames.spans == routing.frames.spans
+    assert other.frames.spans.counts == routing.frames.spans.counts
     assert other.frame_counts().equal(routing.frame_counts())
     assert other.utterance_probs.equal(routing.utterance_probs)
 
