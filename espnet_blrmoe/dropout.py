@@ -4,6 +4,22 @@ import torch
 from torch import nn
 
 
+class SelectAndScale(torch.autograd.Function):
+    """x * keep * scale, in two passes over memory each way, where autograd's own take three and a copy of the mask."""
+
+    @staticmethod
+    def forward(ctx, x: torch.Tensor, keep: torch.Tensor, scale: float) -> torch.Tensor:
+        """Any shape, the same of bool -> the same shape."""
+        ctx.save_for_backward(keep)
+        ctx.scale = scale
+        return torch.where(keep, x, x.new_zeros(())).mul_(scale)
+
+    @staticmethod
+    def backward(ctx, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (keep,) = ctx.saved_tensors
+        return SelectAndScale.apply(grad, keep, ctx.scale), None, None
+
+
 class Dropout(nn.Dropout):
     """torch.nn.Dropout, quicker on CPUs where PyTorch draws its random numbers one by one (benchmarks/NOTES.md).
 
@@ -18,4 +34,4 @@ class Dropout(nn.Dropout):
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         dropped = round(self.p * 2**16)  # of the 2 ** 16 values that 16 bits have
         keep = draws.view(torch.int16)[: x.numel()].view(x.shape) >= dropped - 2**15
-        return (x * keep).mul_(2**16 / (2**16 - dropped))
+        return SelectAndScale.apply(x, keep, 2**16 / (2**16 - dropped))

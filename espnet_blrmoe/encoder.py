@@ -15,6 +15,13 @@ from espnet_blrmoe.router import router_choices
 from espnet_blrmoe.routing import LanguagePrior, PackedFrames, Routing
 from espnet_blrmoe.subsampling import InputLayer
 
+ACTIVATIONS = {
+    # In place, since nobody else reads its input: hidden units are the largest activations, and fresh memory is slow.
+    "relu": lambda: torch.nn.ReLU(inplace=True),
+    # ESPnet's Swish is the same in two operations, each of which keeps its input for the backward pass.
+    "swish": torch.nn.SiLU,
+}
+
 
 class BLRMoEEncoder(AbsEncoder):
     """Encoder of BLR-MoE; LR-MoE and the paper's ablations are settings of it. `encoder: blr_moe` in ESPnet.
@@ -92,8 +99,7 @@ class BLRMoEEncoder(AbsEncoder):
         self.convolution_reach = cnn_module_kernel // 2 if is_conformer and use_cnn_module else 0  # frames each way
 
         activation_type = activation_type or ("swish" if is_conformer else "relu")
-        # ESPnet's Swish is the same in two operations, each of which keeps its input for the backward pass.
-        activation = torch.nn.SiLU() if activation_type == "swish" else get_activation(activation_type)
+        activation = ACTIVATIONS[activation_type]() if activation_type in ACTIVATIONS else get_activation(activation_type)
 
         def block(attention_experts: str, num_experts: int | None) -> torch.nn.Module:
             attention_class = RelPositionSelfAttention if is_conformer else SelfAttention

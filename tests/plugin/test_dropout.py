@@ -31,6 +31,13 @@ def test_gradients_pass_where_values_pass():
     assert 0 < (y == 0).sum() < y.numel()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_results_have_the_dtype_of_what_comes_in(dtype):
+    x = torch.randn(5, 4, dtype=dtype, requires_grad=True)
+    y = Dropout(0.5)(x)
+    assert y.dtype == torch.autograd.grad(y.sum(), x)[0].dtype == dtype
+
+
 def test_the_seed_decides():
     torch.manual_seed(3)
     first = Dropout(0.3)(torch.ones(50))
