@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
@@ -99,7 +100,7 @@ class BLRMoEEncoder(AbsEncoder):
         self.convolution_reach = cnn_module_kernel // 2 if is_conformer and use_cnn_module else 0  # frames each way
 
         activation_type = activation_type or ("swish" if is_conformer else "relu")
-        activation = ACTIVATIONS[activation_type]() if activation_type in ACTIVATIONS else get_activation(activation_type)
+        activation = ACTIVATIONS.get(activation_type, partial(get_activation, activation_type))()
 
         def block(attention_experts: str, num_experts: int | None) -> torch.nn.Module:
             attention_class = RelPositionSelfAttention if is_conformer else SelfAttention
