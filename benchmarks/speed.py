@@ -13,9 +13,9 @@ encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 204
            training mode, ESPnet's dropout, LID loss included; no optimiser. activations: what the forward pass keeps
            for the backward pass, parameters excluded. peak: the most that is allocated at once during
            forward+backward, gradients included. The router is linear and reads the shared blocks, but for the row
-           with a TDNN of 256 channels. `grouped_mm` (on a GPU: `span by span`) is the other back end for the experts'
-           products. The two slow ways put the same experts into ESPnet's own layers, as peers do; `all experts, dense`
-           is a transformer's only, timed once, without warming up.
+           with a TDNN of 256 channels. `grouped_mm` (bfloat16 on a GPU: `span by span`) is the other back end for the
+           experts' products. The two slow ways put the same experts into ESPnet's own layers, as peers do; `all experts,
+           dense` is a transformer's only, timed once, without warming up.
 front_end  the `input_layer` alone, on features of 10 ms, forward+backward.
 decoding   waveform to text (CTC's best path) on one thread, one utterance at a time: real-time factor, and the size of
            the checkpoint. On the CPU only.
@@ -186,7 +186,9 @@ def peak(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
     return max(accumulate((event.nbytes() for event in events), initial=0))
 
 
-def encoder_contestants(block_type: str, batch: Batch, experts: list[int], device: str) -> dict[str, nn.Module]:
+def encoder_contestants(
+    block_type: str, batch: Batch, experts: list[int], device: str, dtype: torch.dtype
+) -> dict[str, nn.Module]:
     lengths = batch.lengths.tolist()
     plans = {e: contestants.plan_of(lengths, e, misrouted=0.05, seed=e).to(device) for e in experts}
     torch.manual_seed(0)
@@ -198,8 +200,10 @@ def encoder_contestants(block_type: str, batch: Batch, experts: list[int], devic
         block_type, plans[middle], middle, "tdnn", channels=256
     )
     encoder = models[f"blr_moe, E = {middle}"]
-    # The back end that is not chosen by itself here.
-    name, products = ("span by span", products_span_by_span) if device == "cuda" else ("grouped_mm", grouped_products)
+    # The back end that is not chosen by itself: on an H100 in bfloat16, and elsewhere.
+    name, products = "grouped_mm", grouped_products
+    if device == "cuda" and dtype == torch.bfloat16:
+        name, products = "span by span", products_span_by_span
     models[f"the same, {name}, E = {middle}"] = contestants.by_products(encoder, products)
     models[f"naive loop, E = {middle}"] = contestants.naive(encoder, block_type, contestants.LoopOverExperts)
     if block_type == "transformer":
@@ -211,7 +215,7 @@ def encoder_table(block_type: str, batch_name: str, args: argparse.Namespace, st
     width = contestants.SIZE["output_size"]
     batch = Batch.of(args.utterances, BATCHES[batch_name], FRAMES_PER_SECOND, width, args.device)
     dtype = getattr(torch, args.dtype)
-    models = encoder_contestants(block_type, batch, args.experts, args.device)
+    models = encoder_contestants(block_type, batch, args.experts, args.device, dtype)
     what = f"{block_type}, {batch_name}"
     forwards = stopwatch({n: lambda m=m: evaluate(m, batch, dtype) for n, m in models.items()}, f"{what}, forward")
     steps = stopwatch({n: lambda m=m: train(m, batch, dtype) for n, m in models.items()}, f"{what}, forward+backward")

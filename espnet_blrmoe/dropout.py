@@ -24,12 +24,14 @@ class Dropout(nn.Dropout):
     """torch.nn.Dropout, quicker on CPUs where PyTorch draws its random numbers one by one (benchmarks/NOTES.md).
 
     On a CPU one 64-bit draw decides four elements, each with 16 bits; so `p` is rounded to a multiple of 2 ** -16. The
-    mask kept for the backward pass takes one byte an element. Elsewhere it is torch.nn.Dropout.
+    mask kept for the backward pass takes one byte an element. Elsewhere, and compiled, it is torch.nn.Dropout.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Any shape; the same shape."""
-        if not self.training or self.p in (0.0, 1.0) or x.device.type != "cpu":
+        # Dynamo does not see that SelectAndScale's result is new, and compiled code draws in its own way.
+        is_torchs = x.device.type != "cpu" or torch.compiler.is_compiling()
+        if not self.training or self.p in (0.0, 1.0) or is_torchs:
             return super().forward(x)
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         dropped = round(self.p * 2**16)  # of the 2 ** 16 values that 16 bits have

@@ -33,7 +33,7 @@ class SpanProducts(torch.autograd.Function):
         ctx.save_for_backward(x, weight)
         ctx.counts = counts
         y = x.new_empty(len(x), weight.size(1))
-        own = zip(x.split(counts), y.split(counts), weight.to(x.dtype), bias.to(x.dtype))
+        own = zip(x.split(counts), y.split(counts), weight.to(x.dtype), bias.to(x.dtype), strict=True)
         for frames, out, own_weight, own_bias in own:
             if len(frames):
                 torch.addmm(own_bias, frames, own_weight.t(), out=out)
@@ -48,7 +48,7 @@ class SpanProducts(torch.autograd.Function):
         for frames_grad, out_grad, own_weight in zip(frames_grads, out_grads, weight.to(x.dtype)):
             if len(out_grad):
                 torch.mm(out_grad, own_weight, out=frames_grad)
-        if not ctx.needs_input_grad[1]:  # frozen experts
+        if not any(ctx.needs_input_grad[1:3]):  # frozen experts
             return x_grad, None, None, None
         weight_grad, bias_grad = x.new_empty(weight.shape), x.new_zeros(weight.shape[:2])
         spans = zip(x.split(ctx.counts), out_grads, weight_grad, bias_grad)
@@ -85,7 +85,7 @@ class GroupedProducts(torch.autograd.Function):
         x, weight, ends = ctx.saved_tensors
         grad = grad.contiguous()
         x_grad = F.grouped_mm(grad, weight.to(x.dtype), offs=ends)
-        if not ctx.needs_input_grad[1]:  # frozen experts
+        if not any(ctx.needs_input_grad[1:3]):  # frozen experts
             return x_grad, None, None, None
         both_grads, width = F.grouped_mm(grad.t(), x, offs=ends), weight.size(2)
         return x_grad, both_grads[..., :width].to(weight.dtype), both_grads[..., width].to(weight.dtype), None
@@ -104,13 +104,13 @@ def grouped_products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, 
 def fastest_products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: Spans) -> torch.Tensor:
     """The same by the quicker of the two ways (benchmarks/NOTES.md).
 
-    grouped_mm is one kernel where rows are aligned and bfloat16, on a GPU of compute capability 9.0 (H100) or more;
-    elsewhere it is a loop itself.
+    grouped_mm is one kernel where rows are aligned and bfloat16, on GPUs of compute capability 9 (measured: H100) or
+    10; elsewhere it is a loop itself.
     """
     is_one_kernel = (
         x.is_cuda
         and x.dtype == torch.bfloat16
-        and torch.cuda.get_device_capability(x.device) >= (9, 0)
+        and torch.cuda.get_device_capability(x.device)[0] in (9, 10)
         and weight.size(1) % ALIGNMENT == weight.size(2) % ALIGNMENT == 0
     )
     has_one_span = max(spans.counts) == len(x)

@@ -17,6 +17,7 @@ def test_the_table(tmp_path, capsys, block_type):
     dense = training_step.build_dense(options)
     blocks, own_blocks = (sum(p.numel() for p in m.encoder.encoders.parameters()) for m in (dense, model))
     assert blocks == own_blocks
+    assert dense.encoder.encoders[0].dropout.p == 0.3
     training_step.main([str(config), "--languages", "2", "--vocab", "20", "--rounds", "2", "--seconds", "20"])
     printed = capsys.readouterr().out
     for words in ("20 s of speech", "dense (ESPnet)", "train.yaml, 2 languages", "the same, 8 languages"):

@@ -7,7 +7,7 @@ import torch
 import yaml
 from tiny import CONFIG, LANGUAGES, RATE, build_model, speech_of, write_data_dir, write_training_config
 
-from espnet_blrmoe import Speech2Text
+from espnet_blrmoe import Speech2Text, experts
 from espnet_blrmoe.bin import asr_train
 from espnet_blrmoe.checkpoint import read_weights
 from espnet_blrmoe.encoder import BLRMoEEncoder
@@ -93,6 +93,15 @@ def test_products_are_those_of_float32_but_for_their_precision(counts):
         assert difference(result.float().cpu(), reference) < 0.02
     for gradient in results[2:]:
         assert not any(own.any() for own, count in zip(gradient, counts) if count == 0)
+
+
+def test_bfloat16_of_several_languages_takes_one_kernel(monkeypatch):
+    if torch.cuda.get_device_capability()[0] not in (9, 10):
+        pytest.skip("needs a GPU on which grouped_mm is one kernel")
+    monkeypatch.setattr(experts, "products_span_by_span", None)  # would fail
+    layer = ExpertLinear(64, 136, 3).cuda()
+    with torch.autocast("cuda", torch.bfloat16):
+        assert layer(torch.randn(9, 64, device="cuda"), Spans.of((4, 0, 5), "cuda")).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)

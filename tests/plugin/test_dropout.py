@@ -31,6 +31,14 @@ def test_gradients_pass_where_values_pass():
     assert 0 < (y == 0).sum() < y.numel()
 
 
+def test_compiled_too_gradients_pass_where_values_pass():
+    compiled = torch.compile(Dropout(0.5), backend="aot_eager")
+    x = torch.ones(100, requires_grad=True)
+    y = compiled(x)
+    assert torch.autograd.grad(y.sum(), x)[0].equal(y.detach())
+    assert 0 < (y == 0).sum() < y.numel()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
 def test_results_have_the_dtype_of_what_comes_in(dtype):
     x = torch.randn(5, 4, dtype=dtype, requires_grad=True)

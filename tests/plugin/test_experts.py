@@ -81,12 +81,22 @@ def test_gradients_equal_finite_differences(layer_of, _, spans):
     assert torch.autograd.gradcheck(function, (x, *layer.parameters()))
 
 
-def test_frozen_experts_pass_the_gradient_on():
-    x, _ = frames_of([2, 0, 3])
-    layer = expert_linear(3)
-    expected = torch.autograd.grad(layer(x, Spans.of((2, 0, 3))).square().sum(), x)
-    layer.requires_grad_(False)
-    torch.testing.assert_close(torch.autograd.grad(layer(x, Spans.of((2, 0, 3))).square().sum(), x), expected)
+@pytest.mark.parametrize("frozen", [("weight", "bias"), ("weight",), ("bias",)], ids=str)
+@pytest.mark.parametrize("products", [products_span_by_span, grouped_products])
+def test_what_is_frozen_changes_no_other_gradient(products, frozen):
+    torch.manual_seed(0)
+    layer, spans = ExpertLinear(16, 24, 3), Spans.of((2, 0, 3))
+    variables = {"x": torch.randn(5, 16, requires_grad=True), **dict(layer.named_parameters())}
+
+    def gradients() -> dict[str, torch.Tensor]:
+        trainable = {name: variable for name, variable in variables.items() if variable.requires_grad}
+        loss = products(variables["x"], layer.weight, layer.bias, spans).square().sum()
+        return dict(zip(trainable, torch.autograd.grad(loss, list(trainable.values()))))
+
+    expected = gradients()
+    for name in frozen:
+        variables[name].requires_grad_(False)
+    torch.testing.assert_close(gradients(), {name: expected[name] for name in expected if name not in frozen})
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)], ids=str)
