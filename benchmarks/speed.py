@@ -15,7 +15,8 @@ encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 204
            forward+backward, gradients included. The router is linear and reads the shared blocks, but for the row
            with a TDNN of 256 channels. `grouped_mm` (bfloat16 on a GPU: `span by span`) is the other back end for the
            experts' products. The two slow ways put the same experts into ESPnet's own layers, as peers do; `all
-           experts, dense` is a transformer's only, timed once, without warming up.
+           experts, dense` is a transformer's only, timed once, without warming up. In float32 the conformer's mixed
+           batch needs more than 24 GB of memory.
 front_end  the `input_layer` alone, on features of 10 ms, forward+backward.
 decoding   waveform to text (CTC's best path) on one thread, one utterance at a time: real-time factor, and the size of
            the checkpoint. On the CPU only.
