@@ -176,15 +176,20 @@ def saved_bytes(model: nn.Module, training_loss: Callable[[], torch.Tensor]) -> 
 def peak(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
     """The most bytes that one step has allocated at once, over what there was before."""
     if batch.x.is_cuda:
-        before = torch.cuda.memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        train(model, batch, dtype)
-        return torch.cuda.max_memory_allocated() - before
+        return gpu_peak(lambda: train(model, batch, dtype))
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         train(model, batch, dtype)
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
     return max(accumulate((event.nbytes() for event in events), initial=0))
+
+
+def gpu_peak(step: Callable[[], None]) -> int:
+    """The most bytes that a step has allocated at once on the GPU, over what there was before."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def encoder_contestants(

@@ -12,14 +12,13 @@ with its quartiles.
 
 import argparse
 import inspect
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from espnet2.tasks.asr import ASRTask
 from humanfriendly import format_size
 from humanfriendly.tables import format_pretty_table
-from speed import Stopwatch, machine, milliseconds, ratio
+from speed import Stopwatch, gpu_peak, machine, milliseconds, ratio
 from training_scale import SECONDS, batch_of, build_model
 
 from espnet_blrmoe.encoder import BLRMoEEncoder
@@ -65,14 +64,6 @@ class Training:
         self.optimizer.zero_grad()
 
 
-def peak(step: Callable[[], None]) -> int:
-    """The most bytes that were allocated on the GPU during a step, over what all contestants hold between steps."""
-    torch.cuda.reset_peak_memory_stats()
-    before = torch.cuda.memory_allocated()
-    step()
-    return torch.cuda.max_memory_allocated() - before
-
-
 def table(config: Path, each: int, args: argparse.Namespace) -> str:
     """Of batches of `each` utterances of every one of --languages languages."""
     options, model = build_model(config, args.languages, args.vocab)
@@ -93,7 +84,7 @@ def table(config: Path, each: int, args: argparse.Namespace) -> str:
             f"{sum(p.numel() for p in trainings[name].model.parameters()) / 1e6:.1f} M",
             milliseconds(times[name]),
             ratio(times[name], times[baseline]),
-            format_size(peak(step)) if args.device == "cuda" else "not measured",
+            format_size(gpu_peak(step)) if args.device == "cuda" else "not measured",
         ]
         for name, step in steps.items()
     ]

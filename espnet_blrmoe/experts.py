@@ -113,8 +113,8 @@ def fastest_products(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, 
         and torch.cuda.get_device_capability(x.device)[0] in (9, 10)
         and weight.size(1) % ALIGNMENT == weight.size(2) % ALIGNMENT == 0
     )
-    has_one_span = max(spans.counts) == len(x)
-    return (grouped_products if is_one_kernel and not has_one_span else products_span_by_span)(x, weight, bias, spans)
+    products = grouped_products if is_one_kernel and not spans.have_one_expert else products_span_by_span
+    return products(x, weight, bias, spans)
 
 
 class DenseLinear(nn.Linear):

@@ -61,7 +61,8 @@ class Spans:
 
     Attributes:
         counts: number of frames of each expert.
-        ends: (E,) int32, on the frames' device: the row where each span ends; None in a trace, where nobody reads it.
+        ends: (E,) int32, on the frames' device: the row where each span ends; None where nobody reads it: in a trace, and
+            for blocks without experts.
     """
 
     counts: tuple[int, ...]
@@ -71,6 +72,11 @@ class Spans:
     def of(cls, counts: Sequence[int], device: torch.device | str = "cpu") -> "Spans":
         """Spans of so many frames."""
         return cls(tuple(counts), torch.tensor(list(accumulate(counts)), dtype=torch.int32).to(device))
+
+    @property
+    def have_one_expert(self) -> bool:
+        """Whether all frames fall to the same expert."""
+        return max(self.counts) == sum(self.counts)
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class PackedFrames:
                 rows += longest
             groups.append(_attention_group([lengths[b] for b in group], device))
         return cls(
-            Spans.of([sum(lengths)], device),
+            Spans((sum(lengths),), None),
             shape,
             Places.of(batch_starts, lengths, shape[0] * time, device),
             tuple(groups),
@@ -146,9 +152,8 @@ class PackedFrames:
         Returns:
             (N,) int64, the row that each sorted frame had, None for the same order; the sorted frames' spans.
         """
-        counts = torch.bincount(expert, minlength=num_experts).tolist()
-        has_one_language = max(counts) == len(expert)  # nothing to gather
-        return None if has_one_language else expert.argsort(stable=True), Spans.of(counts, expert.device)
+        spans = Spans.of(torch.bincount(expert, minlength=num_experts).tolist(), expert.device)
+        return None if spans.have_one_expert else expert.argsort(stable=True), spans  # None: nothing to gather
 
     def by_expert(self, permutation: torch.Tensor | None, spans: Spans) -> "PackedFrames":
         """The same frames in another order: row i was row `permutation[i]`; None for the same order."""
