@@ -61,8 +61,8 @@ class Spans:
 
     Attributes:
         counts: number of frames of each expert.
-        ends: (E,) int32, on the frames' device: the row where each span ends; None where nobody reads it: in a trace, and
-            for blocks without experts.
+        ends: (E,) int32, on the frames' device: the row where each span ends; None where nobody reads it: in a trace,
+            and for blocks without experts.
     """
 
     counts: tuple[int, ...]
