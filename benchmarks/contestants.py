@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet_blrmoe import router_choices
-from espnet_blrmoe.encoder import BLRMoEEncoder
 from espnet_blrmoe.espnet_internals import PositionalEncoding
-from espnet_blrmoe.experts import ExpertLinear, FeedForward
-from espnet_blrmoe.router import LinearRouter, TDNNRouter
+from espnet_blrmoe.model.encoder import BLRMoEEncoder
+from espnet_blrmoe.model.experts import ExpertLinear, FeedForward
+from espnet_blrmoe.model.router import LinearRouter, TDNNRouter
 
 SIZE = {"output_size": 256, "attention_heads": 4, "linear_units": 2048}
 NUM_SHARED_BLOCKS, NUM_MOE_BLOCKS = 6, 6

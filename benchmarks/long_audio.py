@@ -22,7 +22,7 @@ from humanfriendly.tables import format_pretty_table
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text, audio
-from espnet_blrmoe.inference import Transcript
+from espnet_blrmoe.inference.speech2text import Transcript
 
 PAUSE_SECONDS = (0.3, 1.0)
 PAUSE_DB = -40.0

@@ -151,7 +151,7 @@ def build_batches(folder: Path, splits: int) -> None:
     """Do what stage 11 does before an epoch: read the tables of a part of the training set and make its batches."""
     from espnet2.train.distributed_utils import DistributedOption
 
-    from espnet_blrmoe.asr_task import BLRMoETask
+    from espnet_blrmoe.training.asr_task import BLRMoETask
 
     (stats,), (tokens,) = folder.glob("exp/asr_stats_*"), folder.glob("data/token_list/*/tokens.txt")
     data, shapes = (folder / "dump/raw/train", stats / "train") if splits == 1 else [stats / f"splits{splits}"] * 2

@@ -41,10 +41,10 @@ from torch import nn
 from tqdm import tqdm
 
 from espnet_blrmoe import LanguagePrior
-from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.encoder import BLRMoEEncoder
-from espnet_blrmoe.experts import grouped_products, products_span_by_span
-from espnet_blrmoe.subsampling import InputLayer
+from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.encoder import BLRMoEEncoder
+from espnet_blrmoe.model.experts import grouped_products, products_span_by_span
+from espnet_blrmoe.model.subsampling import InputLayer
 
 FRAMES_PER_SECOND = 25  # after fourfold subsampling
 FEATURES = 80

@@ -30,9 +30,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from espnet_blrmoe.asr_task import BLRMoETask
-from espnet_blrmoe.experts import ExpertLinear
-from espnet_blrmoe.preprocessor import LABEL_PADDING, BLRMoEPreprocessor, encode_label
+from espnet_blrmoe.languages import LABEL_PADDING, encode_label
+from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.training.asr_task import BLRMoETask
+from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
 RATE = 16000
 SECONDS = 10  # of an utterance

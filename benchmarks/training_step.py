@@ -21,7 +21,7 @@ from humanfriendly.tables import format_pretty_table
 from speed import Stopwatch, gpu_peak, machine, milliseconds, ratio
 from training_scale import SECONDS, batch_of, build_model
 
-from espnet_blrmoe.encoder import BLRMoEEncoder
+from espnet_blrmoe.model.encoder import BLRMoEEncoder
 
 COMMON = ("output_size", "attention_heads", "linear_units") + tuple(
     f"{what}dropout_rate" for what in ("", "positional_", "attention_")

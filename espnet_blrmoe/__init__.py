@@ -7,10 +7,10 @@ import sys
 from contextlib import redirect_stdout
 
 with redirect_stdout(sys.stderr):  # ESPnet prints while it is imported; standard output belongs to the programs
-    from espnet_blrmoe.inference import Chunk, LanguageSpan, Speech2Text, Transcript
+    from espnet_blrmoe.inference.speech2text import Chunk, LanguageSpan, Speech2Text, Transcript
+    from espnet_blrmoe.model.router import AbsRouter, router_choices
+    from espnet_blrmoe.model.routing import LanguagePrior, Routing
     from espnet_blrmoe.registration import register
-    from espnet_blrmoe.router import AbsRouter, router_choices
-    from espnet_blrmoe.routing import LanguagePrior, Routing
 
 register()
 

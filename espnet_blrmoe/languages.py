@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+LABEL_PADDING = -1  # of a batch of labels; characters have no negative code points
+
 
 def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = None) -> tuple[str, ...]:
     """Parse "en,de" or ["en", "de"] into codes.
@@ -29,3 +33,17 @@ def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = No
             if code not in known:
                 raise ValueError(f"unknown language {code!r}; this model knows {', '.join(known)}")
     return codes
+
+
+def encode_label(language: str) -> np.ndarray:
+    """A language code as an array, which is what ESPnet's loaders carry: its characters' code points, (L,) int64.
+
+    So the label itself says which language it is, and no second list of languages has to agree in its order
+    with the encoder's.
+    """
+    return np.array([ord(character) for character in language], dtype=np.int64)
+
+
+def decode_label(label: list[int]) -> str:
+    """The language code of one row of a collated batch, padded with LABEL_PADDING."""
+    return "".join(chr(character) for character in label if character != LABEL_PADDING)

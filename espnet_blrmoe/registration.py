@@ -3,10 +3,10 @@
 from espnet2.tasks.asr import encoder_choices, model_choices, preprocessor_choices
 from espnet2.train import dataset, iterable_dataset
 
-from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.encoder import BLRMoEEncoder
-from espnet_blrmoe.preprocessor import BLRMoEPreprocessor
-from espnet_blrmoe.sound import read_sound, sound_loader
+from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.encoder import BLRMoEEncoder
+from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
+from espnet_blrmoe.training.sound import read_sound, sound_loader
 
 NAME = "blr_moe"
 

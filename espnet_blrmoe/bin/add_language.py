@@ -17,9 +17,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet_blrmoe.checkpoint import refuse_to_overwrite
-from espnet_blrmoe.finetuning import reason_of, trained_checkpoint
-from espnet_blrmoe.language_task import LanguageTask, write_extended_model
+from espnet_blrmoe.files.checkpoint import refuse_to_overwrite
+from espnet_blrmoe.training.finetuning import reason_of, trained_checkpoint
+from espnet_blrmoe.training.language_task import LanguageTask, write_extended_model
 
 
 def get_parser():

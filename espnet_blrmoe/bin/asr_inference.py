@@ -25,11 +25,11 @@ from torch.utils.data import DataLoader, Dataset
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
-from espnet_blrmoe.checkpoint import read_config, read_weights
-from espnet_blrmoe.config_files import ConfigFileParser
-from espnet_blrmoe.inference import Transcript
+from espnet_blrmoe.files.checkpoint import read_config, read_weights
+from espnet_blrmoe.inference.speech2text import Transcript
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.tables import read_table
+from espnet_blrmoe.training.config_files import ConfigFileParser
 
 # Options of ESPnet's program that are not options of its Speech2Text.
 PROGRAM_OPTIONS = (

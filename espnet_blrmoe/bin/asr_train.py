@@ -5,7 +5,7 @@
 `python -m espnet_blrmoe.run -m espnet2.bin.asr_train` is the same, for ESPnet's asr.sh.
 """
 
-from espnet_blrmoe.asr_task import BLRMoETask
+from espnet_blrmoe.training.asr_task import BLRMoETask
 
 
 def get_parser():

@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 
-from espnet_blrmoe.asr_task import BLRMoETask
+from espnet_blrmoe.training.asr_task import BLRMoETask
 
 
 def get_parser() -> argparse.ArgumentParser:

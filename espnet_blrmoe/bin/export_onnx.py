@@ -26,8 +26,8 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.checkpoint import load_asr_model, read_config, refuse_to_overwrite
-from espnet_blrmoe.export import RecogniserGraph, export_onnx, metadata_of, quantise
+from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite
+from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
 
 
 def get_parser() -> argparse.ArgumentParser:

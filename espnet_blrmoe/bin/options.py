@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from espnet_blrmoe.inference import Speech2Text
+from espnet_blrmoe.inference.speech2text import Speech2Text
 
 
 def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

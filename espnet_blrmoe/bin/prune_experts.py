@@ -14,8 +14,8 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.checkpoint import load_asr_model, read_config, refuse_to_overwrite, write_model
-from espnet_blrmoe.pruning import prune_languages, prune_vocabulary
+from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite, write_model
+from espnet_blrmoe.files.pruning import prune_languages, prune_vocabulary
 from espnet_blrmoe.tables import read_table
 
 

@@ -11,8 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet_blrmoe.checkpoint import load_asr_model, read_blr_moe_config, sampling_rate
-from espnet_blrmoe.lid_scores import HeardSpeech, LidScores, hear
+from espnet_blrmoe.files.checkpoint import load_asr_model, read_blr_moe_config, sampling_rate
+from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
 
 HEAD = ("data", "domain", "model", "utterances", "frames %", "utterances %", "EER %", "calibration error %")
 

@@ -14,8 +14,8 @@ ESPnet's checkpoints, the whole ASR model with the fine-tuned router: OUTPUT_DIR
 
 import sys
 
-from espnet_blrmoe.finetuning import reason_of, trained_checkpoint
-from espnet_blrmoe.router_task import RouterTask, write_asr_model
+from espnet_blrmoe.training.finetuning import reason_of, trained_checkpoint
+from espnet_blrmoe.training.router_task import RouterTask, write_asr_model
 
 
 def get_parser():

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.asr_task import BLRMoETask
-from espnet_blrmoe.config_files import over, read_options
-from espnet_blrmoe.footprint import Footprint, as_lr_moe, of_one_language
 from espnet_blrmoe.languages import parse_languages
+from espnet_blrmoe.training.asr_task import BLRMoETask
+from espnet_blrmoe.training.config_files import over, read_options
+from espnet_blrmoe.training.footprint import Footprint, as_lr_moe, of_one_language
 
 HEAD = ("model", "parameters", "active", "router", "GFLOP/s of speech", "checkpoint")
 SPECIAL_TOKENS = "<blank>", "<unk>", "<sos/eos>"

@@ -14,7 +14,7 @@ import sys
 from dataclasses import asdict
 
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
-from espnet_blrmoe.inference import Transcript
+from espnet_blrmoe.inference.speech2text import Transcript
 
 
 def get_parser() -> argparse.ArgumentParser:

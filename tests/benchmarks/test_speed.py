@@ -5,7 +5,7 @@ import pytest
 import speed
 import torch
 
-from espnet_blrmoe.experts import grouped_products
+from espnet_blrmoe.model.experts import grouped_products
 
 LENGTHS = torch.tensor([12, 7, 9])
 WIDTH = 16

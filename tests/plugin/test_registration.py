@@ -7,10 +7,10 @@ import pytest
 from espnet2.tasks.asr import ASRTask, encoder_choices, model_choices, preprocessor_choices
 
 from espnet_blrmoe import run
-from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.encoder import BLRMoEEncoder
-from espnet_blrmoe.preprocessor import BLRMoEPreprocessor
+from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.registration import register
+from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
 SCRIPT = '''
 """Asks a spawned process what it knows."""

@@ -12,8 +12,8 @@ import yaml
 from espnet2.tasks.asr import ASRTask
 
 import espnet_blrmoe  # noqa: F401 (registers)
-from espnet_blrmoe.asr_model import BLRMoEModel
-from espnet_blrmoe.preprocessor import LABEL_PADDING, encode_label
+from espnet_blrmoe.languages import LABEL_PADDING, encode_label
+from espnet_blrmoe.model.asr_model import BLRMoEModel
 
 LANGUAGES = ("en", "de", "zh-CN")
 RATE = 8000  # samples a second

@@ -8,9 +8,9 @@ import yaml
 from recipe_run import RECIPE
 
 from espnet_blrmoe.bin.summary import complete
-from espnet_blrmoe.config_files import over
-from espnet_blrmoe.footprint import build, count
-from espnet_blrmoe.preprocessor import encode_label
+from espnet_blrmoe.languages import encode_label
+from espnet_blrmoe.training.config_files import over
+from espnet_blrmoe.training.footprint import build, count
 
 CONFIGS = sorted(RECIPE.glob("conf/**/train_asr*.yaml"))
 TUNING = RECIPE / "conf" / "tuning"

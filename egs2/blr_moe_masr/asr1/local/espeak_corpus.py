@@ -33,7 +33,7 @@ from data_dir import Utterance, replacing, write_data_dir, write_table
 from sentences import grammar, sentences
 from tqdm import tqdm
 
-from espnet_blrmoe.conditions import CONDITIONS, degrade
+from espnet_blrmoe.training.conditions import CONDITIONS, degrade
 
 RATE = 16000
 SECONDS = 2.8  # of a sentence, about

@@ -42,7 +42,7 @@ def unpack(model: Path, folder: Path) -> None:
     Raises:
         UserError: it is damaged, or holds what would be written outside the folder.
     """
-    from espnet_blrmoe.sharing import extract  # imports ESPnet, for which a dry run need not wait
+    from espnet_blrmoe.files.sharing import extract  # imports ESPnet, for which a dry run need not wait
 
     try:
         extract(model, folder)

@@ -1,0 +1,1 @@
+"""Trained models as files: read, written, pruned, extended, shared and exported."""

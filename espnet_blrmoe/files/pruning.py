@@ -1,0 +1,86 @@
+"""Physical pruning: a smaller model that knows some of a model's languages (paper section "Expert pruning")."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import torch
+from espnet2.text.build_tokenizer import build_tokenizer
+from espnet2.text.cleaner import TextCleaner
+
+from espnet_blrmoe.model.asr_model import BLRMoEModel
+
+# Of a sentencepiece model: what it writes for characters without a piece, and its mark of a space.
+BYTE_TOKENS = frozenset(f"<0x{byte:02X}>" for byte in range(256))
+SPACE_TOKEN = "\u2581"
+
+
+def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[str]) -> dict:
+    """Remove the experts of all other languages from the model, and return the smaller model's configuration.
+
+    Tokens that were added with those languages alone go with them.
+
+    Args:
+        config: the model's training configuration.
+        model: is changed.
+        languages: languages to keep.
+
+    Raises:
+        ValueError: no language, or an unknown one.
+    """
+    model.encoder.keep_languages(languages)
+    config = {**config, "encoder_conf": {**config["encoder_conf"], "languages": list(model.languages)}}
+    foreign = model.foreign_tokens(model.languages)
+    return _keep_tokens(config, model, [n for n in range(len(config["token_list"])) if n not in foreign])
+
+
+def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> dict:
+    """Remove the tokens that the texts do not use from a CTC model, and return the smaller model's configuration.
+
+    The bytes of a sentencepiece model stay, so that it still has tokens for every character.
+
+    Args:
+        config: the model's training configuration.
+        model: is changed.
+        texts: transcripts of the languages that the model keeps.
+
+    Raises:
+        ValueError: the model has a decoder, whose vocabulary this cannot prune.
+    """
+    if model.decoder is not None:
+        raise ValueError("the vocabulary of a model with a decoder cannot be pruned; leave --text away")
+    used = tokens_of(config, texts)
+    special = {model.blank_id, model.sos, model.eos}
+    tokens = config["token_list"]
+    needed = {"<unk>", SPACE_TOKEN, *BYTE_TOKENS, *used}
+    kept = [n for n, token in enumerate(tokens) if n in special or token in needed]
+    return _keep_tokens(config, model, kept)
+
+
+def tokens_of(config: dict, texts: Iterable[str]) -> Counter[str]:
+    """The tokens of texts, cleaned and tokenized as the configuration's training does it, and how often each occurs."""
+    tokenizer = build_tokenizer(
+        config["token_type"],
+        config.get("bpemodel"),
+        space_symbol="<space>",
+        non_linguistic_symbols=config.get("non_linguistic_symbols"),
+        g2p_type=config.get("g2p"),
+    )
+    clean = TextCleaner(config.get("cleaner"))
+    return Counter(token for text in texts for token in tokenizer.text2tokens(clean(text)))
+
+
+def _keep_tokens(config: dict, model: BLRMoEModel, kept: list[int]) -> dict:
+    """Forget all tokens but these, and which tokens were added with languages that the model has no longer."""
+    tokens = [config["token_list"][n] for n in kept]
+    if len(kept) < len(config["token_list"]):
+        output = model.ctc.ctc_lo
+        output.weight = torch.nn.Parameter(output.weight.detach()[kept])
+        output.bias = torch.nn.Parameter(output.bias.detach()[kept])
+    model_conf = dict(config["model_conf"])
+    if "added_tokens" in model_conf:
+        model_conf["added_tokens"] = {
+            language: [token for token in added if token in tokens]
+            for language, added in model_conf["added_tokens"].items()
+            if language in model.languages
+        }
+    return {**config, "token_list": tokens, "model_conf": model_conf}

@@ -1,0 +1,1 @@
+"""Recognition, and scores of what a router hears."""

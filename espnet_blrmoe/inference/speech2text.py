@@ -1,0 +1,375 @@
+"""Speech2Text: audio of any kind and length -> text, the detected language and a timeline of languages."""
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import torch
+from espnet2.bin import asr_inference
+from espnet2.tasks.asr import ASRTask
+from espnet2.tasks.lm import LMTask
+
+from espnet_blrmoe import audio
+from espnet_blrmoe.espnet_internals import Hypothesis
+from espnet_blrmoe.files.checkpoint import (
+    check_bpemodel,
+    check_model,
+    load_weights,
+    read_blr_moe_config,
+    read_config,
+    sampling_rate,
+)
+from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.routing import LanguagePrior
+
+BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds the memory, whatever is transcribed
+
+Audio = str | Path | np.ndarray | torch.Tensor
+NBest = list[tuple[str, list[str], list[int], Hypothesis]]  # ESPnet's: text, tokens, token ids, Hypothesis
+
+
+@dataclass(frozen=True)
+class LanguageSpan:
+    """A stretch of speech whose frames went to one expert.
+
+    Attributes:
+        start, end: seconds.
+        language: code.
+    """
+
+    start: float
+    end: float
+    language: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of long audio, which is recognised for itself.
+
+    Attributes:
+        start, end: seconds.
+        text: what was recognised in it.
+        language: its detected language.
+        language_probability: the router's probability of it, averaged over the chunk's frames, under the prior.
+    """
+
+    start: float
+    end: float
+    text: str
+    language: str
+    language_probability: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was recognised in one utterance or file.
+
+    Attributes:
+        text: the best hypothesis; those of several chunks with a space between.
+        language: the detected language: the most probable over all frames.
+        language_probability: the router's probability of it, averaged over the frames, under the prior.
+        timeline: the language of every stretch of speech, in time order; empty if it was not asked for.
+        frames: encoder frames of each language, in the model's order of languages.
+        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks, one hypothesis:
+            their best, joined.
+        chunks: the audio in pieces of at most `chunk_seconds`, without gaps; short audio is one chunk.
+    """
+
+    text: str
+    language: str
+    language_probability: float
+    timeline: tuple[LanguageSpan, ...]
+    frames: dict[str, int]
+    hypotheses: NBest
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A chunk before and after its recognition.
+
+    Attributes:
+        utterance: position of its utterance in the batch.
+        start, end: samples.
+        wave: (samples,).
+        hypotheses: what was recognised.
+        probs: (E,) probability of each language, averaged over the chunk's frames.
+        experts: (T,) int64, expert of each frame.
+    """
+
+    utterance: int
+    start: int
+    end: int
+    wave: torch.Tensor
+    hypotheses: NBest | None = None
+    probs: torch.Tensor | None = None
+    experts: torch.Tensor | None = None
+
+
+class Speech2Text(asr_inference.Speech2Text):
+    """Recogniser of a BLR-MoE model, built on ESPnet's class of the same name.
+
+    Args:
+        asr_train_config: config.yaml of the training.
+        asr_model_file: checkpoint.
+        languages: languages that may be detected, e.g. ["en", "de"]; None allows all of the model's.
+        language_penalty: nats taken off the log-probability of every other language; infinity excludes them.
+        language_escape: probability of the other languages, averaged over an utterance (or chunk), above which it
+            escapes its list: that was wrong; None: no escape.
+        language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
+            "frame", "utterance" (or chunk), or a number of milliseconds around the frame.
+        chunk_seconds: longer audio is cut into chunks of at most so many seconds, at the quietest place near the end
+            of each; at least 1; infinity: never.
+        espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
+            A model that was trained with CTC alone is decoded with CTC alone, whatever `ctc_weight` says; with
+            `beam_size=1` that is the CTC's best path, for whole batches.
+
+    Raises:
+        ValueError: a file is missing or broken, the model is no BLR-MoE model, a language is unknown, an option is out
+            of its range.
+
+    Example:
+        >>> speech2text = Speech2Text("exp/asr/config.yaml", "exp/asr/valid.loss.ave.pth", languages=["en", "de"])
+        >>> transcript = speech2text("talk.mp3")
+        >>> transcript.text, transcript.language, transcript.language_probability
+    """
+
+    def __init__(
+        self,
+        asr_train_config: str | Path,
+        asr_model_file: str | Path,
+        languages: str | Sequence[str] | None = None,
+        language_penalty: float = math.inf,
+        language_escape: float | None = None,
+        language_smoothing: str | float = "frame",
+        chunk_seconds: float = 30.0,
+        **espnet_options,
+    ):
+        if not chunk_seconds >= 1:
+            raise ValueError(f"chunk_seconds must be a number of seconds from 1 on, not {chunk_seconds}")
+        if espnet_options.get("beam_size", 1) < 1:
+            raise ValueError(f"beam_size must be at least 1, not {espnet_options['beam_size']}")
+        config = read_blr_moe_config(asr_train_config)
+        # Before ESPnet builds models of any size and unpickles anything.
+        check_model(ASRTask, config, asr_train_config, asr_model_file)
+        lm_train_config, lm_file = (espnet_options.get(option) for option in ("lm_train_config", "lm_file"))
+        if bool(lm_train_config) != bool(lm_file):
+            raise ValueError("lm_train_config and lm_file need each other")
+        if lm_file:
+            check_model(LMTask, read_config(lm_train_config), lm_train_config, lm_file)
+        if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
+            check_bpemodel(bpemodel)
+        if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's default of 0.5 would give nonsense
+            espnet_options["ctc_weight"] = 1.0
+        if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
+            super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
+        else:  # ESPnet overlooks missing and unexpected weights
+            super().__init__(str(asr_train_config), **espnet_options)
+            load_weights(self.asr_model, asr_model_file)
+        assert isinstance(self.asr_model, BLRMoEModel)
+        self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
+        self.languages = self.asr_model.languages
+        frontend = self.asr_train_args.frontend_conf
+        embed = self.asr_model.encoder.embed
+        hop = frontend.get("hop_length", 128)
+        self.fs = sampling_rate(config)
+        self._volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
+        self._seconds_per_frame = embed.factor * hop / self.fs
+        window = window_of(language_smoothing, self._seconds_per_frame)
+        self._allow = functools.partial(
+            LanguagePrior.allow,
+            languages=self.languages,
+            penalty=language_penalty,
+            escape=language_escape,
+            window=window,
+        )
+        if languages is None:  # nothing is weighed down, but the router's choice may still be smoothed
+            self._prior = None if window == 1 else self._allow([self.languages])
+        else:
+            self._prior = self._allow([languages])
+        self._chunk_seconds = chunk_seconds
+        # One encoder frame's worth of samples: shorter audio is padded with silence to this.
+        self._shortest = frontend.get("n_fft", 512) + (embed.window - 1) * hop
+
+    @classmethod
+    def from_pretrained(cls, model_tag: str | Path, cachedir: str | Path | None = None, **options) -> "Speech2Text":
+        """Load a packed model, of which nothing is trusted: see espnet_blrmoe.files.sharing.
+
+        Args:
+            model_tag: packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo's table.
+            cachedir: folder to unpack it into; None: espnet_model_zoo's.
+            options: the constructor's.
+
+        Raises:
+            ValueError: it cannot be fetched or is damaged, hostile or no BLR-MoE model.
+        """
+        from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
+
+        return cls(**options | fetch_model(model_tag, cachedir))
+
+    def __call__(
+        self,
+        speech: Audio,
+        languages: str | Sequence[str] | None = None,
+        rate: int | None = None,
+        return_timeline: bool = True,
+    ) -> Transcript:
+        """Recognise one utterance or file; arguments as of `batch`, but one audio and one list of languages."""
+        return self.batch([speech], None if languages is None else [languages], rate, return_timeline)[0]
+
+    @torch.no_grad()
+    def batch(
+        self,
+        speeches: Sequence[Audio],
+        languages: Sequence[str | Sequence[str]] | None = None,
+        rate: int | None = None,
+        return_timeline: bool = True,
+    ) -> list[Transcript]:
+        """Recognise several utterances or files at once.
+
+        Args:
+            speeches: files, or arrays (samples,) or (samples, channels), floating point in [-1, 1]; of any length.
+            languages: the allowed languages of each utterance; None for the instance's.
+            rate: the arrays' sampling rate in Hz; None: the model's, `fs`. Files say their own.
+            return_timeline: False leaves the timelines empty.
+
+        Raises:
+            ValueError: a file cannot be read, an utterance is empty or holds NaN or integers, a language is unknown, or
+                `languages` is not one list per utterance.
+        """
+        if languages is not None and len(languages) != len(speeches):
+            raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one each")
+        if not speeches:
+            return []
+        prior = self._prior if languages is None else self._allow(languages)
+        pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
+        recognised = []
+        for positions in audio.in_batches([piece.wave for piece in pieces], BATCH_SECONDS * self.fs):
+            batch = [pieces[position] for position in positions]
+            if languages is not None:  # the prior has a row for each utterance
+                rows = [piece.utterance for piece in batch]
+                recognised += self._recognise(batch, replace(prior, log_weights=prior.log_weights[rows]))
+            else:
+                recognised += self._recognise(batch, prior)
+        utterances = groupby(recognised, key=lambda piece: piece.utterance)
+        return [self._transcript(list(chunks), return_timeline) for _, chunks in utterances]
+
+    def _pieces(self, utterance: int, speech: Audio, rate: int | None) -> list[_Piece]:
+        """An utterance in pieces, each long enough for a frame."""
+        wave = audio.load(speech, self.fs, rate)
+        if self._volume is not None and wave.any():
+            wave = wave * self._volume / wave.abs().max()
+        cuts = audio.cut(wave, self.fs, self._chunk_seconds)
+        wave = wave.to(getattr(torch, self.dtype))
+        pad = torch.nn.functional.pad
+        return [
+            _Piece(utterance, start, end, pad(wave[start:end], (0, max(0, self._shortest - (end - start)))))
+            for start, end in cuts
+        ]
+
+    def _recognise(self, batch: list[_Piece], prior: LanguagePrior | None) -> list[_Piece]:
+        """The same pieces, recognised; the prior has a row for each, or one for all."""
+        lengths = torch.tensor([len(piece.wave) for piece in batch], device=self.device)
+        speech = torch.nn.utils.rnn.pad_sequence([piece.wave for piece in batch], batch_first=True).to(self.device)
+        encoder_out, out_lengths, routing = self.asr_model.encode_under_prior(speech, lengths, prior)
+        outs = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
+        nbest = [self._nbest(out, excluded) for out, excluded in zip(outs, routing.excluded)]
+        probs = routing.utterance_probs.cpu()
+        experts = [expert[valid].cpu() for expert, valid in zip(routing.expert, routing.valid)]
+        return [
+            replace(piece, hypotheses=hypotheses, probs=probs[position], experts=experts[position])
+            for position, (piece, hypotheses) in enumerate(zip(batch, nbest))
+        ]
+
+    def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> NBest:
+        """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get tokens of their own in."""
+        languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
+        with self.asr_model.recognise_among(languages):
+            nbest = self._best_path(encoder_out) if self._is_best_path else self._decode_single_sample(encoder_out)
+        # Byte fallback can spell a line's end, which would break tables of texts.
+        return [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
+
+    def _best_path(self, encoder_out: torch.Tensor) -> NBest:
+        """The most probable token of every frame, without repetitions and blanks, from (T, D)."""
+        scores, ids = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0].max(dim=-1)
+        token_ids = [token for token, _ in groupby(ids.tolist()) if token != self.asr_model.blank_id]
+        tokens = self.converter.ids2tokens(token_ids)
+        return [(self.tokenizer.tokens2text(tokens), tokens, token_ids, self._hypothesis(token_ids, scores.sum()))]
+
+    def _hypothesis(self, token_ids: list[int], score: torch.Tensor) -> Hypothesis:
+        sos = self.asr_model.sos
+        return Hypothesis(yseq=torch.tensor([sos, *token_ids, sos]), score=score)
+
+    def _transcript(self, chunks: list[_Piece], return_timeline: bool) -> Transcript:
+        """The transcript of an utterance from its recognised chunks."""
+        counts = torch.stack([torch.bincount(chunk.experts, minlength=len(self.languages)) for chunk in chunks])
+        share = counts.sum(dim=1, keepdim=True) / counts.sum()  # of the frames, by chunk
+        probs = torch.stack([chunk.probs for chunk in chunks])
+        language, probability = self._most_probable((share * probs).sum(dim=0))
+        hypotheses = chunks[0].hypotheses if len(chunks) == 1 else self._joined([chunk.hypotheses for chunk in chunks])
+        return Transcript(
+            text=_best_text(hypotheses),
+            language=language,
+            language_probability=probability,
+            timeline=self._timeline(chunks) if return_timeline else (),
+            frames=dict(zip(self.languages, counts.sum(dim=0).tolist())),
+            hypotheses=hypotheses,
+            chunks=tuple(self._chunk(chunk) for chunk in chunks),
+        )
+
+    def _chunk(self, piece: _Piece) -> Chunk:
+        seconds = (round(samples / self.fs, 3) for samples in (piece.start, piece.end))
+        return Chunk(*seconds, _best_text(piece.hypotheses), *self._most_probable(piece.probs))
+
+    def _joined(self, nbests: list[NBest]) -> NBest:
+        """One hypothesis: the best of each chunk, one after another."""
+        best = [nbest[0] for nbest in nbests if nbest]
+        tokens = [token for _, chunk_tokens, _, _ in best for token in chunk_tokens]
+        token_ids = [token for _, _, chunk_ids, _ in best for token in chunk_ids]
+        score = sum((torch.as_tensor(hypothesis.score) for *_, hypothesis in best), torch.zeros(()))
+        text = " ".join(text for text in map(_best_text, nbests) if text)
+        return [(text, tokens, token_ids, self._hypothesis(token_ids, score))]
+
+    def _most_probable(self, probs: torch.Tensor) -> tuple[str, float]:
+        """Language and its probability, from (E,)."""
+        probability, expert = probs.max(dim=-1)
+        return self.languages[int(expert)], float(probability)
+
+    def _timeline(self, chunks: list[_Piece]) -> tuple[LanguageSpan, ...]:
+        """Runs of frames with the same expert, in seconds; what a chunk's last frame leaves over belongs to it."""
+        spans = []
+        for chunk in chunks:
+            frame = 0
+            for expert, run in groupby(chunk.experts.tolist()):
+                start, frame = frame, frame + len(list(run))
+                times = (chunk.start / self.fs + n * self._seconds_per_frame for n in (start, frame))
+                spans.append(LanguageSpan(*(round(time, 3) for time in times), self.languages[expert]))
+        runs = [list(run) for _, run in groupby(spans, key=lambda span: span.language)]
+        ends = [run[0].start for run in runs[1:]] + [spans[-1].end]
+        return tuple(LanguageSpan(run[0].start, end, run[0].language) for run, end in zip(runs, ends))
+
+
+def _best_text(nbest: NBest) -> str:
+    return nbest[0][0] if nbest else ""
+
+
+def window_of(smoothing: str | float, seconds_per_frame: float) -> int | None:
+    """Smoothing as users say it -> LanguagePrior's window: an odd number of frames, None for the whole utterance.
+
+    Raises:
+        ValueError: neither "frame" nor "utterance" nor a positive number of milliseconds.
+    """
+    if smoothing in ("frame", "utterance"):
+        return 1 if smoothing == "frame" else None
+    try:
+        milliseconds = float(smoothing)
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 < milliseconds < math.inf:
+        raise ValueError(f"language smoothing must be frame, utterance or milliseconds, not {smoothing!r}")
+    frames_each_way = round((milliseconds / 1000 / seconds_per_frame - 1) / 2)
+    return 2 * max(0, frames_each_way) + 1

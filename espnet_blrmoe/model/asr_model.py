@@ -1,0 +1,227 @@
+"""BLRMoEModel: ESPnet's ASR model plus the language-identification loss of the router."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.asr.specaug.abs_specaug import AbsSpecAug
+from espnet2.torch_utils.device_funcs import force_gatherable
+from torch.nn import functional as F
+
+from espnet_blrmoe.languages import decode_label
+from espnet_blrmoe.model.encoder import BLRMoEEncoder
+from espnet_blrmoe.model.routing import LanguagePrior, Routing
+
+IGNORED = -100  # cross entropy's label of padding frames
+LOG_ZERO = -1e10  # as in ESPnet's CTC prefix scorer, which would make NaN of minus infinity
+
+
+class BLRMoEModel(ESPnetASRModel):
+    """CTC or hybrid CTC/attention model with a BLR-MoE encoder. `model: blr_moe` in ESPnet.
+
+    The loss is ESPnet's plus `lid_weight` times the router's (paper section "Training": lambda = 0.3).
+
+    Args:
+        lid_weight: weight of the LID loss.
+        lid_loss: "frame", cross-entropy of every frame with its utterance's language, or "ctc", CTC over
+            the sequence of language labels, with a blank of constant logit 0.
+        added_tokens: for languages that were added to a trained model, those of their tokens that its vocabulary
+            lacked. Where a prior excludes all languages of such a token, it is not recognised.
+        Others: ESPnetASRModel's.
+
+    Raises:
+        ValueError: the encoder is not `blr_moe`, `lid_loss` does not exist, or `added_tokens` names a language or
+            token that the model does not have.
+    """
+
+    def __init__(
+        self,
+        *args,
+        lid_weight: float = 0.3,
+        lid_loss: str = "frame",
+        added_tokens: dict[str, list[str]] | None = None,
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.encoder, BLRMoEEncoder):
+            raise ValueError(f"model blr_moe needs encoder blr_moe, not {type(self.encoder).__name__}")
+        if lid_loss not in ("frame", "ctc"):
+            raise ValueError(f"model_conf: lid_loss must be frame or ctc, not {lid_loss!r}")
+        self.lid_weight = lid_weight
+        self.lid_loss = lid_loss
+        self._added_tokens: dict[str, set[int]] = {}  # the same as token ids
+        for language, tokens in (added_tokens or {}).items():
+            if language not in self.languages or not set(tokens) <= set(self.token_list):
+                raise ValueError(f"model_conf: added_tokens of {language!r}: an unknown language or an unknown token")
+            self._added_tokens[language] = {self.token_list.index(token) for token in tokens}
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The model's languages, in expert order."""
+        return self.encoder.languages
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        lid: torch.Tensor | None = None,
+        utt_id: list[str] | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """Loss and statistics of a batch.
+
+        Args:
+            speech: (B, samples) float32.
+            speech_lengths: (B,).
+            text: (B, tokens) int64, padded with -1.
+            text_lengths: (B,).
+            lid: (B, L) int64 language labels, as BLRMoEPreprocessor makes them.
+            utt_id: utterance ids, for error messages.
+
+        Returns:
+            loss, statistics (ESPnet's, `loss_lid`, `acc_lid` over frames and `acc_lid_utt`), B.
+
+        Raises:
+            ValueError: no labels, or a language that is not the model's (names the utterance).
+        """
+        labels = self.expert_labels(lid, utt_id).to(speech.device)
+        with self.encoder.route(labels=labels) as routings:
+            loss, stats, weight = super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
+        loss_lid, lid_stats = self.lid_loss_and_stats(routings[0], labels)
+        loss = loss + self.lid_weight * loss_lid
+        stats.update(lid_stats, loss=loss.detach())
+        return force_gatherable((loss, stats, weight), loss.device)
+
+    def collect_feats(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        text: torch.Tensor,
+        text_lengths: torch.Tensor,
+        **kwargs,
+    ) -> dict[str, torch.Tensor]:
+        """Features for ESPnet's statistics; language labels are looked at already here, before any training."""
+        self.expert_labels(kwargs.get("lid"), kwargs.get("utt_id"))
+        return super().collect_feats(speech, speech_lengths, text, text_lengths)
+
+    def encode_under_prior(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, prior: LanguagePrior | None
+    ) -> tuple[torch.Tensor, torch.Tensor, Routing]:
+        """Encode for recognition.
+
+        Args:
+            speech: (B, samples).
+            speech_lengths: (B,).
+            prior: what is known of the languages.
+
+        Returns:
+            (B, T, D) encoder output, (B,) lengths, the Routing.
+        """
+        with self.encoder.route(prior=prior) as routings:
+            encoder_out, lengths = self.encode(speech, speech_lengths)
+        return encoder_out, lengths, routings[0]
+
+    def foreign_tokens(self, languages: Iterable[str]) -> list[int]:
+        """Ids of the tokens that came with added languages, none of which is among these."""
+        added = self._added_tokens
+        own = set().union(*(added.get(language, ()) for language in languages))
+        return sorted(set().union(*added.values()) - own)
+
+    @contextmanager
+    def recognise_among(self, languages: Iterable[str]) -> Iterator[None]:
+        """Inside the `with` the CTC gives tokens foreign to these languages no probability.
+
+        What it gives the others is what it gave them before those tokens were added.
+        """
+        foreign = self.foreign_tokens(languages)
+        if not foreign:
+            yield
+            return
+
+        def mask(output: torch.nn.Module, inputs: tuple, logits: torch.Tensor) -> torch.Tensor:
+            logits[..., foreign] = max(LOG_ZERO, torch.finfo(logits.dtype).min)
+            return logits
+
+        hook = self.ctc.ctc_lo.register_forward_hook(mask)  # so that ESPnet's beam search gets it too
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def route(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
+    ) -> Routing:
+        """Run only what the router needs, for training it alone; arguments as in `encode_under_prior`.
+
+        Args:
+            specaug: masks the features, as ESPnet's models do in training.
+        """
+        with torch.autocast(speech.device.type, enabled=self.autocast_frontend):  # as ESPnet's encode does
+            feats, lengths = self._extract_feats(speech, speech_lengths)
+            if specaug is not None:
+                feats, lengths = specaug(feats, lengths)
+            if self.normalize is not None:
+                feats, lengths = self.normalize(feats, lengths)
+        if self.preencoder is not None:
+            feats, lengths = self.preencoder(feats, lengths)
+        return self.encoder.route_features(feats, lengths)
+
+    def expert_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> torch.Tensor:
+        """Language labels (B, L) -> experts (B,) int64."""
+        if lid is None:
+            utterances = f"utterance {utt_id[0]}" if utt_id else "a batch"
+            raise ValueError(
+                f"{utterances} comes without a language label; add utt2lang to the training and validation data: "
+                "--train_data_path_and_name_and_type dump/raw/train/utt2lang,lid,text, and use preprocessor blr_moe"
+            )
+        codes = [decode_label(label) for label in lid.tolist()]
+        for position, code in enumerate(codes):
+            if code not in self.languages:
+                raise ValueError(
+                    f"utterance {utterance_name(utt_id, position)} has language {code!r} in utt2lang; this model's "
+                    f"encoder_conf knows {', '.join(self.languages)}"
+                )
+        return torch.tensor([self.languages.index(code) for code in codes])
+
+    def lid_loss_and_stats(
+        self, routing: Routing, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """LID loss of a batch and its statistics, the same keys on every rank.
+
+        The loss is an utterance's negative log-likelihood, summed over its frames and averaged over the batch, as
+        ESPnet's CTC loss is: only so does `lid_weight` weigh like against like.
+
+        Args:
+            routing: of the batch.
+            labels: (B,) int64 experts.
+        """
+        frame_labels = labels.unsqueeze(1).expand_as(routing.valid)
+        if self.lid_loss == "frame":
+            targets = frame_labels.masked_fill(~routing.valid, IGNORED)
+            loss = F.cross_entropy(routing.logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="sum")
+            loss = loss / len(labels)
+        else:
+            loss = self._lid_ctc_loss(routing, labels)
+        with torch.no_grad():
+            correct = (routing.logits.argmax(dim=-1) == frame_labels) & routing.valid
+            stats = {
+                "loss_lid": loss.detach(),
+                "acc_lid": correct.sum() / routing.valid.sum(),
+                "acc_lid_utt": (routing.utterance_probs.argmax(dim=-1) == labels).float().mean(),
+            }
+        return loss, stats
+
+    def _lid_ctc_loss(self, routing: Routing, labels: torch.Tensor) -> torch.Tensor:
+        """CTC with one label per utterance. The blank's logit is the constant 0: the router needs no class for it."""
+        log_probs = F.pad(routing.logits, (1, 0)).log_softmax(dim=-1)
+        lengths = routing.valid.sum(dim=1)
+        targets, target_lengths = labels.unsqueeze(1) + 1, torch.ones_like(labels)
+        return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, reduction="none").mean()
+
+
+def utterance_name(utt_id: list[str] | None, position: int) -> str:
+    """How messages call an utterance of a batch."""
+    return utt_id[position] if utt_id else f"number {position} of the batch"

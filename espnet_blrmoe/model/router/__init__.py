@@ -1,0 +1,16 @@
+"""Routers: language identification of every frame. A third party adds its own to `router_choices.classes`."""
+
+from espnet2.train.class_choices import ClassChoices
+
+from espnet_blrmoe.model.router.abs_router import AbsRouter
+from espnet_blrmoe.model.router.linear import LinearRouter
+from espnet_blrmoe.model.router.tdnn import TDNNRouter
+
+router_choices = ClassChoices(
+    name="router",
+    classes={"linear": LinearRouter, "tdnn": TDNNRouter},
+    type_check=AbsRouter,
+    default="tdnn",
+)
+
+__all__ = ["AbsRouter", "LinearRouter", "TDNNRouter", "router_choices"]

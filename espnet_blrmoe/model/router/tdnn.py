@@ -1,0 +1,59 @@
+"""The TDNN router of BLR-MoE."""
+
+import torch
+from torch.nn import functional as F
+
+from espnet_blrmoe.model.dropout import Dropout
+from espnet_blrmoe.model.router.abs_router import AbsRouter
+
+
+class TDNNRouter(AbsRouter):
+    """Time-delay neural network, then a feed-forward layer (paper section "Router augmentation").
+
+    The paper names 500 channels and about 11 M parameters, not the depth or the kernels. Layer i sees
+    `context` frames, `dilation ** i` frames apart.
+
+    Args:
+        input_size: width of the input.
+        num_languages: E.
+        channels: width of every layer (256 or 500 in the paper).
+        layers: number of layers.
+        context: frames that a layer sees; odd unless causal.
+        dilation: growth of the distance between those frames from layer to layer.
+        causal: see no future frame, for streaming; otherwise as many future frames as past ones.
+        dropout_rate: after every layer.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_languages: int,
+        channels: int = 500,
+        layers: int = 5,
+        context: int = 3,
+        dilation: int = 2,
+        causal: bool = False,
+        dropout_rate: float = 0.1,
+    ):
+        super().__init__()
+        if not causal and context % 2 == 0:
+            raise ValueError(f"router_conf: context must be odd where causal is false, got {context}")
+        sizes = [input_size] + [channels] * layers
+        self.convs = torch.nn.ModuleList(
+            torch.nn.Conv1d(sizes[i], sizes[i + 1], context, dilation=dilation**i) for i in range(layers)
+        )
+        self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(channels) for _ in range(layers))
+        self.output = torch.nn.Linear(channels, num_languages)
+        self.causal = causal
+        self.dropout = Dropout(dropout_rate)
+
+    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """(B, T, input_size) -> (B, T, E)."""
+        valid = valid.unsqueeze(-1)
+        for conv, norm in zip(self.convs, self.norms):
+            reach = (conv.kernel_size[0] - 1) * conv.dilation[0]
+            left = reach if self.causal else reach // 2
+            # Padding frames are zero before every layer, as the frames beyond an utterance's ends are.
+            x = F.pad((x * valid).transpose(1, 2), (left, reach - left))
+            x = self.dropout(norm(conv(x).transpose(1, 2).relu()))
+        return self.output(x)

@@ -1,0 +1,1 @@
+"""Training on ESPnet's Trainer: the ASR model, its router alone, one more language."""

@@ -1,0 +1,150 @@
+"""ESPnet's ASR training with what BLR-MoE adds to its options."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
+from espnet2.tasks.abs_task import IteratorOptions
+
+from espnet_blrmoe.files.checkpoint import sampling_rate
+from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
+from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.trainer import WholeFilesTrainer
+
+
+class BLRMoETask(ConfigFileTask):
+    """ESPnet's ASRTask; `python -m espnet_blrmoe.run -m espnet2.bin.asr_train` runs it in ASRTask's place."""
+
+    trainer = WholeFilesTrainer
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
+        """The model of the options; the recipe names its languages to every encoder, but only BLR-MoE's has experts."""
+        if args.encoder != "blr_moe":
+            args.encoder_conf.pop("languages", None)
+        return super().build_model(args)
+
+    @classmethod
+    def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
+        """ESPnet's, and how languages are balanced in training."""
+        super().add_task_arguments(parser)
+        group = parser.add_argument_group("Languages in training")
+        group.add_argument(
+            "--language_temperature",
+            type=float,
+            default=1.0,
+            help="a language with n hours gets a share of n^(1/T) of what training hears: 1 as the corpus has it, "
+            "inf all languages equally",
+        )
+        group.add_argument(
+            "--language_batches",
+            default="mixed",
+            help=f"batches of several languages, or of one each: {' or '.join(LANGUAGE_BATCHES)}",
+        )
+
+    @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace) -> None:
+        """ESPnet's check, then that of the balancing; a mistake ends the program in one sentence."""
+        super().check_required_command_args(args)
+        try:
+            check_balancing(args)
+        except ValueError as error:
+            sys.exit(f"asr_train: error: {error}")
+
+    @classmethod
+    def build_sequence_iter_factory(
+        cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
+    ) -> AbsIterFactory:
+        """ESPnet's, or for training one that balances the languages.
+
+        Raises:
+            ValueError: as BalancedBatchSampler does.
+        """
+        if mode != "train" or not wants_balancing(args):
+            return super().build_sequence_iter_factory(args=args, iter_options=iter_options, mode=mode)
+        rank, world_size = 0, 1
+        if iter_options.distributed:
+            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+        sampler = BalancedBatchSampler(
+            iter_options.shape_files,
+            language_table(iter_options.data_path_and_name_and_type),
+            args.language_temperature,
+            args.language_batches,
+            batch_options={
+                "type": iter_options.batch_type,
+                "batch_size": iter_options.batch_size,
+                "batch_bins": iter_options.batch_bins,
+                "fold_lengths": args.fold_length,
+                "sort_in_batch": args.sort_in_batch,
+                "sort_batch": args.sort_batch,
+                "drop_last": args.drop_last_iter,
+                "min_batch_size": max(world_size, args.min_batch_size),
+            },
+            rank=rank,
+            world_size=world_size,
+        )
+        logging.info(f"[train] Batch sampler: {sampler}")
+        logging.info(f"[train] languages:\n{sampler.table(sampling_rate(vars(args)))}")
+        # Other utterances every epoch: every process needs the tables of all.
+        dataset = cls.build_dataset(args, iter_options, set(sampler.keys))
+        logging.info(f"[train] dataset:\n{dataset}")
+        return SequenceIterFactory(
+            dataset=dataset,
+            batches=sampler,
+            seed=args.seed,
+            num_iters_per_epoch=iter_options.num_iters_per_epoch,
+            shuffle=True,
+            shuffle_within_batch=args.shuffle_within_batch,
+            num_workers=args.num_workers,
+            collate_fn=iter_options.collate_fn,
+            pin_memory=args.ngpu > 0,
+        )
+
+
+def wants_balancing(args: argparse.Namespace) -> bool:
+    """Whether languages are heard otherwise than the corpus and ESPnet's samplers have them."""
+    return args.language_temperature != 1 or args.language_batches != "mixed"
+
+
+def check_balancing(args: argparse.Namespace) -> None:
+    """Check the options of balancing; options from a configuration file have passed no other check.
+
+    Raises:
+        ValueError: a value does not exist, or does not go with the other options.
+    """
+    temperature, batches = args.language_temperature, args.language_batches
+    if isinstance(temperature, bool) or not isinstance(temperature, (int, float)) or not temperature >= 1:
+        raise ValueError(
+            f"language_temperature must be 1 or more, not {temperature}; 1: languages as the corpus has them, "
+            "inf: all equally"
+        )
+    if batches not in LANGUAGE_BATCHES:
+        raise ValueError(f"language_batches must be {' or '.join(LANGUAGE_BATCHES)}, not {batches}")
+    if wants_balancing(args) and args.iterator_type != "sequence":
+        raise ValueError(
+            f"language_temperature and language_batches need iterator_type: sequence, not {args.iterator_type}"
+        )
+    if batches == "single" and args.shuffle_within_batch:
+        raise ValueError("language_batches: single and shuffle_within_batch exclude each other")
+    if wants_balancing(args) and args.train_data_path_and_name_and_type:
+        language_table(args.train_data_path_and_name_and_type)
+
+
+def language_table(data: Sequence[tuple[str, str, str]]) -> str:
+    """The path of the utterances' languages among the data inputs (path, name, type).
+
+    Raises:
+        ValueError: it is not there.
+    """
+    for path, name, _ in data:
+        if name == "lid":
+            return path
+    raise ValueError(
+        "language_temperature and language_batches need the languages: "
+        "--train_data_path_and_name_and_type .../utt2lang,lid,text"
+    )

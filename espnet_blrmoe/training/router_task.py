@@ -1,0 +1,149 @@
+"""Router augmentation: trains the router alone, on audio-language pairs without transcripts (paper section
+"Router augmentation"), with ESPnet's own Trainer."""
+
+import argparse
+import inspect
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from espnet2.asr.specaug.abs_specaug import AbsSpecAug
+from espnet2.tasks.asr import specaug_choices
+from espnet2.torch_utils.device_funcs import force_gatherable
+
+from espnet_blrmoe.files.checkpoint import (
+    load_asr_model,
+    load_weights,
+    read_blr_moe_config,
+    read_weights,
+    sampling_rate,
+    with_router_of,
+    write_model,
+)
+from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.encoder import BLRMoEEncoder
+from espnet_blrmoe.training.finetuning import FineTunedModel, FineTuningTask
+from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
+
+NEW_ROUTER = ("router", "router_conf", "router_input")  # options of the encoder that a new router may change
+
+
+class RouterModel(FineTunedModel):
+    """A trained ASR model of which only the router learns; the rest stays frozen and in evaluation mode.
+
+    Args:
+        asr_model: the trained model.
+        specaug: masks features in training; None for no masks.
+    """
+
+    def __init__(self, asr_model: BLRMoEModel, specaug: AbsSpecAug | None = None):
+        super().__init__(asr_model)
+        self.specaug = specaug
+        self.router.requires_grad_(True)
+
+    @property
+    def router(self) -> torch.nn.Module:
+        """The part that learns."""
+        return self.asr_model.encoder.router
+
+    def train(self, mode: bool = True) -> "RouterModel":
+        """Only the router's dropout follows `mode`."""
+        super().train(mode)
+        self.asr_model.eval()
+        self.router.train(mode)
+        return self
+
+    def forward(
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        lid: torch.Tensor,
+        utt_id: list[str] | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
+        """LID loss and statistics of a batch; arguments as in BLRMoEModel.forward."""
+        labels = self.asr_model.expert_labels(lid, utt_id).to(speech.device)
+        routing = self.asr_model.route(speech, speech_lengths, self.specaug if self.training else None)
+        loss, stats = self.asr_model.lid_loss_and_stats(routing, labels)
+        stats["loss"] = loss.detach()
+        return force_gatherable((loss, stats, len(speech)), loss.device)
+
+
+class RouterTask(FineTuningTask):
+    """ESPnet task of RouterModel: data are `speech` and `lid`, the model comes from a trained ASR model.
+
+    Of ESPnet's options of a model it takes `specaug`, and in `encoder_conf` the options of a new router.
+    """
+
+    @classmethod
+    def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """Audio and language; no transcript."""
+        return "speech", "lid"
+
+    @classmethod
+    def optional_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:
+        """None."""
+        return ()
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
+        """Language labels and augmentation; validation hears an utterance under the same conditions every time."""
+        fs = sampling_rate(read_blr_moe_config(args.asr_train_config))
+        return BLRMoEPreprocessor(train=True, repeatable=not train, **{"fs": fs, **args.preprocessor_conf})
+
+    @classmethod
+    def build_model(cls, args: argparse.Namespace) -> RouterModel:
+        """Load the trained model, and put a new router on it if one is wanted.
+
+        Raises:
+            ValueError: a file is missing or no BLR-MoE model, or they do not fit, or the new router or an option does
+                not exist.
+        """
+        asr_model = load_asr_model(args.asr_train_config, args.asr_model_file)
+        if asr_model.encoder.router is None:
+            raise ValueError(f"the model of {args.asr_train_config} has one language, and so no router to train")
+        if args.encoder_conf:
+            conf = config_of(args)["encoder_conf"]
+            asr_model.encoder.put_router(*(conf[name] for name in NEW_ROUTER))
+        try:
+            specaug = specaug_choices.get_class(args.specaug)(**args.specaug_conf) if args.specaug else None
+        except TypeError as error:  # an option that does not exist
+            raise ValueError(f"specaug_conf: {error}") from error
+        return RouterModel(asr_model, specaug)
+
+
+def config_of(args: argparse.Namespace) -> dict:
+    """The training configuration of the trained model, with the new router that the options put on it, if any.
+
+    Raises:
+        ValueError: `encoder_conf` names anything but a router's options. Those that are missing are the encoder's
+            defaults.
+    """
+    config = read_blr_moe_config(args.asr_train_config)
+    if not args.encoder_conf:
+        return config
+    fixed = sorted(set(args.encoder_conf) - set(NEW_ROUTER))
+    if fixed:
+        raise ValueError(f"encoder_conf: {fixed[0]} is fixed by the trained model; a new router takes "
+                         f"{', '.join(NEW_ROUTER)}")
+    defaults = inspect.signature(BLRMoEEncoder).parameters
+    new = {name: args.encoder_conf.get(name, defaults[name].default) for name in NEW_ROUTER}
+    return {**config, "encoder_conf": {**config["encoder_conf"], **new}}
+
+
+def write_asr_model(args: argparse.Namespace, router_model_file: str | Path) -> None:
+    """Write the ASR model with its fine-tuned router: OUTPUT_DIR/asr.yaml and OUTPUT_DIR/asr.pth.
+
+    Every tensor that is not the router's is bit-identical to the one in --asr_model_file.
+
+    Args:
+        args: the training's options.
+        router_model_file: checkpoint that the training wrote.
+    """
+    tuned = RouterTask.build_model(args)
+    load_weights(tuned, router_model_file)
+    weights = with_router_of(read_weights(args.asr_model_file), tuned.router)
+    written = Path(args.output_dir) / "asr.yaml", Path(args.output_dir) / "asr.pth"
+    write_model(config_of(args), weights, *written)
+    logging.info(f"The ASR model with its fine-tuned router is {written[1]}; its configuration is {written[0]}")

@@ -1,0 +1,233 @@
+"""The command for people: espnet-blrmoe transcribe."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from distutils.core import run_setup  # setuptools has it for Pythons without
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from tiny import CONFIG, RATE, speech_of, write_training_config
+
+from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.bin import asr_inference, main, prune_experts, router_train, transcribe
+
+
+@pytest.fixture(scope="module")
+def speech2text(tiny_model) -> Speech2Text:
+    return Speech2Text(tiny_model.config, tiny_model.weights, beam_size=1, chunk_seconds=8)
+
+
+@pytest.fixture
+def model(tiny_model) -> list[str]:
+    return ["--asr_train_config", str(tiny_model.config), "--asr_model_file", str(tiny_model.weights)]
+
+
+@pytest.fixture
+def files(tmp_path) -> list[str]:
+    """A short recording, and a long one of two channels at another sampling rate."""
+    long = speech_of(40.0, seed=1)
+    soundfile.write(tmp_path / "short.wav", speech_of(1.3, seed=0), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "long.flac", np.stack([long, long], axis=1), 2 * RATE)
+    return [str(tmp_path / "short.wav"), str(tmp_path / "long.flac")]
+
+
+# ------------------------------------------------------------------------------------------------------------- results
+
+
+def test_a_line_for_each_file(files, model, speech2text, capsys):
+    transcribe.main([*files, *model])
+    for line, file in zip(capsys.readouterr().out.splitlines(), files, strict=True):
+        transcript = speech2text(file)
+        percent = round(100 * transcript.language_probability)
+        assert line == f"{file} ({transcript.language}, {percent}%): {transcript.text}"
+
+
+def test_json(files, model, tiny_model, capsys):
+    transcribe.main([*files, *model, "--json", "--languages", "en,zh-CN", "--chunk_seconds", "5"])
+    speech2text = Speech2Text(
+        tiny_model.config, tiny_model.weights, languages="en,zh-CN", beam_size=1, chunk_seconds=5
+    )
+    for line, file, seconds in zip(capsys.readouterr().out.splitlines(), files, (1.3, 20.0), strict=True):
+        transcript, result = speech2text(file), json.loads(line)
+        for key in ("language", "language_probability", "text"):
+            assert result[key] == getattr(transcript, key)
+        assert (result["file"], result["duration"]) == (file, seconds)
+        assert result["chunks"] == [asdict(chunk) for chunk in transcript.chunks]
+        assert result["timeline"] == [asdict(span) for span in transcript.timeline]
+        assert {span["language"] for span in result["timeline"]} <= {"en", "zh-CN"}
+
+
+@pytest.mark.parametrize(
+    ("options", "same_as"),
+    [
+        (["--languages", "de", "--language_penalty", "0"], {}),
+        (["--languages", "de", "--language_escape", "1e-9"], {}),
+        (["--language_smoothing", "utterance"], {"language_smoothing": "utterance"}),
+        (["--beam_size", "3"], {"beam_size": 3}),
+    ],
+    ids=" ".join,
+)
+def test_options_of_the_model(files, model, tiny_model, capsys, options, same_as):
+    transcribe.main([files[0], *model, *options, "--json"])
+    expected = Speech2Text(tiny_model.config, tiny_model.weights, **{"beam_size": 1, **same_as})(files[0])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["text"], result["language"]) == (expected.text, expected.language)
+    assert result["timeline"] == [asdict(span) for span in expected.timeline]
+
+
+def test_standard_output_is_json_alone(files, model):
+    command = [sys.executable, "-m", "espnet_blrmoe.bin.transcribe", *files, *model, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == files
+
+
+# ------------------------------------------------------------------------------------------------------------ mistakes
+
+
+def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_path, files, model, capsys):
+    (tmp_path / "text.wav").write_text("no audio")
+    soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
+    soundfile.write(tmp_path / "nan.wav", np.array([0.1, np.nan]), RATE, subtype="FLOAT")
+    bad = {
+        "missing.wav": "does not exist",
+        "text.wav": "cannot be read as audio",
+        "empty.wav": "is empty",
+        "nan.wav": "holds NaN or infinite samples",
+        "": "is a folder",
+    }
+    names = [str(tmp_path / name) for name in bad]
+    with pytest.raises(SystemExit) as ended:
+        transcribe.main([*names[:3], files[0], *names[3:], files[1], *model])
+    assert ended.value.code == 1
+    out, err = capsys.readouterr()
+    assert [line.partition(" ")[0] for line in out.splitlines()] == files
+    sentences = [line for line in err.splitlines() if line.startswith("transcribe:")]
+    for sentence, name, message in zip(sentences, names, bad.values(), strict=True):
+        assert sentence.startswith(f"transcribe: {name} {message}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--languages", "fr"], "unknown language 'fr'; this model knows en, de, zh-CN"),
+        (["--languages", ""], "the list of languages is empty"),
+        (["--languages", ","], "the list of languages is empty"),
+        (["--languages", "en", "--language_escape", "2"], "the escape threshold is a probability"),
+        (["--languages", "en", "--language_penalty", "nan"], "the language penalty must be a number of nats"),
+        (["--language_smoothing", "word"], "language smoothing must be frame, utterance or milliseconds"),
+        (["--beam_size", "0"], "beam_size must be at least 1, not 0"),
+        (["--device", "abacus"], "cannot use device 'abacus'"),
+        (["--asr_model_file", "missing.pth"], "missing.pth does not exist"),
+        (["--asr_train_config", "missing.yaml"], "missing.yaml does not exist"),
+    ],
+)
+def test_mistakes_in_the_options(files, model, options, message):
+    with pytest.raises(SystemExit, match=f"^transcribe: {message}"):
+        transcribe.main([*files, *model, *options])
+
+
+def test_a_checkpoint_of_another_architecture(files, model, tmp_path):
+    encoder_conf = {**CONFIG["encoder_conf"], "linear_units": 30}
+    config = write_training_config(tmp_path, encoder_conf=encoder_conf)
+    with pytest.raises(SystemExit, match="^transcribe: .* does not fit the training configuration"):
+        transcribe.main([*files, *model, "--asr_train_config", str(config)])
+
+
+def test_a_packed_model_that_is_not_there(files):
+    with pytest.raises(SystemExit, match="^transcribe: model missing.zip: no such file"):
+        transcribe.main([*files, "--model_tag", "missing.zip"])
+
+
+@pytest.mark.parametrize("program", [transcribe, asr_inference])
+@pytest.mark.parametrize("content", [b"PK\x03\x04 cut off", b"<!DOCTYPE html>", b""])
+def test_a_damaged_packed_model(tmp_path, program, content):
+    (tmp_path / "model.zip").write_bytes(content)
+    (tmp_path / "wav.scp").write_text("utt0 speech.wav\n")
+    data = f"{tmp_path / 'wav.scp'},speech,sound"
+    own = {
+        transcribe: ["speech.wav"],
+        asr_inference: ["--output_dir", str(tmp_path / "out"), "--data_path_and_name_and_type", data],
+    }
+    with pytest.raises(SystemExit, match=f"^[a-z_]+: model {tmp_path / 'model.zip'}: it is neither zip nor tar"):
+        program.main([*own[program], "--model_tag", str(tmp_path / "model.zip")])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.wav"], "give --asr_train_config and --asr_model_file, or --model_tag"),
+        (["a.wav", "--asr_train_config", "c"], "give --asr_train_config and --asr_model_file, or --model_tag"),
+        (["a.wav", "--asr_model_file", "m", "--model_tag", "m"], "give --asr_train_config and --asr_model_file, or"),
+        (["a.wav", "--model_tag", "m", "--language_penalty", "3"], "--language_escape need --languages"),
+        ([], "required: FILE"),
+    ],
+)
+def test_options_that_do_not_fit_each_other(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        transcribe.main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there():
+    with pytest.raises(SystemExit, match="^transcribe: cannot use device 'cuda'"):
+        transcribe.main(["a.wav", "--model_tag", "m", "--device", "cuda"])
+
+
+# ------------------------------------------------------------------------------------------------ one name for them all
+
+
+@pytest.mark.parametrize(
+    ("command", "module"), [("transcribe", transcribe), ("prune", prune_experts), ("train-router", router_train)]
+)
+def test_commands_are_handed_their_arguments(command, module, monkeypatch):
+    calls = []
+    monkeypatch.setattr(sys, "argv", ["espnet-blrmoe"])
+    monkeypatch.setattr(module, "main", calls.append)
+    main.main([command, "a.wav", "--languages", "en", "--help"])
+    assert calls == [["a.wav", "--languages", "en", "--help"]]
+
+
+def test_help_of_a_command_teaches_by_an_example(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["espnet-blrmoe"])
+    with pytest.raises(SystemExit) as ended:
+        main.main(["transcribe", "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith("usage: espnet-blrmoe transcribe [-h]")
+    assert "espnet-blrmoe transcribe talk.mp3 interview.wav --model_tag model.zip --languages en,de" in text
+
+
+def test_help_names_the_commands(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(["--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert all(f"\n  {command} " in text for command in ("transcribe", "prune", "train-router"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [(["translate"], "invalid choice: 'translate'"), ([], "required: COMMAND")]
+)
+def test_no_such_command(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main.main(arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_setup_installs_the_command(monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[3])
+    [script] = run_setup("setup.py", stop_after="init").entry_points["console_scripts"]
+    name, _, target = script.partition(" = ")
+    assert name == "espnet-blrmoe"
+    assert EntryPoint(name, target, "console_scripts").load() is main.main

@@ -1,0 +1,125 @@
+"""Checkpoints are read without executing anything, and mistakes are told in one sentence."""
+
+import pickle
+import zipfile
+
+import pytest
+import torch
+from tiny import CONFIG, Hostile, build_model, write_training_config
+
+from espnet_blrmoe.files.checkpoint import load_weights, read_config, read_weights, with_router_of, write_mapping
+
+
+def one_sentence(call, *arguments) -> str:
+    """The message of the ValueError that the call raises: one line that a terminal can hold."""
+    with pytest.raises(ValueError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
+
+
+@pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
+def test_a_hostile_checkpoint_is_not_executed(tmp_path, write):
+    path, folder = tmp_path / "model.pth", tmp_path / "made-by-the-checkpoint"
+    write({"weight": Hostile(folder)}, path)
+    message = one_sentence(read_weights, path)
+    assert str(path) in message
+    assert "weights_only" not in message  # torch's advice would execute it
+    assert not folder.exists()
+    torch.load(path, weights_only=False) if write is torch.save else pickle.loads(path.read_bytes())
+    assert folder.exists()  # it would have been
+
+
+@pytest.mark.parametrize("content", [b"", b"hello\n", b"PK\x03\x04 cut off"])
+def test_a_damaged_checkpoint(tmp_path, content):
+    path = tmp_path / "model.pth"
+    path.write_bytes(content)
+    assert "is damaged or holds anything but weights" in one_sentence(read_weights, path)
+
+
+@pytest.mark.parametrize("value", [{"model": {"weight": torch.ones(1)}, "epoch": 3}, [torch.ones(1)], 7])
+def test_a_checkpoint_of_something_else(tmp_path, value):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(value, path)
+    assert "holds anything but weights; give a model file" in one_sentence(read_weights, path)
+
+
+def test_missing_files(tmp_path):
+    assert "model.pth does not exist; train a model first" in one_sentence(read_weights, tmp_path / "model.pth")
+    assert f"{tmp_path} is a folder; train a model first" in one_sentence(read_weights, tmp_path)
+    assert f"{tmp_path} is a folder; give the config.yaml" in one_sentence(read_config, tmp_path)
+    assert "config.yaml does not exist" in one_sentence(read_config, tmp_path / "config.yaml")
+
+
+@pytest.mark.parametrize("content", [b"", b"words", b"- a\n- b\n", b"a: [b\nc: :\n", b"\x80\x81"])
+def test_a_file_that_is_no_configuration(tmp_path, content):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(content)
+    assert "is no configuration: expected" in one_sentence(read_config, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"linear_units": 30}, "size mismatch for encoder"),
+        ({"num_moe_blocks": 3}, r"Missing key\(s\)"),
+        ({"num_moe_blocks": 1}, r"Unexpected key\(s\)"),
+        ({"languages": ["en", "de", "fr"]}, "the checkpoint's languages are en,de,zh-CN, the configuration's en,de,fr"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_of_another_architecture(tiny_model, tmp_path, change, message):
+    other = build_model(write_training_config(tmp_path, encoder_conf={**CONFIG["encoder_conf"], **change}))
+    with pytest.raises(ValueError, match=f"does not fit the training configuration: {message}"):
+        load_weights(other, tiny_model.weights)
+    one_sentence(load_weights, other, tiny_model.weights)
+
+
+def test_a_checkpoint_of_tensors_that_its_file_does_not_hold(tmp_path):
+    torch.save({"weight": torch.zeros(1).expand(1000, 1000)}, tmp_path / "model.pth")
+    assert "its tensors are larger than the file" in one_sentence(read_weights, tmp_path / "model.pth")
+
+
+def test_a_compressed_checkpoint(tmp_path):
+    torch.save({"weight": torch.zeros(10**6)}, tmp_path / "stored.pth")
+    with (
+        zipfile.ZipFile(tmp_path / "stored.pth") as stored,
+        zipfile.ZipFile(tmp_path / "model.pth", "w", zipfile.ZIP_DEFLATED) as compressed,
+    ):
+        for name in stored.namelist():
+            compressed.writestr(name, stored.read(name))
+    assert "is compressed; save it as torch.save" in one_sentence(read_weights, tmp_path / "model.pth")
+
+
+def test_what_is_written_is_read_again_even_if_values_are_shared(tmp_path):
+    shared = ["en", "de"]
+    write_mapping(tmp_path / "config.yaml", {"languages": shared, "encoder_conf": {"languages": shared}})
+    assert read_config(tmp_path / "config.yaml")["encoder_conf"] == {"languages": shared}
+
+
+def test_a_configuration_with_aliases(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: &name [1]\nb: *name\n")
+    assert "config.yaml has a YAML alias, *name" in one_sentence(read_config, tmp_path / "config.yaml")
+
+
+def test_a_checkpoint_that_fits(tiny_model):
+    model = build_model(tiny_model.config, seed=1)
+    weights = read_weights(tiny_model.weights)
+    assert not all(value.equal(weights[name]) for name, value in model.state_dict().items())
+    load_weights(model, tiny_model.weights)
+    assert all(value.equal(weights[name]) for name, value in model.state_dict().items())
+
+
+def test_only_the_router_is_exchanged(tiny_model):
+    weights = read_weights(tiny_model.weights)
+    router = build_model(tiny_model.config, seed=1).encoder.router
+    exchanged = with_router_of(weights, router)
+    assert list(exchanged) == list(weights)
+    for name, value in exchanged.items():
+        if name.startswith("encoder.router."):
+            assert value.equal(router.state_dict()[name.removeprefix("encoder.router.")])
+        else:
+            assert value is weights[name]
+    assert not exchanged["encoder.router.output.weight"].equal(weights["encoder.router.output.weight"])
