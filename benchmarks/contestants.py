@@ -76,12 +76,12 @@ def blr_moe(
         num_moe_blocks=NUM_MOE_BLOCKS,
         languages=[f"l{n}" for n in range(num_experts)],
         block_type=block_type,
+        block_conf=CONFORMER if block_type == "conformer" else None,
         router=f"planned_{router}",
         router_conf=router_conf,
         router_input="shared",
         label_routing=0.0,
         **SIZE,
-        **CONFORMER,
     )
     encoder.router.plan = plan
     return encoder

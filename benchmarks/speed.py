@@ -44,6 +44,7 @@ from espnet_blrmoe import LanguagePrior
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.experts import grouped_products, products_span_by_span
+from espnet_blrmoe.model.prior import LanguageChoice
 from espnet_blrmoe.model.subsampling import InputLayer
 
 FRAMES_PER_SECOND = 25  # after fourfold subsampling
@@ -290,7 +291,7 @@ def transcribe(model: nn.Module, speech: torch.Tensor, prior: LanguagePrior | No
     lengths = torch.tensor([speech.size(1)])
     with torch.no_grad():
         if isinstance(model, BLRMoEModel):
-            encoded = model.encode_under_prior(speech, lengths, prior)[0]
+            encoded = model.encode_with_routing(speech, lengths, LanguageChoice(prior))[0]
         else:
             encoded = model.encode(speech, lengths)[0]
         model.ctc.argmax(encoded)[0].unique_consecutive().tolist()

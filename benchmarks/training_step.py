@@ -21,28 +21,36 @@ from humanfriendly.tables import format_pretty_table
 from speed import Stopwatch, gpu_peak, machine, milliseconds, ratio
 from training_scale import SECONDS, batch_of, build_model
 
+from espnet_blrmoe.model.blocks import block_choices
+from espnet_blrmoe.model.choices import class_of
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 
 COMMON = ("output_size", "attention_heads", "linear_units") + tuple(
     f"{what}dropout_rate" for what in ("", "positional_", "attention_")
 )
-CONFORMER = ("macaron_style", "use_cnn_module", "cnn_module_kernel")
 
 
 def build_dense(options: argparse.Namespace) -> torch.nn.Module:
     """ESPnet's model with as many blocks of the same size as the BLR-MoE of these options."""
-    defaults = {name: option.default for name, option in inspect.signature(BLRMoEEncoder).parameters.items()}
-    moe = {**defaults, **options.encoder_conf}
-    is_conformer = moe["block_type"] == "conformer"
-    encoder_conf = {name: moe[name] for name in COMMON + (CONFORMER if is_conformer else ())}
+    moe = {**defaults_of(BLRMoEEncoder), **options.encoder_conf}
+    block_conf = {**defaults_of(class_of(block_choices, moe["block_type"])), **(moe["block_conf"] or {})}
+    encoder_conf = {name: moe[name] for name in COMMON} | block_conf
     encoder_conf["num_blocks"] = moe["num_shared_blocks"] + moe["num_moe_blocks"]
-    if is_conformer:
+    if moe["block_type"] == "transformer":
+        del encoder_conf["activation_type"]  # ESPnet's has only one
+    else:
         encoder_conf["rel_pos_type"] = "latest"
     options = argparse.Namespace(**vars(options))
     options.encoder, options.encoder_conf = moe["block_type"], encoder_conf
     options.model, options.model_conf = "espnet", {"ctc_weight": options.model_conf["ctc_weight"]}
     torch.manual_seed(0)
     return ASRTask.build_model(options).train()
+
+
+def defaults_of(module_class: type) -> dict:
+    """The options of a class that have defaults."""
+    options = inspect.signature(module_class).parameters.items()
+    return {name: option.default for name, option in options if option.default is not option.empty}
 
 
 class Training:

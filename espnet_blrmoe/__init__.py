@@ -8,8 +8,9 @@ from contextlib import redirect_stdout
 
 with redirect_stdout(sys.stderr):  # ESPnet prints while it is imported; standard output belongs to the programs
     from espnet_blrmoe.inference.speech2text import Chunk, LanguageSpan, Speech2Text, Transcript
+    from espnet_blrmoe.model.prior import LanguagePrior
     from espnet_blrmoe.model.router import AbsRouter, router_choices
-    from espnet_blrmoe.model.routing import LanguagePrior, Routing
+    from espnet_blrmoe.model.routing import Routing
     from espnet_blrmoe.registration import register
 
 register()

@@ -1,6 +1,9 @@
-"""Language codes: the ordered list of a model's languages, which is also the order of its experts."""
+"""Language codes: the ordered list of a model's languages, which is also the order of its experts, and lists of those
+that are allowed."""
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,13 +18,13 @@ def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = No
         known: the languages of the model; None accepts every code.
 
     Raises:
-        ValueError: no code, a code that is no string, a code twice, or one that is not among `known` (the message
+        ValueError: no code, a code that is not a string, a code twice, or one that is not among `known` (the message
             lists those).
     """
     codes = codes.split(",") if isinstance(codes, str) else list(codes)
     for code in codes:
         if not isinstance(code, str):  # YAML reads Norwegian's no as false
-            raise ValueError(f"language {code!r} is no string; write the code in quotation marks, as in ['no', 'en']")
+            raise ValueError(f"language {code!r} is not a string; put the code in quotation marks, as in ['no', 'en']")
     codes = tuple(code.strip() for code in codes if code.strip())
     if not codes:
         raise ValueError("the list of languages is empty; name at least one, for example 'en,de'")
@@ -33,6 +36,67 @@ def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = No
             if code not in known:
                 raise ValueError(f"unknown language {code!r}; this model knows {', '.join(known)}")
     return codes
+
+
+@dataclass(frozen=True)
+class AllowedLanguages:
+    """The languages that an utterance may be in, throughout or changing over time.
+
+    Attributes:
+        starts: seconds at which each list begins to hold, ascending; the first is 0.
+        codes: the lists, one for each start.
+    """
+
+    starts: tuple[float, ...]
+    codes: tuple[tuple[str, ...], ...]
+
+    @classmethod
+    def of(
+        cls,
+        given: "str | Sequence[str] | Mapping[float, str | Sequence[str]] | AllowedLanguages",
+        known: Sequence[str],
+    ) -> "AllowedLanguages":
+        """Read what people write.
+
+        Args:
+            given: "en,de" or ["en", "de"]: these languages; "en,de 12:fr" or {0: ["en", "de"], 12: "fr"}: English or
+                German, and from second 12 on French. Before the first start every language is allowed.
+            known: the languages of the model.
+
+        Raises:
+            ValueError: as `parse_languages`, for each list; or a start is not a number of seconds, or comes twice.
+        """
+        if isinstance(given, AllowedLanguages):
+            return given
+        lists = {}
+        for start, codes in given.items() if isinstance(given, Mapping) else _by_start(given):
+            if _seconds(start) in lists:
+                raise ValueError(f"{given!r} has two lists of languages from second {start} on; write one: en,de")
+            lists[_seconds(start)] = parse_languages(codes, known)
+        lists.setdefault(0.0, tuple(known))
+        return cls(*zip(*sorted(lists.items())))
+
+    def span_at(self, seconds: np.ndarray) -> np.ndarray:
+        """Which of the lists holds at these times: (T,) -> (T,) int64."""
+        return np.searchsorted(self.starts, seconds, side="right") - 1
+
+
+def _by_start(given: str | Sequence[str]) -> list[tuple[str, str | Sequence[str]]]:
+    """Lists, each behind the second, as text, at which it begins."""
+    if not isinstance(given, str):
+        return [("0", given)]
+    parts = re.sub(r"\s*,\s*", ",", given).split() or [""]
+    return [(start if colon else "0", codes) for start, colon, codes in (part.rpartition(":") for part in parts)]
+
+
+def _seconds(start: str | float) -> float:
+    try:
+        seconds = float(start)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"a list of languages begins at a number of seconds, as in 12:fr, not at {start!r}")
+    return seconds
 
 
 def encode_label(language: str) -> np.ndarray:

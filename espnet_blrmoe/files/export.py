@@ -1,12 +1,11 @@
 """Export for deployment: a CTC model from waveform to log-probabilities as one ONNX graph.
 
-The graph is a trace of the training modules over one utterance, front end included. Three things are made traceable:
-the short-time Fourier transform, the positional encoding, and the sort of frames by expert, where every number of
-frames has to be computed by the graph. Every frame still goes through its own expert alone.
+The graph is a trace of the training modules over one utterance, front end included. Two things are made traceable:
+the short-time Fourier transform, and the sort of frames by expert, where every number of frames has to be computed by the
+graph. Every frame still goes only through its own expert.
 """
 
 import json
-import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.model.routing import AttentionGroup, LanguagePrior, PackedFrames, Places, Spans
+from espnet_blrmoe.model.packing import AttentionGroup, PackedFrames, Places, Spans
+from espnet_blrmoe.model.prior import LanguagePrior
+from espnet_blrmoe.model.router_inputs import SubsampledBatch
 
 OPSET = 17  # the first with layer normalisation
 MAX_BYTES = 2**31  # of one ONNX file
@@ -56,33 +57,6 @@ class PowerSpectrum(nn.Module):
         speech = F.pad(speech.unsqueeze(1), (self.padding, self.padding), mode="reflect")
         real, imag = F.conv1d(speech, self.basis, stride=self.hop_length).square().chunk(2, dim=1)
         return (real + imag).transpose(1, 2)
-
-
-class Sinusoids(nn.Module):
-    """ESPnet's PositionalEncoding and RelPositionalEncoding, computed for any length instead of read from a table.
-
-    Args:
-        size: D.
-        is_relative: as in RelPositionalEncoding.
-    """
-
-    def __init__(self, size: int, is_relative: bool):
-        super().__init__()
-        self.register_buffer("frequencies", torch.exp(torch.arange(0, size, 2) * -(math.log(10000.0) / size)))
-        self.scale = math.sqrt(size)
-        self.is_relative = is_relative
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """(1, T, D) -> (1, T, D) and, if relative, (1, 2T - 1, D), from position T - 1 down to 1 - T."""
-        time = x.size(1)
-        if self.is_relative:
-            return x * self.scale, self._encode(time - 1 - torch.arange(2 * time - 1))
-        return x * self.scale + self._encode(torch.arange(time))
-
-    def _encode(self, positions: torch.Tensor) -> torch.Tensor:
-        """(P,) -> (1, P, D)."""
-        angles = positions.float().unsqueeze(1) * self.frequencies
-        return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).unsqueeze(0)
 
 
 @dataclass(frozen=True)
@@ -120,7 +94,6 @@ class RecogniserGraph(nn.Module):
         self.model = model
         encoder, stft = model.encoder, model.frontend.stft
         self.frontend = PowerSpectrum(stft)
-        encoder.pos_enc = Sinusoids(encoder.output_size(), encoder.has_relative_positions)
         # As much as one encoder frame sees: shorter speech is padded to it, as in Speech2Text.
         self.register_buffer("silence", torch.zeros(1, stft.n_fft + (encoder.embed.window - 1) * stft.hop_length))
         self.eval()
@@ -142,9 +115,9 @@ class RecogniserGraph(nn.Module):
         features = self.features(speech)
         subsampled = encoder.embed.subsample(features)
         valid = torch.ones(subsampled.shape[:2], dtype=torch.bool)
-        prior = None if language_log_weights is None else LanguagePrior(language_log_weights.unsqueeze(0))
+        prior = None if language_log_weights is None else LanguagePrior(language_log_weights[None, None])
         with encoder.route(prior=prior) as routings:
-            encoded = encoder.encode_frames(features, subsampled, valid, TracedFrames.of(subsampled))
+            encoded = encoder.encode_frames(SubsampledBatch(features, subsampled, valid, TracedFrames.of(subsampled)))
         return self.model.ctc.log_softmax(encoded)[0], routings[0].log_probs[0], routings[0].expert[0]
 
     def features(self, speech: torch.Tensor) -> torch.Tensor:

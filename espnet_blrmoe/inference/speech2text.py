@@ -1,8 +1,8 @@
 """Speech2Text: audio of any kind and length -> text, the detected language and a timeline of languages."""
 
-import functools
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -23,69 +23,16 @@ from espnet_blrmoe.files.checkpoint import (
     read_config,
     sampling_rate,
 )
+from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, NBest, Transcript
+from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.model.routing import LanguagePrior
+from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior, window_of
 
+CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
 BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds the memory, whatever is transcribed
 
 Audio = str | Path | np.ndarray | torch.Tensor
-NBest = list[tuple[str, list[str], list[int], Hypothesis]]  # ESPnet's: text, tokens, token ids, Hypothesis
-
-
-@dataclass(frozen=True)
-class LanguageSpan:
-    """A stretch of speech whose frames went to one expert.
-
-    Attributes:
-        start, end: seconds.
-        language: code.
-    """
-
-    start: float
-    end: float
-    language: str
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A piece of long audio, which is recognised for itself.
-
-    Attributes:
-        start, end: seconds.
-        text: what was recognised in it.
-        language: its detected language.
-        language_probability: the router's probability of it, averaged over the chunk's frames, under the prior.
-    """
-
-    start: float
-    end: float
-    text: str
-    language: str
-    language_probability: float
-
-
-@dataclass(frozen=True)
-class Transcript:
-    """What was recognised in one utterance or file.
-
-    Attributes:
-        text: the best hypothesis; those of several chunks with a space between.
-        language: the detected language: the most probable over all frames.
-        language_probability: the router's probability of it, averaged over the frames, under the prior.
-        timeline: the language of every stretch of speech, in time order; empty if it was not asked for.
-        frames: encoder frames of each language, in the model's order of languages.
-        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks, one hypothesis:
-            their best, joined.
-        chunks: the audio in pieces of at most `chunk_seconds`, without gaps; short audio is one chunk.
-    """
-
-    text: str
-    language: str
-    language_probability: float
-    timeline: tuple[LanguageSpan, ...]
-    frames: dict[str, int]
-    hypotheses: NBest
-    chunks: tuple[Chunk, ...]
+Languages = str | Sequence[str] | Mapping[float, str | Sequence[str]]  # see AllowedLanguages.of
 
 
 @dataclass(frozen=True)
@@ -116,17 +63,20 @@ class Speech2Text(asr_inference.Speech2Text):
     Args:
         asr_train_config: config.yaml of the training.
         asr_model_file: checkpoint.
-        languages: languages that may be detected, e.g. ["en", "de"]; None allows all of the model's.
+        languages: languages that may be detected, e.g. ["en", "de"], or, changing over time, {0: "en,de", 12: "fr"}
+            or "en,de 12:fr" (from second 12 on French); None allows all of the model's.
         language_penalty: nats taken off the log-probability of every other language; infinity excludes them.
-        language_escape: probability of the other languages, averaged over an utterance (or chunk), above which it
-            escapes its list: that was wrong; None: no escape.
+        language_escape: probability of the other languages, averaged over an utterance (or chunk), above which its list
+            is ignored as wrong; None: never.
         language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
             "frame", "utterance" (or chunk), or a number of milliseconds around the frame.
-        chunk_seconds: longer audio is cut into chunks of at most so many seconds, at the quietest place near the end
-            of each; at least 1; infinity: never.
+        chunk_seconds: longer audio is cut into chunks of at most this length, at the quietest place near the end of
+            each; at least 1; infinity: never. About as long as the clips that the model was trained on.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
-            A model that was trained with CTC alone is decoded with CTC alone, whatever `ctc_weight` says; with
-            `beam_size=1` that is the CTC's best path, for whole batches.
+            A model trained with CTC only is decoded with CTC only, whatever `ctc_weight` says. Its `beam_size` is 1 by
+            default: the CTC's best path, for whole batches.
+
+    Several threads may use one object, each with lists of its own.
 
     Raises:
         ValueError: a file is missing or broken, the model is no BLR-MoE model, a language is unknown, an option is out
@@ -142,29 +92,18 @@ class Speech2Text(asr_inference.Speech2Text):
         self,
         asr_train_config: str | Path,
         asr_model_file: str | Path,
-        languages: str | Sequence[str] | None = None,
+        languages: Languages | None = None,
         language_penalty: float = math.inf,
         language_escape: float | None = None,
         language_smoothing: str | float = "frame",
-        chunk_seconds: float = 30.0,
+        chunk_seconds: float = CHUNK_SECONDS,
         **espnet_options,
     ):
         if not chunk_seconds >= 1:
-            raise ValueError(f"chunk_seconds must be a number of seconds from 1 on, not {chunk_seconds}")
-        if espnet_options.get("beam_size", 1) < 1:
-            raise ValueError(f"beam_size must be at least 1, not {espnet_options['beam_size']}")
-        config = read_blr_moe_config(asr_train_config)
-        # Before ESPnet builds models of any size and unpickles anything.
-        check_model(ASRTask, config, asr_train_config, asr_model_file)
-        lm_train_config, lm_file = (espnet_options.get(option) for option in ("lm_train_config", "lm_file"))
-        if bool(lm_train_config) != bool(lm_file):
-            raise ValueError("lm_train_config and lm_file need each other")
-        if lm_file:
-            check_model(LMTask, read_config(lm_train_config), lm_train_config, lm_file)
-        if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
-            check_bpemodel(bpemodel)
-        if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's default of 0.5 would give nonsense
-            espnet_options["ctc_weight"] = 1.0
+            raise ValueError(f"chunk_seconds must be a number of seconds, 1 or more, not {chunk_seconds}")
+        config = checked_config(asr_train_config, asr_model_file, espnet_options)
+        if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's defaults would give nonsense, slowly
+            espnet_options = {"beam_size": 1, **espnet_options, "ctc_weight": 1.0}
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
             super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
         else:  # ESPnet overlooks missing and unexpected weights
@@ -172,28 +111,30 @@ class Speech2Text(asr_inference.Speech2Text):
             load_weights(self.asr_model, asr_model_file)
         assert isinstance(self.asr_model, BLRMoEModel)
         self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
-        self.languages = self.asr_model.languages
+        self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
+        self._read_settings(config)
+        self._chunk_seconds = chunk_seconds
+        self._penalty = language_penalty
+        self._choice = LanguageChoice(None, window_of(language_smoothing, self._seconds_per_frame), language_escape)
+        self._allowed = None if languages is None else self._parsed(languages)
+
+    def _read_settings(self, config: dict) -> None:
+        """What the model's configuration says of its audio and frames."""
         frontend = self.asr_train_args.frontend_conf
         embed = self.asr_model.encoder.embed
         hop = frontend.get("hop_length", 128)
+        self.languages = self.asr_model.languages
         self.fs = sampling_rate(config)
         self._volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
         self._seconds_per_frame = embed.factor * hop / self.fs
-        window = window_of(language_smoothing, self._seconds_per_frame)
-        self._allow = functools.partial(
-            LanguagePrior.allow,
-            languages=self.languages,
-            penalty=language_penalty,
-            escape=language_escape,
-            window=window,
-        )
-        if languages is None:  # nothing is weighed down, but the router's choice may still be smoothed
-            self._prior = None if window == 1 else self._allow([self.languages])
-        else:
-            self._prior = self._allow([languages])
-        self._chunk_seconds = chunk_seconds
         # One encoder frame's worth of samples: shorter audio is padded with silence to this.
         self._shortest = frontend.get("n_fft", 512) + (embed.window - 1) * hop
+
+    def _parsed(self, languages: Languages) -> AllowedLanguages:
+        """A list of languages; raises ValueError where it or the penalty does not fit."""
+        allowed = AllowedLanguages.of(languages, self.languages)
+        LanguagePrior.allow([allowed], self.languages, self._penalty, times=torch.zeros(1, 1))
+        return allowed
 
     @classmethod
     def from_pretrained(cls, model_tag: str | Path, cachedir: str | Path | None = None, **options) -> "Speech2Text":
@@ -214,7 +155,7 @@ class Speech2Text(asr_inference.Speech2Text):
     def __call__(
         self,
         speech: Audio,
-        languages: str | Sequence[str] | None = None,
+        languages: Languages | None = None,
         rate: int | None = None,
         return_timeline: bool = True,
     ) -> Transcript:
@@ -225,7 +166,7 @@ class Speech2Text(asr_inference.Speech2Text):
     def batch(
         self,
         speeches: Sequence[Audio],
-        languages: Sequence[str | Sequence[str]] | None = None,
+        languages: Sequence[Languages] | None = None,
         rate: int | None = None,
         return_timeline: bool = True,
     ) -> list[Transcript]:
@@ -245,16 +186,12 @@ class Speech2Text(asr_inference.Speech2Text):
             raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one each")
         if not speeches:
             return []
-        prior = self._prior if languages is None else self._allow(languages)
+        allowed = [self._allowed] * len(speeches) if languages is None else [self._parsed(own) for own in languages]
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
         recognised = []
         for positions in audio.in_batches([piece.wave for piece in pieces], BATCH_SECONDS * self.fs):
             batch = [pieces[position] for position in positions]
-            if languages is not None:  # the prior has a row for each utterance
-                rows = [piece.utterance for piece in batch]
-                recognised += self._recognise(batch, replace(prior, log_weights=prior.log_weights[rows]))
-            else:
-                recognised += self._recognise(batch, prior)
+            recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch])
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
         return [self._transcript(list(chunks), return_timeline) for _, chunks in utterances]
 
@@ -271,11 +208,12 @@ class Speech2Text(asr_inference.Speech2Text):
             for start, end in cuts
         ]
 
-    def _recognise(self, batch: list[_Piece], prior: LanguagePrior | None) -> list[_Piece]:
-        """The same pieces, recognised; the prior has a row for each, or one for all."""
+    def _recognise(self, batch: list[_Piece], allowed: list[AllowedLanguages | None]) -> list[_Piece]:
+        """The same pieces, recognised, each under its list of languages."""
         lengths = torch.tensor([len(piece.wave) for piece in batch], device=self.device)
         speech = torch.nn.utils.rnn.pad_sequence([piece.wave for piece in batch], batch_first=True).to(self.device)
-        encoder_out, out_lengths, routing = self.asr_model.encode_under_prior(speech, lengths, prior)
+        choice = replace(self._choice, prior=self._prior(batch, allowed))
+        encoder_out, out_lengths, routing = self.asr_model.encode_with_routing(speech, lengths, choice)
         outs = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
         nbest = [self._nbest(out, excluded) for out, excluded in zip(outs, routing.excluded)]
         probs = routing.utterance_probs.cpu()
@@ -285,13 +223,28 @@ class Speech2Text(asr_inference.Speech2Text):
             for position, (piece, hypotheses) in enumerate(zip(batch, nbest))
         ]
 
+    def _prior(self, batch: list[_Piece], allowed: list[AllowedLanguages | None]) -> LanguagePrior | None:
+        """The prior of a batch of pieces, each of which begins somewhere in its recording."""
+        if all(own is None for own in allowed):
+            return None
+        lists = [AllowedLanguages.of(self.languages, self.languages) if own is None else own for own in allowed]
+        most_frames = max(len(piece.wave) for piece in batch) / self.fs / self._seconds_per_frame + 1
+        middles = (torch.arange(math.ceil(most_frames)) + 0.5) * self._seconds_per_frame
+        starts = torch.tensor([[piece.start / self.fs] for piece in batch])
+        return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
+
     def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> NBest:
         """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get tokens of their own in."""
         languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
         with self.asr_model.recognise_among(languages):
-            nbest = self._best_path(encoder_out) if self._is_best_path else self._decode_single_sample(encoder_out)
+            nbest = self._best_path(encoder_out) if self._is_best_path else self._beam_search(encoder_out)
         # Byte fallback can spell a line's end, which would break tables of texts.
         return [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
+
+    def _beam_search(self, encoder_out: torch.Tensor) -> NBest:
+        """ESPnet's search."""
+        with self._beam_search_lock:
+            return self._decode_single_sample(encoder_out)
 
     def _best_path(self, encoder_out: torch.Tensor) -> NBest:
         """The most probable token of every frame, without repetitions and blanks, from (T, D)."""
@@ -357,19 +310,21 @@ def _best_text(nbest: NBest) -> str:
     return nbest[0][0] if nbest else ""
 
 
-def window_of(smoothing: str | float, seconds_per_frame: float) -> int | None:
-    """Smoothing as users say it -> LanguagePrior's window: an odd number of frames, None for the whole utterance.
+def checked_config(asr_train_config: str | Path, asr_model_file: str | Path, espnet_options: dict) -> dict:
+    """The model's configuration, once all that ESPnet is going to build, unpickle and read has been looked at.
 
     Raises:
-        ValueError: neither "frame" nor "utterance" nor a positive number of milliseconds.
+        ValueError: a file is missing, broken or of another kind, or an option is out of its range.
     """
-    if smoothing in ("frame", "utterance"):
-        return 1 if smoothing == "frame" else None
-    try:
-        milliseconds = float(smoothing)
-    except ValueError:
-        milliseconds = math.nan
-    if not 0 < milliseconds < math.inf:
-        raise ValueError(f"language smoothing must be frame, utterance or milliseconds, not {smoothing!r}")
-    frames_each_way = round((milliseconds / 1000 / seconds_per_frame - 1) / 2)
-    return 2 * max(0, frames_each_way) + 1
+    if espnet_options.get("beam_size", 1) < 1:
+        raise ValueError(f"beam_size must be at least 1, not {espnet_options['beam_size']}")
+    config = read_blr_moe_config(asr_train_config)
+    check_model(ASRTask, config, asr_train_config, asr_model_file)
+    lm_train_config, lm_file = (espnet_options.get(option) for option in ("lm_train_config", "lm_file"))
+    if bool(lm_train_config) != bool(lm_file):
+        raise ValueError("lm_train_config and lm_file need each other")
+    if lm_file:
+        check_model(LMTask, read_config(lm_train_config), lm_train_config, lm_file)
+    if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
+        check_bpemodel(bpemodel)
+    return config

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -11,10 +12,14 @@ from torch.nn import functional as F
 
 from espnet_blrmoe.languages import decode_label
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
-from espnet_blrmoe.model.routing import LanguagePrior, Routing
+from espnet_blrmoe.model.prior import LanguageChoice
+from espnet_blrmoe.model.routing import Routing
 
 IGNORED = -100  # cross entropy's label of padding frames
 LOG_ZERO = -1e10  # as in ESPnet's CTC prefix scorer, which would make NaN of minus infinity
+
+# Token ids that the CTC gives no probability: those of `recognise_among`, on their way round ESPnet's beam search.
+_FOREIGN_TOKENS: ContextVar[list[int]] = ContextVar("foreign_tokens", default=[])
 
 
 class BLRMoEModel(ESPnetASRModel):
@@ -55,6 +60,8 @@ class BLRMoEModel(ESPnetASRModel):
             if language not in self.languages or not set(tokens) <= set(self.token_list):
                 raise ValueError(f"model_conf: added_tokens of {language!r}: an unknown language or an unknown token")
             self._added_tokens[language] = {self.token_list.index(token) for token in tokens}
+        if self._added_tokens:
+            self.ctc.ctc_lo.register_forward_hook(_without_foreign_tokens)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -107,20 +114,20 @@ class BLRMoEModel(ESPnetASRModel):
         self.expert_labels(kwargs.get("lid"), kwargs.get("utt_id"))
         return super().collect_feats(speech, speech_lengths, text, text_lengths)
 
-    def encode_under_prior(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor, prior: LanguagePrior | None
+    def encode_with_routing(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, choice: LanguageChoice
     ) -> tuple[torch.Tensor, torch.Tensor, Routing]:
         """Encode for recognition.
 
         Args:
             speech: (B, samples).
             speech_lengths: (B,).
-            prior: what is known of the languages.
+            choice: what is known of the languages, and how the router's choice takes it.
 
         Returns:
             (B, T, D) encoder output, (B,) lengths, the Routing.
         """
-        with self.encoder.route(prior=prior) as routings:
+        with self.encoder.route(choice=choice) as routings:
             encoder_out, lengths = self.encode(speech, speech_lengths)
         return encoder_out, lengths, routings[0]
 
@@ -132,29 +139,20 @@ class BLRMoEModel(ESPnetASRModel):
 
     @contextmanager
     def recognise_among(self, languages: Iterable[str]) -> Iterator[None]:
-        """Inside the `with` the CTC gives tokens foreign to these languages no probability.
+        """Inside the `with`, in this thread, the CTC gives tokens foreign to these languages no probability.
 
         What it gives the others is what it gave them before those tokens were added.
         """
-        foreign = self.foreign_tokens(languages)
-        if not foreign:
-            yield
-            return
-
-        def mask(output: torch.nn.Module, inputs: tuple, logits: torch.Tensor) -> torch.Tensor:
-            logits[..., foreign] = max(LOG_ZERO, torch.finfo(logits.dtype).min)
-            return logits
-
-        hook = self.ctc.ctc_lo.register_forward_hook(mask)  # so that ESPnet's beam search gets it too
+        token = _FOREIGN_TOKENS.set(self.foreign_tokens(languages))
         try:
             yield
         finally:
-            hook.remove()
+            _FOREIGN_TOKENS.reset(token)
 
     def route(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
     ) -> Routing:
-        """Run only what the router needs, for training it alone; arguments as in `encode_under_prior`.
+        """Run only what the router needs, for training it alone; arguments as in `encode_with_routing`.
 
         Args:
             specaug: masks the features, as ESPnet's models do in training.
@@ -225,3 +223,10 @@ class BLRMoEModel(ESPnetASRModel):
 def utterance_name(utt_id: list[str] | None, position: int) -> str:
     """How messages call an utterance of a batch."""
     return utt_id[position] if utt_id else f"number {position} of the batch"
+
+
+def _without_foreign_tokens(output: torch.nn.Module, inputs: tuple, logits: torch.Tensor) -> torch.Tensor:
+    """Forward hook of the CTC's output layer, so that ESPnet's beam search gets its logits masked too."""
+    if foreign := _FOREIGN_TOKENS.get():
+        logits[..., foreign] = max(LOG_ZERO, torch.finfo(logits.dtype).min)
+    return logits

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet_blrmoe.model.experts import linear
-from espnet_blrmoe.model.routing import PackedFrames
+from espnet_blrmoe.model.packing import PackedFrames
 
 
 class SelfAttention(nn.Module):

@@ -1,27 +1,24 @@
 """BLRMoEEncoder: shared blocks, then MLE blocks whose experts one shared router chooses, frame by frame."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
-from espnet_blrmoe.espnet_internals import PositionalEncoding, RelPositionalEncoding, get_activation, make_pad_mask
+from espnet_blrmoe.espnet_internals import make_pad_mask
 from espnet_blrmoe.languages import parse_languages
-from espnet_blrmoe.model.attention import RelPositionSelfAttention, SelfAttention
-from espnet_blrmoe.model.experts import ExpertLinear, FeedForward
-from espnet_blrmoe.model.layers import ConformerLayer, ConvolutionModule, LayerNorm, TransformerLayer
+from espnet_blrmoe.model.blocks import BlockOptions, block_choices
+from espnet_blrmoe.model.blocks.abs_block import LayerNorm
+from espnet_blrmoe.model.choices import class_of, made
+from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.model.packing import PackedFrames
+from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
+from espnet_blrmoe.model.request import RoutingRequest, request_of, requested
 from espnet_blrmoe.model.router import router_choices
-from espnet_blrmoe.model.routing import LanguagePrior, PackedFrames, Routing
+from espnet_blrmoe.model.router_inputs import SubsampledBatch, router_input_choices
+from espnet_blrmoe.model.routing import Routing
 from espnet_blrmoe.model.subsampling import InputLayer
-
-ACTIVATIONS = {
-    # In place, since nobody else reads its input: hidden units are the largest activations, and fresh memory is slow.
-    "relu": lambda: torch.nn.ReLU(inplace=True),
-    # ESPnet's Swish is the same in two operations, each of which keeps its input for the backward pass.
-    "swish": torch.nn.SiLU,
-}
 
 
 class BLRMoEEncoder(AbsEncoder):
@@ -41,20 +38,18 @@ class BLRMoEEncoder(AbsEncoder):
         attention_experts: which of the attention's projections have experts: any of "qkvo", e.g. "vo"
             (BLR-MoE), or "" for none (LR-MoE).
         ffn_experts: whether the feed-forward modules have experts.
-        block_type: "transformer" or "conformer".
-        router: name in `router_choices`.
+        block_type: name in `block_choices` ("transformer", "conformer"), or a class's dotted path.
+        block_conf: the block's options, e.g. those of ConformerBlock.
+        router: name in `router_choices` ("tdnn", "linear"), or a class's dotted path.
         router_conf: the router's options.
         router_input: what the router reads: "features" (the encoder's input, as wide a window as each
-            encoder frame sees: independent of the ASR part), "subsampled" (after `input_layer`) or
-            "shared" (after the shared blocks).
+            encoder frame sees: independent of the ASR part), "subsampled" (after `input_layer`),
+            "shared" (after the shared blocks), or a class's dotted path (see AbsRouterInput).
         label_routing: probability with which a training utterance is routed by its label; otherwise by
             the router's own choice. 1.0 by label, 0.0 by prediction, between: a mix.
         dropout_rate, positional_dropout_rate, attention_dropout_rate: as in ESPnet.
         input_layer: front end, see espnet_blrmoe.model.subsampling.InputLayer.
         padding_idx: for `input_layer: embed`.
-        activation_type: of the feed-forward and convolution modules; None: "relu" for a Transformer, "swish"
-            for a Conformer, as in ESPnet's encoders.
-        macaron_style, use_cnn_module, cnn_module_kernel: of Conformer blocks.
 
     Raises:
         ValueError: an option that does not exist or languages that are listed twice.
@@ -72,6 +67,7 @@ class BLRMoEEncoder(AbsEncoder):
         attention_experts: str | None = "vo",
         ffn_experts: bool = True,
         block_type: str = "transformer",
+        block_conf: dict | None = None,
         router: str = "tdnn",
         router_conf: dict | None = None,
         router_input: str = "subsampled",
@@ -81,57 +77,25 @@ class BLRMoEEncoder(AbsEncoder):
         attention_dropout_rate: float = 0.0,
         input_layer: str | None = "conv2d",
         padding_idx: int = -1,
-        activation_type: str | None = None,
-        macaron_style: bool = True,
-        use_cnn_module: bool = True,
-        cnn_module_kernel: int = 31,
     ):
         super().__init__()
         self.languages = parse_languages(languages)
-        attention_experts = attention_experts or ""
-        _choose("attention_experts", set(attention_experts) - set("qkvo"), "any of q, k, v and o")
-        _choose("block_type", {block_type} - {"transformer", "conformer"}, "transformer or conformer")
-
         self.embed = InputLayer(input_layer, input_size, output_size, dropout_rate, padding_idx)
-        is_conformer = block_type == "conformer"
-        positional_encoding = RelPositionalEncoding if is_conformer else PositionalEncoding
-        self.pos_enc = positional_encoding(output_size, positional_dropout_rate)
-        self.has_relative_positions = is_conformer
-        self.convolution_reach = cnn_module_kernel // 2 if is_conformer and use_cnn_module else 0  # frames each way
-
-        activation_type = activation_type or ("swish" if is_conformer else "relu")
-        activation = ACTIVATIONS.get(activation_type, partial(get_activation, activation_type))()
-
-        def block(attention_experts: str, num_experts: int | None) -> torch.nn.Module:
-            attention_class = RelPositionSelfAttention if is_conformer else SelfAttention
-            attention = attention_class(
-                attention_heads, output_size, attention_dropout_rate, attention_experts, len(self.languages)
-            )
-
-            def feed_forward() -> FeedForward:
-                return FeedForward(output_size, linear_units, dropout_rate, activation, num_experts)
-
-            if not is_conformer:
-                return TransformerLayer(output_size, attention, feed_forward(), dropout_rate)
-            conv = ConvolutionModule(output_size, cnn_module_kernel, activation) if use_cnn_module else None
-            macaron = feed_forward() if macaron_style else None
-            return ConformerLayer(output_size, attention, feed_forward(), macaron, conv, dropout_rate)
-
-        shared = [block("", None) for _ in range(num_shared_blocks)]
-        moe = [block(attention_experts, len(self.languages) if ffn_experts else None) for _ in range(num_moe_blocks)]
-        self.encoders = torch.nn.ModuleList(shared + moe)
+        options = BlockOptions(
+            output_size, attention_heads, linear_units, dropout_rate, attention_dropout_rate,
+            len(self.languages), attention_experts or "", ffn_experts,
+        )  # fmt: skip
+        of_blocks = [options.without_experts()] * num_shared_blocks + [options] * num_moe_blocks
+        self.pos_enc = class_of(block_choices, block_type).positions(output_size, positional_dropout_rate)
+        self.encoders = torch.nn.ModuleList(made(block_choices, block_type, block_conf, own) for own in of_blocks)
         self.num_shared_blocks = num_shared_blocks
         self.after_norm = LayerNorm(output_size)
-
         self._input_size, self._output_size = input_size, output_size
         self.put_router(router, router_conf, router_input)
         self.label_routing = label_routing
         # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
         # ESPnet's checkpoint averaging sums integers.
         self.register_buffer("language_codes", _language_codes(self.languages))
-        self._labels: torch.Tensor | None = None
-        self._prior: LanguagePrior | None = None
-        self._routings: list[Routing] | None = None  # a list only inside `route`, or they would pile up
 
     def output_size(self) -> int:
         """D."""
@@ -143,26 +107,16 @@ class BLRMoEEncoder(AbsEncoder):
         Raises:
             ValueError: an option does not exist.
         """
-        _choose("router_input", {router_input} - {"features", "subsampled", "shared"}, "features, subsampled or shared")
         self._router_options = router, router_conf, router_input
-        self.router_input = router_input
-        self.router = None
-        if len(self.languages) > 1:
-            router_class = router_choices.get_class(router)
-            try:
-                self.router = router_class(self.router_input_size, len(self.languages), **(router_conf or {}))
-            except TypeError as error:  # an option that does not exist
-                raise ValueError(f"router_conf: {error}") from error
-
-    @property
-    def router_input_size(self) -> int:
-        """Width of what the router reads."""
-        return self._input_size * self.embed.window if self.router_input == "features" else self._output_size
+        view = made(router_input_choices, router_input, None, self.embed, self._input_size, self._output_size)
+        has_choice = len(self.languages) > 1
+        self.router_input = view if has_choice else None
+        self.router = made(router_choices, router, router_conf, view.size, len(self.languages)) if has_choice else None
 
     def keep_languages(self, languages: Sequence[str]) -> None:
         """Forget the experts of all other languages, and what the router knows of them (physical pruning).
 
-        Results are those of the whole encoder when it may choose among these languages alone.
+        Results are those of the whole encoder when it may choose only among these languages.
 
         Args:
             languages: some of the encoder's; their order stays the encoder's.
@@ -173,7 +127,7 @@ class BLRMoEEncoder(AbsEncoder):
         wanted = parse_languages(languages, self.languages)
         kept = [expert for expert, language in enumerate(self.languages) if language in wanted]
         if len(kept) == 1:
-            self.router = None
+            self.router = self.router_input = None
         else:
             self.router.keep_languages(kept)
         for module in self.modules():
@@ -214,24 +168,23 @@ class BLRMoEEncoder(AbsEncoder):
 
     @contextmanager
     def route(
-        self, labels: torch.Tensor | None = None, prior: LanguagePrior | None = None
+        self,
+        labels: torch.Tensor | None = None,
+        prior: LanguagePrior | None = None,
+        choice: LanguageChoice | None = None,
     ) -> Iterator[list[Routing]]:
-        """Tell the batches encoded inside the `with` what is known of their languages, and collect their Routings.
-
-        ESPnet's model calls its encoder with features alone; this is how the rest gets in and out.
+        """Tell the batches encoded inside the `with`, in this thread, what is known of their languages.
 
         Args:
             labels: (B,) int64, the utterances' experts, for routing by label in training.
             prior: restricts the router's choice.
+            choice: restricts it and says more of how it is made; instead of `prior`.
 
         Yields:
             A list that gets one Routing for every batch.
         """
-        self._labels, self._prior, self._routings = labels, prior, []
-        try:
-            yield self._routings
-        finally:
-            self._labels, self._prior, self._routings = None, None, None
+        with requested(RoutingRequest(self, labels, choice or LanguageChoice(prior))) as routings:
+            yield routings
 
     def forward(
         self,
@@ -252,62 +205,71 @@ class BLRMoEEncoder(AbsEncoder):
         Raises:
             TooShortUttError: an utterance is too short for the front end.
         """
-        subsampled, lengths, valid, frames = self._subsample(xs_pad, ilens)
-        return self.encode_frames(xs_pad, subsampled, valid, frames), lengths, None
+        batch, lengths = self._subsample(xs_pad, ilens)
+        return self.encode_frames(batch), lengths, None
 
-    def encode_frames(
-        self, features: torch.Tensor, subsampled: torch.Tensor, valid: torch.Tensor, frames: PackedFrames
-    ) -> torch.Tensor:
-        """All that follows the front end.
-
-        Args:
-            features: (B, T_in, input_size), which the router may read.
-            subsampled: (B, T, D), what the front end made of them.
-            valid: (B, T) bool, True for frames, False for padding.
-            frames: the valid frames in time order.
-
-        Returns:
-            (B, T, D) encoder output, zero where padded.
-        """
-        x, pos_emb = self._shared_blocks(subsampled, frames)
-        routing = self._route_batch(lambda: self._router_view(features, subsampled, x, frames), frames, valid)
-        if self._routings is not None:
-            self._routings.append(routing)
-        x = routing.sort(x)
-        for layer in self.encoders[self.num_shared_blocks :]:
-            x = layer(x, routing.frames, pos_emb)
+    def encode_frames(self, batch: SubsampledBatch) -> torch.Tensor:
+        """All that follows the front end: (B, T, D) encoder output, zero where padded."""
+        shared, pos_emb = self._run_shared_blocks(batch)
+        request = request_of(self)
+        routing = self._route_batch(batch, shared, request)
+        request.routings.append(routing)
+        x = routing.sort(shared)
+        for block in self.encoders[self.num_shared_blocks :]:
+            x = block(x, routing.frames, pos_emb)
         return routing.frames.pad(self.after_norm(x))
 
     def route_features(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> Routing:
-        """Route a batch without encoding it: front end and router alone (and shared blocks, if the router reads them).
+        """Route a batch without encoding it: only front end and router (and shared blocks, if the router reads them).
 
         Arguments as in `forward`.
         """
-        subsampled, _, valid, frames = self._subsample(xs_pad, ilens)
-        shared = None
-        if self.router_input == "shared":
-            shared, _ = self._shared_blocks(subsampled, frames)
-        return self._route_batch(lambda: self._router_view(xs_pad, subsampled, shared, frames), frames, valid)
+        batch, _ = self._subsample(xs_pad, ilens)
+        needs_shared = self.router is not None and self.router_input.reads_shared_blocks
+        shared = self._run_shared_blocks(batch)[0] if needs_shared else None
+        return self._route_batch(batch, shared, request_of(self))
 
-    def _subsample(
-        self, xs_pad: torch.Tensor, ilens: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, PackedFrames]:
-        """Front end: (B, T, D) frames, (B,) lengths, (B, T) which are valid, and their packing in time order."""
-        subsampled, lengths = self.embed(xs_pad, ilens)
-        valid = ~make_pad_mask(lengths, maxlen=subsampled.size(1)).to(subsampled.device)
-        frames = PackedFrames.in_time_order(lengths, tuple(valid.shape), self.convolution_reach)
-        return subsampled, lengths, valid, frames
+    def _subsample(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> tuple[SubsampledBatch, torch.Tensor]:
+        """The batch after the front end, and (B,) its lengths."""
+        frames, lengths = self.embed(xs_pad, ilens)
+        valid = ~make_pad_mask(lengths, maxlen=frames.size(1)).to(frames.device)
+        reach = max((block.reach for block in self.encoders), default=0)
+        packed = PackedFrames.in_time_order(lengths, tuple(valid.shape), reach)
+        return SubsampledBatch(xs_pad, frames, valid, packed), lengths
 
-    def _shared_blocks(
-        self, subsampled: torch.Tensor, frames: PackedFrames
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Positional encoding and shared blocks: (N, D) packed frames and the relative positions, if any."""
-        embedded = self.pos_enc(subsampled)
-        embedded, pos_emb = embedded if self.has_relative_positions else (embedded, None)
-        x = frames.pack(embedded)
-        for layer in self.encoders[: self.num_shared_blocks]:
-            x = layer(x, frames, pos_emb)
+    def _run_shared_blocks(self, batch: SubsampledBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Positions and shared blocks: (N, D) packed frames in time order, and the relative positions, if any."""
+        embedded, pos_emb = self.pos_enc(batch.frames)
+        x = batch.packed.pack(embedded)
+        for block in self.encoders[: self.num_shared_blocks]:
+            x = block(x, batch.packed, pos_emb)
         return x, pos_emb
+
+    def _route_batch(
+        self, batch: SubsampledBatch, shared: torch.Tensor | None, request: RoutingRequest
+    ) -> Routing:
+        valid = batch.valid
+        only_expert = request.choice.only_expert()
+        if self.router is None:
+            logits = torch.zeros(*valid.shape, 1, device=valid.device)
+            expert = logits.argmax(dim=-1)
+        elif only_expert is not None:  # one language each: the router has nothing to choose
+            log_weights = request.choice.prior.over(valid.size(1)).to(valid.device)
+            logits = log_weights.expand(*valid.shape, -1)
+            expert = only_expert[:, : valid.size(1)].to(valid.device).expand(valid.shape)
+        else:
+            logits = self.router(self.router_input(batch, shared), valid).float()
+            logits = request.choice.weigh(logits, valid)
+            expert = self._choose_experts(logits, request.labels)
+        return Routing.of(logits, expert, valid, batch.packed)
+
+    def _choose_experts(self, logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """(B, T, E) -> (B, T): the router's top-1, or in training the label's expert."""
+        expert = logits.argmax(dim=-1)
+        if not self.training or labels is None:
+            return expert
+        by_label = torch.rand(len(logits), 1, device=logits.device) < self.label_routing
+        return torch.where(by_label, labels.unsqueeze(1), expert)
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
         codes = state_dict.get(prefix + "language_codes")
@@ -316,52 +278,9 @@ class BLRMoEEncoder(AbsEncoder):
             errors.append(f"the checkpoint's languages are {theirs}, the configuration's {','.join(self.languages)}")
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
-    def _router_view(
-        self, features: torch.Tensor, subsampled: torch.Tensor, shared: torch.Tensor | None, frames: PackedFrames
-    ) -> torch.Tensor:
-        """What the router reads, (B, T, width)."""
-        if self.router_input == "shared":
-            return frames.pad(shared)
-        if self.router_input == "subsampled":
-            return subsampled
-        time, window, factor = subsampled.size(1), self.embed.window, self.embed.factor
-        # What `unfold` gives, in operations that ONNX has for any length.
-        return torch.stack([features[:, n::factor][:, :time] for n in range(window)], dim=-1).flatten(2)
-
-    def _route_batch(
-        self, router_view: Callable[[], torch.Tensor], frames: PackedFrames, valid: torch.Tensor
-    ) -> Routing:
-        prior = None if self._prior is None else self._prior.to(valid.device)
-        only_expert = None if prior is None else prior.only_expert()
-        if self.router is None:
-            logits = torch.zeros(*valid.shape, 1, device=valid.device)
-            expert = logits.argmax(dim=-1)
-        elif only_expert is not None:  # one language each: the router has nothing to choose
-            logits = prior.log_weights.unsqueeze(1).expand(*valid.shape, -1)
-            expert = only_expert.unsqueeze(1).expand(valid.shape)
-        else:
-            logits = self.router(router_view(), valid).float()
-            if prior is not None:
-                logits = prior.apply(logits, valid)
-            expert = self._choose_experts(logits)
-        return Routing.of(logits, expert, valid, frames)
-
-    def _choose_experts(self, logits: torch.Tensor) -> torch.Tensor:
-        """(B, T, E) -> (B, T): the router's top-1, or in training the label's expert."""
-        expert = logits.argmax(dim=-1)
-        if not self.training or self._labels is None:
-            return expert
-        by_label = torch.rand(len(logits), 1, device=logits.device) < self.label_routing
-        return torch.where(by_label, self._labels.unsqueeze(1), expert)
-
 
 def _language_codes(languages: tuple[str, ...]) -> torch.Tensor:
     """(E, longest code) float32 code points, padded with 0; to be read even in a model on torch's meta device."""
     longest = max(map(len, languages))
     codes = [[float(ord(c)) for c in code.ljust(longest, "\0")] for code in languages]
     return torch.tensor(codes, device="cpu")
-
-
-def _choose(option: str, unknown: set[str], known: str) -> None:
-    if unknown:
-        raise ValueError(f"encoder_conf: {option} must be {known}, not {', '.join(sorted(unknown))!r}")

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from espnet_blrmoe.model.dropout import Dropout
-from espnet_blrmoe.model.routing import Spans
+from espnet_blrmoe.model.packing import Spans
 
 # Elements of a row of bfloat16 in 16 bytes, to a multiple of which grouped_mm wants rows aligned.
 ALIGNMENT = 8
@@ -141,6 +141,11 @@ class ExpertLinear(nn.Module):
         bound = 1 / math.sqrt(self.weight.size(2))
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """What print(model) says of the layer."""
+        num_experts, out_features, in_features = self.weight.shape
+        return f"num_experts={num_experts}, in_features={in_features}, out_features={out_features}"
 
     # ESPnet's `init: xavier_uniform` reads a 3-dimensional weight as a convolution's and gets its fan wrong.
     espnet_initialization_fn = reset_parameters

@@ -101,7 +101,7 @@ def over(base: dict, own: dict) -> dict:
         base: options to inherit.
         own: options that win.
     """
-    other_class = {f"{name}_conf" for name, value in own.items() if base.get(name) != value}
+    other_class = {f"{name.removesuffix('_type')}_conf" for name, value in own.items() if base.get(name) != value}
     merged = {name: value for name, value in base.items() if name not in other_class}
     for name, value in own.items():
         inherited = merged.get(name)

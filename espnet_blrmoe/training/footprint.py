@@ -52,7 +52,7 @@ class Footprint:
         router_parameters = count(router)
         frames, flops = path_flops(path, SECONDS * sampling_rate(config))
         if router_parameters:
-            flops += router_flops(router, frames, model.encoder.router_input_size)
+            flops += router_flops(router, frames, model.encoder.router_input.size)
         return cls(
             parameters=count(model),
             active=count(path) + router_parameters,

@@ -12,7 +12,7 @@ from espnet_blrmoe.files.checkpoint import load_asr_model, read_blr_moe_config, 
 from espnet_blrmoe.files.extending import add_language
 from espnet_blrmoe.model.asr_model import BLRMoEModel, utterance_name
 from espnet_blrmoe.model.experts import ExpertLinear
-from espnet_blrmoe.model.routing import LanguagePrior
+from espnet_blrmoe.model.prior import LanguagePrior
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.finetuning import FineTunedModel, FineTuningTask
 

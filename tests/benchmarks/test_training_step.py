@@ -10,7 +10,8 @@ from training_scale import build_model
 @pytest.mark.parametrize("block_type", ["transformer", "conformer"])
 def test_the_table(tmp_path, capsys, block_type):
     encoder_conf = {**CONFIG["encoder_conf"], "block_type": block_type, "dropout_rate": 0.3}
-    encoder_conf["cnn_module_kernel"] = 5
+    if block_type == "conformer":
+        encoder_conf["block_conf"] = {"cnn_module_kernel": 5}
     config = tmp_path / "train.yaml"
     config.write_text(yaml.safe_dump({**CONFIG, "encoder_conf": encoder_conf, "token_list": None}), encoding="utf-8")
     options, model = build_model(config, 1, 20)

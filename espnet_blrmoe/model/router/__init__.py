@@ -1,4 +1,7 @@
-"""Routers: language identification of every frame. A third party adds its own to `router_choices.classes`."""
+"""Routers: language identification of every frame.
+
+A third party's is named by its dotted path (`router: package.module.Class`).
+"""
 
 from espnet2.train.class_choices import ClassChoices
 

@@ -13,7 +13,7 @@ from espnet_blrmoe.files.checkpoint import read_weights
 from espnet_blrmoe.model import experts
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.experts import ExpertLinear
-from espnet_blrmoe.model.routing import Spans
+from espnet_blrmoe.model.packing import Spans
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from espnet_blrmoe.model.experts import ExpertLinear, FeedForward, grouped_products, products_span_by_span
-from espnet_blrmoe.model.routing import Spans
+from espnet_blrmoe.model.packing import Spans
 
 SIZE, UNITS = 4, 6
 spans_of_experts = st.lists(st.integers(0, 4), min_size=1, max_size=5).filter(any)
@@ -142,3 +142,8 @@ def test_espnet_initialisation_draws_every_expert_as_a_linear_layer(init):
     for weight in layer.weight:
         assert weight.abs().max() <= 0.1 < 1.05 * weight.abs().max()  # uniform up to 1 / sqrt(100)
     assert not layer.weight[0].equal(layer.weight[1])
+
+
+def test_print_says_how_many_experts_a_layer_has():
+    module = FeedForward(4, 6, 0.0, torch.nn.ReLU(), 3)
+    assert "ExpertLinear(num_experts=3, in_features=4, out_features=6)" in str(module)

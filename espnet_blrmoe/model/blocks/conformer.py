@@ -1,70 +1,62 @@
-"""Transformer and Conformer layers over packed frames; with experts they are MLE (mixture of language experts) layers.
-
-Parameter names and mathematics are those of ESPnet's encoder layers with normalize_before=True.
-"""
+"""Conformer blocks over packed frames."""
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from espnet_blrmoe.model.attention import RelPositionSelfAttention
+from espnet_blrmoe.model.blocks.abs_block import AbsBlock, BlockOptions, LayerNorm, activation_of
 from espnet_blrmoe.model.dropout import Dropout
-from espnet_blrmoe.model.experts import FeedForward
-from espnet_blrmoe.model.routing import PackedFrames
+from espnet_blrmoe.model.packing import PackedFrames
+from espnet_blrmoe.model.positions import RelativePositions
 
 
-class LayerNorm(nn.LayerNorm):
-    """Layer normalisation with ESPnet's epsilon."""
+class ConformerBlock(AbsBlock):
+    """Feed-forward (macaron), self-attention, convolution and feed-forward (ESPnet: conformer EncoderLayer).
 
-    def __init__(self, size: int):
-        super().__init__(size, eps=1e-12)
+    Parameter names and mathematics are those of ESPnet's encoder layer with normalize_before=True.
 
+    Args:
+        options: of all blocks.
+        macaron_style: whether there is a feed-forward module before the attention too.
+        use_cnn_module: whether there is a convolution module.
+        cnn_module_kernel: odd number of frames that its convolution reads.
+        activation_type: of the feed-forward and convolution modules, as in ESPnet.
+    """
 
-class TransformerLayer(nn.Module):
-    """Self-attention and feed-forward, each with a residual connection (ESPnet: transformer EncoderLayer)."""
-
-    def __init__(self, size: int, self_attn: nn.Module, feed_forward: FeedForward, dropout_rate: float):
-        super().__init__()
-        self.self_attn = self_attn
-        self.feed_forward = feed_forward
-        self.norm1 = LayerNorm(size)
-        self.norm2 = LayerNorm(size)
-        self.dropout = Dropout(dropout_rate)
-
-    def forward(self, x: torch.Tensor, frames: PackedFrames, pos_emb: torch.Tensor | None) -> torch.Tensor:
-        """(N, D) -> (N, D); arguments as in SelfAttention.forward."""
-        x = x + self.dropout(self.self_attn(self.norm1(x), frames, pos_emb))
-        return x + self.dropout(self.feed_forward(self.norm2(x), frames.spans))
-
-
-class ConformerLayer(nn.Module):
-    """Feed-forward (macaron), self-attention, convolution and feed-forward (ESPnet: conformer EncoderLayer)."""
+    positions = RelativePositions
 
     def __init__(
         self,
-        size: int,
-        self_attn: nn.Module,
-        feed_forward: FeedForward,
-        feed_forward_macaron: FeedForward | None,
-        conv_module: nn.Module | None,
-        dropout_rate: float,
+        options: BlockOptions,
+        macaron_style: bool = True,
+        use_cnn_module: bool = True,
+        cnn_module_kernel: int = 31,
+        activation_type: str = "swish",
     ):
         super().__init__()
-        self.self_attn = self_attn
-        self.feed_forward = feed_forward
+        activation = activation_of(activation_type)
+        size = options.size
+        self.self_attn = options.attention(RelPositionSelfAttention)
+        # In this order weights are drawn, so that a seed means the same model as ever.
+        conv_module = ConvolutionModule(size, cnn_module_kernel, activation) if use_cnn_module else None
+        feed_forward_macaron = options.feed_forward(activation) if macaron_style else None
+        self.feed_forward = options.feed_forward(activation)
         self.feed_forward_macaron = feed_forward_macaron
         self.conv_module = conv_module
+        self.reach = cnn_module_kernel // 2 if use_cnn_module else 0
         self.norm_mha = LayerNorm(size)
         self.norm_ff = LayerNorm(size)
-        if feed_forward_macaron is not None:
+        if macaron_style:
             self.norm_ff_macaron = LayerNorm(size)
-        if conv_module is not None:
+        if use_cnn_module:
             self.norm_conv = LayerNorm(size)
             self.norm_final = LayerNorm(size)
-        self.ff_scale = 1.0 if feed_forward_macaron is None else 0.5
-        self.dropout = Dropout(dropout_rate)
+        self.ff_scale = 0.5 if macaron_style else 1.0
+        self.dropout = Dropout(options.dropout_rate)
 
     def forward(self, x: torch.Tensor, frames: PackedFrames, pos_emb: torch.Tensor | None) -> torch.Tensor:
-        """(N, D) -> (N, D); arguments as in SelfAttention.forward."""
+        """(N, D) -> (N, D); see AbsBlock."""
         if self.feed_forward_macaron is not None:
             hidden = self.feed_forward_macaron(self.norm_ff_macaron(x), frames.spans)
             x = torch.add(x, self.dropout(hidden), alpha=self.ff_scale)

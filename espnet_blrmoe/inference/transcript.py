@@ -1,0 +1,63 @@
+"""What recognition gives back."""
+
+from dataclasses import dataclass
+
+from espnet_blrmoe.espnet_internals import Hypothesis
+
+NBest = list[tuple[str, list[str], list[int], Hypothesis]]  # ESPnet's: text, tokens, token ids, Hypothesis
+
+
+@dataclass(frozen=True)
+class LanguageSpan:
+    """A stretch of speech whose frames went to one expert.
+
+    Attributes:
+        start, end: seconds.
+        language: code.
+    """
+
+    start: float
+    end: float
+    language: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of long audio, which is recognised for itself.
+
+    Attributes:
+        start, end: seconds.
+        text: what was recognised in it.
+        language: its detected language.
+        language_probability: the router's probability of it, averaged over the chunk's frames, under the prior.
+    """
+
+    start: float
+    end: float
+    text: str
+    language: str
+    language_probability: float
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was recognised in one utterance or file.
+
+    Attributes:
+        text: the best hypothesis; those of several chunks with a space between.
+        language: the detected language: the most probable over all frames.
+        language_probability: the router's probability of it, averaged over the frames, under the prior.
+        timeline: the language of every stretch of speech, in time order; empty if it was not asked for.
+        frames: encoder frames of each language, in the model's order of languages.
+        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks, one hypothesis:
+            their best, joined.
+        chunks: the audio in pieces of at most `chunk_seconds`, without gaps; short audio is one chunk.
+    """
+
+    text: str
+    language: str
+    language_probability: float
+    timeline: tuple[LanguageSpan, ...]
+    frames: dict[str, int]
+    hypotheses: NBest
+    chunks: tuple[Chunk, ...]

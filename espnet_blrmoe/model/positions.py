@@ -1,0 +1,57 @@
+"""Where frames are in time, as attention learns it: sinusoids that are added to the frames, or relative ones.
+
+They are computed for every batch. ESPnet keeps them in a table that grows with the longest utterance: threads that share
+a model would change it under each other, and a traced graph could not read beyond its end.
+"""
+
+import math
+
+import torch
+from torch import nn
+
+
+class AbsolutePositions(nn.Module):
+    """Adds sinusoids of the frames' positions (ESPnet: PositionalEncoding).
+
+    Args:
+        size: D.
+        dropout_rate: of the sum.
+    """
+
+    def __init__(self, size: int, dropout_rate: float):
+        super().__init__()
+        self.scale = math.sqrt(size)
+        self.dropout = nn.Dropout(dropout_rate)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """(B, T, D) -> (B, T, D), None."""
+        positions = torch.arange(x.size(1), device=x.device)
+        return self.dropout(x * self.scale + sinusoids(positions, x)), None
+
+
+class RelativePositions(nn.Module):
+    """Gives sinusoids of all distances between frames to the attention (ESPnet: RelPositionalEncoding, "latest").
+
+    Args:
+        size: D.
+        dropout_rate: of the frames, and of the sinusoids.
+    """
+
+    def __init__(self, size: int, dropout_rate: float):
+        super().__init__()
+        self.scale = math.sqrt(size)
+        self.dropout = nn.Dropout(dropout_rate)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, D) -> (B, T, D) and (1, 2T - 1, D), from position T - 1 down to 1 - T."""
+        time = x.size(1)
+        distances = time - 1 - torch.arange(2 * time - 1, device=x.device)
+        return self.dropout(x * self.scale), self.dropout(sinusoids(distances, x))
+
+
+def sinusoids(positions: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """(P,) -> (1, P, D): sine and cosine in turn, computed in float32, of the width and dtype of `like`, (..., D)."""
+    size = like.size(-1)
+    frequencies = torch.exp(torch.arange(0, size, 2, device=positions.device) * -(math.log(10000.0) / size))
+    angles = positions.float().unsqueeze(1) * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).unsqueeze(0).to(like.dtype)

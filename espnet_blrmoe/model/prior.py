@@ -1,0 +1,168 @@
+"""What is known of the languages before the router chooses, and how its choice takes it.
+
+B utterances, T frames of the longest, E languages. Masks are True for valid frames.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from espnet_blrmoe.languages import AllowedLanguages
+
+
+@dataclass(frozen=True)
+class LanguagePrior:
+    """Weights of the languages, frame by frame or for whole utterances.
+
+    Attributes:
+        log_weights: float32 (B or 1, T or 1, E), added to the log-probabilities of the frames; minus infinity excludes
+            a language (expert pruning, paper section "Expert pruning"), a finite penalty makes it less likely. Weights
+            that change over time may be longer than the batch: what lies beyond its T frames does not count.
+    """
+
+    log_weights: torch.Tensor
+
+    def __post_init__(self):
+        if self.log_weights.dim() != 3:
+            shape = tuple(self.log_weights.shape)
+            raise ValueError(f"the language prior's log-weights must broadcast to (B, T, E), not be {shape}")
+        if self.log_weights.isnan().any() or self.log_weights.isposinf().any():
+            raise ValueError("the language prior's log-weights must be numbers or minus infinity")
+        if not self.log_weights.isfinite().any(dim=-1).all():
+            raise ValueError("the language prior excludes every language; allow at least one")
+
+    @classmethod
+    def allow(
+        cls,
+        allowed: Sequence[str | Sequence[str] | AllowedLanguages],
+        languages: Sequence[str],
+        penalty: float = math.inf,
+        times: torch.Tensor | None = None,
+    ) -> "LanguagePrior":
+        """Only the listed languages, or, with a finite penalty, preferably those.
+
+        Args:
+            allowed: one list per utterance, or one list for the whole batch: [["en", "de"]], ["en,de"] or, changing
+                over time, ["en 12:fr"]. See AllowedLanguages.
+            languages: all languages of the model, in expert order.
+            penalty: nats taken off the log-probability of every language that is not listed.
+            times: (B or 1, T) seconds into the recording at which the frames are; needed for lists that change.
+
+        Raises:
+            ValueError: a list is empty or names an unknown language, the penalty is out of its range, or a list
+                changes over time and there are no times.
+        """
+        if isinstance(allowed, str):
+            raise ValueError(f"allowed languages come as a list of lists; write [{allowed!r}] for the whole batch")
+        if not penalty >= 0.0:
+            raise ValueError(f"the language penalty must be a number of nats, 0 or more, not {penalty}")
+        lists = [AllowedLanguages.of(codes, languages) for codes in allowed]
+        by_span = [
+            torch.tensor([[0.0 if code in codes else -penalty for code in languages] for codes in own.codes])
+            for own in lists
+        ]
+        if all(len(own.starts) == 1 for own in lists):
+            return cls(torch.stack(by_span))
+        if times is None:
+            raise ValueError("a list of languages that changes over time needs the times of the frames")
+        times = times.expand(len(lists), -1)
+        rows = [weights[own.span_at(seconds.numpy())] for weights, own, seconds in zip(by_span, lists, times)]
+        return cls(torch.stack(rows))
+
+    def only_expert(self) -> torch.Tensor | None:
+        """(B or 1, T or 1) int64: the one expert that is left to each frame; None where any frame has a choice."""
+        allowed = self.log_weights.isfinite()
+        if bool((allowed.sum(dim=-1) > 1).any()):
+            return None
+        return allowed.int().argmax(dim=-1)
+
+    def over(self, time: int) -> torch.Tensor:
+        """The log-weights for a batch of T frames: (B or 1, T or 1, E)."""
+        return self.log_weights[:, :time]
+
+    def to(self, device: torch.device) -> "LanguagePrior":
+        """The same on another device."""
+        return LanguagePrior(self.log_weights.to(device))
+
+
+@dataclass(frozen=True)
+class LanguageChoice:
+    """How the router's choice takes what is known: first smoothed over time, then weighed by the prior.
+
+    Attributes:
+        prior: of the languages; None: all are alike.
+        window: frames over which log-probabilities are averaged around each frame: 1 (every frame for itself) or
+            another odd number; None: the whole utterance, which so gets one language.
+        escape: an utterance ignores its prior where the languages that the prior weighs down are more probable than
+            this without it, averaged over the utterance; None: no utterance does.
+
+    Raises:
+        ValueError: a value is out of its range.
+    """
+
+    prior: LanguagePrior | None = None
+    window: int | None = 1
+    escape: float | None = None
+
+    def __post_init__(self):
+        if self.escape is not None and not 0.0 < self.escape < 1.0:
+            raise ValueError(f"the escape threshold is a probability between 0 and 1, not {self.escape}")
+        if self.window is not None and (self.window < 1 or self.window % 2 == 0):
+            raise ValueError(f"the smoothing window must be an odd number of frames, not {self.window}")
+
+    def only_expert(self) -> torch.Tensor | None:
+        """As the prior's; None too where utterances may ignore it."""
+        return None if self.prior is None or self.escape is not None else self.prior.only_expert()
+
+    def weigh(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """The router's (B, T, E) logits as its choice takes them; valid is (B, T) bool."""
+        smoothed = logits if self.window == 1 else smooth(logits.log_softmax(dim=-1), valid, self.window)
+        if self.prior is None:
+            return smoothed
+        log_weights = self.prior.over(logits.size(1)).to(logits.device)
+        weighed = smoothed + log_weights
+        if self.escape is None:
+            return weighed
+        weighed_down = log_weights < log_weights.amax(dim=-1, keepdim=True)
+        against = (logits.softmax(dim=-1) * weighed_down).sum(-1) * valid  # (B, T)
+        escapes = against.sum(1) / valid.sum(1) > self.escape
+        return torch.where(escapes[:, None, None], smoothed, weighed)
+
+
+def smooth(log_probs: torch.Tensor, valid: torch.Tensor, window: int | None) -> torch.Tensor:
+    """Average over time, within each utterance: (B, T, E) -> (B, T, E).
+
+    Args:
+        log_probs: (B, T, E).
+        valid: (B, T) bool, True for frames.
+        window: odd number of frames around each frame; None: all of the utterance.
+    """
+    weights = valid.unsqueeze(-1).to(log_probs)
+    if window is None:
+        return ((log_probs * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)).expand_as(log_probs)
+
+    def mean(x: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool1d(x.transpose(1, 2), window, stride=1, padding=window // 2).transpose(1, 2)
+
+    return mean(log_probs * weights) / mean(weights).clamp(min=1 / (2 * window))
+
+
+def window_of(smoothing: str | float, seconds_per_frame: float) -> int | None:
+    """Smoothing as users say it -> LanguageChoice's window: an odd number of frames, None for the whole utterance.
+
+    Raises:
+        ValueError: neither "frame" nor "utterance" nor a positive number of milliseconds.
+    """
+    if smoothing in ("frame", "utterance"):
+        return 1 if smoothing == "frame" else None
+    try:
+        milliseconds = float(smoothing)
+    except ValueError:
+        milliseconds = math.nan
+    if not 0 < milliseconds < math.inf:
+        raise ValueError(f"language smoothing must be frame, utterance or milliseconds, not {smoothing!r}")
+    frames_each_way = round((milliseconds / 1000 / seconds_per_frame - 1) / 2)
+    return 2 * max(0, frames_each_way) + 1

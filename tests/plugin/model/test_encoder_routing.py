@@ -1,0 +1,188 @@
+"""Which expert a frame goes to: language priors, labels in training, routers and what they read."""
+
+import itertools
+
+import pytest
+import torch
+from encoders import LANGUAGES, FixedRouter, encode, encoder_of, features_of
+from torch.nn import functional as F
+
+from espnet_blrmoe import LanguagePrior
+from espnet_blrmoe.model.router import LinearRouter, TDNNRouter
+
+
+def test_a_prior_of_all_languages_changes_nothing():
+    encoder = encoder_of()
+    x, lengths = features_of()
+    free, _, _ = encode(encoder, x, lengths)
+    allowed, _, _ = encode(encoder, x, lengths, prior=LanguagePrior.allow([LANGUAGES], LANGUAGES))
+    assert allowed.equal(free)
+
+
+@pytest.mark.parametrize("codes", [["de"], ["de", "es", "en"]], ids=["batch", "utterance"])
+def test_one_language_alone_needs_no_router(codes):
+    encoder = encoder_of(router="encoders.BrokenRouter")
+    x, lengths = features_of()
+    _, _, routing = encode(encoder, x, lengths, prior=LanguagePrior.allow(codes, LANGUAGES))
+    expected = torch.tensor([LANGUAGES.index(code) for code in codes]).expand(len(x))
+    assert routing.expert.equal(expected.unsqueeze(1).expand_as(routing.expert))
+    assert routing.utterance_probs.equal(F.one_hot(expected, len(LANGUAGES)).float())
+    with pytest.raises(AssertionError, match="the router was called"):
+        encode(encoder, x, lengths, prior=LanguagePrior.allow([["en", "de"]], LANGUAGES))
+
+
+def test_no_frame_goes_outside_the_allowed_languages():
+    encoder = encoder_of(router="encoders.FixedRouter")
+    allowed = [["en", "es"], ["de", "es"], ["de"]]
+    _, _, routing = encode(encoder, *features_of(), prior=LanguagePrior.allow(allowed, LANGUAGES))
+    for counts, probs, codes in zip(routing.frame_counts(), routing.utterance_probs, allowed):
+        outside = [language not in codes for language in LANGUAGES]
+        assert counts[outside].sum() == 0
+        assert probs[outside].sum() == 0
+        assert (counts > 0).sum() == len(codes)  # and the allowed ones still compete
+        torch.testing.assert_close(probs.sum(), torch.tensor(1.0))
+
+
+def test_within_the_allowed_languages_the_router_decides():
+    encoder = encoder_of(router="encoders.FixedRouter")
+    _, _, routing = encode(encoder, *features_of(), prior=LanguagePrior.allow(["en,es"], LANGUAGES))
+    batch, time = routing.expert.shape
+    for b, t in itertools.product(range(batch), range(time)):
+        en, _, es = encoder.router.logits[b, t]
+        assert routing.expert[b, t] == (0 if en > es else 2)
+
+
+def test_routing_by_label_and_by_prediction():
+    labels = torch.tensor([2, 0, 1])
+    by_label = encoder_of(router="encoders.FixedRouter", label_routing=1.0).train()
+    _, _, routing = encode(by_label, *features_of(), labels=labels)
+    assert routing.expert.equal(labels.unsqueeze(1).expand_as(routing.expert))
+    by_prediction = encoder_of(router="encoders.FixedRouter", label_routing=0.0).train()
+    _, _, routing = encode(by_prediction, *features_of(), labels=labels)
+    assert routing.expert.equal(routing.logits.argmax(dim=-1))
+
+
+def test_labels_do_not_route_in_evaluation():
+    encoder = encoder_of(router="encoders.FixedRouter", label_routing=1.0)
+    _, _, routing = encode(encoder, *features_of(), labels=torch.tensor([2, 0, 1]))
+    assert routing.expert.equal(routing.logits.argmax(dim=-1))
+
+
+def test_mixed_routing_takes_whole_utterances_either_way():
+    encoder = encoder_of(router="encoders.FixedRouter", label_routing=0.5).train()
+    torch.manual_seed(0)
+    by_label = []
+    for _ in range(20):
+        labels = torch.tensor([2, 0, 1])
+        _, _, routing = encode(encoder, *features_of(), labels=labels)
+        predicted = routing.logits.argmax(dim=-1)
+        for expert, label, prediction in zip(routing.expert, labels, predicted):
+            by_label.append(bool((expert == label).all()))
+            assert by_label[-1] or expert.equal(prediction)
+    assert 15 < sum(by_label) < 45  # of 60
+
+
+@pytest.mark.parametrize("router", ["linear", "tdnn"])
+@pytest.mark.parametrize(
+    ("router_input", "trained_with_it"),
+    [("features", set()), ("subsampled", {"embed"}), ("shared", {"embed", "encoders.0"})],
+)
+def test_router_depends_on_its_input_alone(router, router_input, trained_with_it):
+    encoder = encoder_of(router=router, router_input=router_input)
+    _, _, routing = encode(encoder, *features_of())
+    routing.logits.square().sum().backward()
+    trained = {name for name, parameter in encoder.named_parameters() if parameter.grad is not None}
+    assert trained == {
+        name
+        for name, _ in encoder.named_parameters()
+        if any(name.startswith(f"{part}.") for part in {"router", *trained_with_it})
+    }
+
+
+@pytest.mark.parametrize("router_input", ["features", "subsampled", "shared"])
+def test_routing_features_equals_routing_while_encoding(router_input):
+    encoder = encoder_of(router_input=router_input)
+    _, _, routing = encode(encoder, *features_of())
+    assert encoder.route_features(*features_of()).logits.equal(routing.logits)
+
+
+@pytest.mark.parametrize("input_layer", ["dwconv2d", "conv2d6", "linear"])
+def test_router_of_features_sees_the_window_of_its_encoder_frame(input_layer):
+    encoder = encoder_of(input_layer=input_layer, router="linear", router_input="features")
+    x, lengths = features_of()
+    x.requires_grad_()
+    logits = encode(encoder, x, lengths)[2].logits
+    window, factor = encoder.embed.window, encoder.embed.factor
+    for t in (0, 1, logits.size(1) - 1):
+        (gradient,) = torch.autograd.grad(logits[0, t].square().sum(), x, retain_graph=True)
+        seen = gradient[0].any(dim=1).nonzero().flatten().tolist()
+        assert seen == list(range(t * factor, t * factor + window))
+
+
+@pytest.mark.parametrize(("causal", "past", "future"), [(True, 14, 0), (False, 7, 7)])
+def test_receptive_field_of_the_tdnn(causal, past, future):
+    router = TDNNRouter(4, 3, channels=8, layers=3, context=3, dilation=2, causal=causal).eval()  # 2 * (1 + 2 + 4)
+    x = torch.randn(1, 40, 4, requires_grad=True)
+    router(x, torch.ones(1, 40, dtype=torch.bool))[0, 20].square().sum().backward()
+    assert x.grad[0].any(dim=1).nonzero().flatten().tolist() == list(range(20 - past, 20 + future + 1))
+
+
+def test_a_causal_tdnn_may_see_an_even_number_of_frames():
+    router = TDNNRouter(4, 3, channels=8, layers=2, context=2, causal=True)
+    assert router(torch.randn(1, 9, 4), torch.ones(1, 9, dtype=torch.bool)).shape == (1, 9, 3)
+    with pytest.raises(ValueError, match="context must be odd where causal is false, got 2"):
+        TDNNRouter(4, 3, context=2)
+
+
+def test_router_classes_of_the_choices():
+    assert isinstance(encoder_of(router="linear").router, LinearRouter)
+    assert isinstance(encoder_of(router="tdnn").router, TDNNRouter)
+
+
+def test_a_third_partys_classes_are_named_by_their_paths():
+    encoder = encoder_of(
+        block_type="encoders.HalvedBlock",
+        block_conf={"factor": 0.25},
+        router="encoders.FixedRouter",
+        router_input="encoders.Loudness",
+    )
+    assert isinstance(encoder.router, FixedRouter)
+    assert encoder.router_input.size == 1
+    x, lengths = features_of()
+    frames, (time, *_) = encoder.embed(x, lengths)
+    output, _, routing = encode(encoder, x, lengths)
+    halved = encoder.after_norm(0.25**3 * encoder.pos_enc(frames)[0])
+    torch.testing.assert_close(output[0, :time], halved[0, :time])
+    assert encoder.route_features(x, lengths).expert.equal(routing.expert)
+
+
+def test_a_router_reads_a_third_partys_view():
+    encoder = encoder_of(router="linear", router_input="encoders.Loudness")
+    assert encoder.router.output.in_features == 1
+    louder = encode(encoder, *features_of())[2].logits - encode(encoder_of(), *features_of())[2].logits
+    assert louder.abs().max() > 0
+
+
+def test_a_request_within_another_leaves_the_outer_one_as_it_was():
+    encoder, other = encoder_of(), encoder_of(seed=1)
+    batch = features_of()
+    english, german = (LanguagePrior.allow([code], LANGUAGES) for code in ("en", "de"))
+    with encoder.route(prior=english) as outer:
+        with encoder.route(prior=german) as inner:
+            encoder(*batch)
+        other(*batch)  # another encoder's batches are not meant
+        encoder(*batch)
+    assert [len(outer), len(inner)] == [1, 1]
+    valid = outer[0].valid
+    assert (outer[0].expert[valid] == LANGUAGES.index("en")).all()
+    assert (inner[0].expert[valid] == LANGUAGES.index("de")).all()
+
+
+def test_a_prior_changes_over_time_as_the_frames_do():
+    encoder = encoder_of(router="encoders.BrokenRouter")
+    x, lengths = features_of()
+    times = torch.arange(30.0).unsqueeze(0)
+    prior = LanguagePrior.allow(["en 3:es"], LANGUAGES, times=times)
+    _, output_lengths, routing = encode(encoder, x, lengths, prior=prior)
+    for expert, length in zip(routing.expert.tolist(), output_lengths.tolist()):
+        assert expert[:length] == [0] * 3 + [2] * (length - 3)
