@@ -15,17 +15,19 @@ from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import Hypothesis
-from espnet_blrmoe.files.checkpoint import (
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import (
     check_bpemodel,
     check_model,
-    load_weights,
     read_blr_moe_config,
     read_config,
     sampling_rate,
 )
+from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.routing import LanguagePrior
 
+CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
 BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds the memory, whatever is transcribed
 
 Audio = str | Path | np.ndarray | torch.Tensor
@@ -146,7 +148,7 @@ class Speech2Text(asr_inference.Speech2Text):
         language_penalty: float = math.inf,
         language_escape: float | None = None,
         language_smoothing: str | float = "frame",
-        chunk_seconds: float = 30.0,
+        chunk_seconds: float = CHUNK_SECONDS,
         **espnet_options,
     ):
         if not chunk_seconds >= 1:
@@ -165,6 +167,7 @@ class Speech2Text(asr_inference.Speech2Text):
             check_bpemodel(bpemodel)
         if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's default of 0.5 would give nonsense
             espnet_options["ctc_weight"] = 1.0
+            espnet_options.setdefault("beam_size", 1)
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
             super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
         else:  # ESPnet overlooks missing and unexpected weights
@@ -197,16 +200,19 @@ class Speech2Text(asr_inference.Speech2Text):
 
     @classmethod
     def from_pretrained(cls, model_tag: str | Path, cachedir: str | Path | None = None, **options) -> "Speech2Text":
-        """Load a packed model, of which nothing is trusted: see espnet_blrmoe.files.sharing.
+        """Load the model of a folder, or a packed one, of which nothing is trusted: see espnet_blrmoe.files.sharing.
 
         Args:
-            model_tag: packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo's table.
+            model_tag: folder with config.yaml and model.pth, packed file, URL, id on the Hugging Face hub, or name in
+                espnet_model_zoo's table.
             cachedir: folder to unpack it into; None: espnet_model_zoo's.
             options: the constructor's.
 
         Raises:
-            ValueError: it cannot be fetched or is damaged, hostile or no BLR-MoE model.
+            ValueError: it cannot be fetched or is damaged, hostile or not a BLR-MoE model.
         """
+        if Path(model_tag).is_dir():
+            return cls(**options | ModelFiles.of_folder(model_tag).as_options())
         from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
 
         return cls(**options | fetch_model(model_tag, cachedir))
