@@ -1,8 +1,7 @@
 """Size, speed and error rates of an exported model in float32 and int8, side by side with PyTorch.
 
     cd egs2/blr_moe_masr/asr1
-    python ../../../benchmarks/int8.py --asr_train_config exp/asr_train_asr_raw_char/config.yaml \\
-        --asr_model_file exp/router_train_asr_raw_char/asr.pth --onnx_dir exp/asr_onnx --data_dir dump/raw/test_in
+    python ../../../benchmarks/int8.py --model exp/router --onnx_dir exp/asr_onnx --data_dir dump/raw/test_in
 
 The models take turns, utterance after utterance, one at a time and on one thread; waveform to text (CTC's best path),
 all languages allowed. real-time factor: median over the utterances; ratio: to PyTorch's time of the same utterance,
@@ -31,6 +30,7 @@ from speed import machine, ratio
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.files.model_files import WEIGHTS_NAME
 
 PYTORCH = "PyTorch float32"
 
@@ -89,17 +89,16 @@ def decode(
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asr_train_config", required=True, help="config.yaml of the training")
-    parser.add_argument("--asr_model_file", required=True, type=Path, help="checkpoint")
+    parser.add_argument("--model", required=True, type=Path, help="folder of the model")
     parser.add_argument("--onnx_dir", required=True, type=Path, help="its model.onnx and model.int8.onnx")
     parser.add_argument("--data_dir", required=True, type=Path, help="wav.scp and text")
     args = parser.parse_args(argv)
 
     torch.set_num_threads(1)
-    speech2text = Speech2Text(args.asr_train_config, args.asr_model_file, beam_size=1)
+    speech2text = Speech2Text.from_pretrained(args.model, beam_size=1)
     data = read_data(args.data_dir, speech2text.fs)
     files = {
-        PYTORCH: args.asr_model_file,
+        PYTORCH: args.model / WEIGHTS_NAME,
         "ONNX float32": args.onnx_dir / "model.onnx",
         "ONNX int8": args.onnx_dir / "model.int8.onnx",
     }

@@ -1,8 +1,8 @@
 """What an allowed-language list does when it is right, partly wrong or wholly wrong, by how much it is believed.
 
     cd egs2/blr_moe_masr/asr1
-    python ../../../benchmarks/language_prior.py --asr_train_config exp/router_train_asr_raw_char/asr.yaml \\
-        --asr_model_file exp/router_train_asr_raw_char/asr.pth --data_dir dump/raw/valid --data_dir dump/raw/test_out
+    python ../../../benchmarks/language_prior.py --model exp/router \\
+        --data_dir dump/raw/valid --data_dir dump/raw/test_out
 
 Every utterance gets a list of two languages, drawn by seed: with "right" lists its own language is always one of them,
 with "partly wrong" ones in three utterances of four, with "wrong" ones never. The strength is --language_penalty in
@@ -50,8 +50,7 @@ def decode(speech2text: Speech2Text, files: dict[str, str], lists: dict[str, tup
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asr_train_config", required=True, help="the model's configuration")
-    parser.add_argument("--asr_model_file", required=True, help="checkpoint")
+    parser.add_argument("--model", required=True, help="folder of the model")
     parser.add_argument("--data_dir", type=Path, action="append", required=True,
                         help="wav.scp, text and utt2lang; may be given several times")
     parser.add_argument("--language_escape", type=float, default=0.9, help="the escape that is tried (default 0.9)")
@@ -61,8 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     results = {}  # (data, list, escape, strength) -> (WER, LID accuracy)
     cases = [(escape, strength) for escape in (None, args.language_escape) for strength in STRENGTHS]
     for escape, strength in tqdm(cases, desc="strengths", disable=None):
-        speech2text = Speech2Text(
-            args.asr_train_config, args.asr_model_file, language_penalty=strength, language_escape=escape, beam_size=1
+        speech2text = Speech2Text.from_pretrained(
+            args.model, language_penalty=strength, language_escape=escape, beam_size=1
         )
         for data_dir in args.data_dir:
             tables = (read_2columns_text(data_dir / name) for name in ("wav.scp", "text", "utt2lang"))

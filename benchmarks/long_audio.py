@@ -1,7 +1,7 @@
 """Word error rate and language of long audio by the length of its chunks.
 
-    python benchmarks/long_audio.py --asr_train_config exp/asr/config.yaml \\
-        --asr_model_file exp/asr/valid.cer_ctc.ave.pth --data_dir dump/raw/valid
+    cd egs2/blr_moe_masr/asr1
+    python ../../../benchmarks/long_audio.py --model exp/asr --data_dir dump/raw/valid
 
 Joins the utterances of a data directory (wav.scp, text, utt2lang) to recordings of some minutes, one of every language
 and one of all languages mixed, in an order drawn from a seed, and recognises each at every --chunk_seconds. Between
@@ -53,8 +53,7 @@ def right_seconds(transcript: Transcript, start: float, end: float, language: st
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asr_train_config", required=True)
-    parser.add_argument("--asr_model_file", required=True)
+    parser.add_argument("--model", required=True, help="folder of the model")
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--chunk_seconds", type=float, nargs="+", default=[4, 6, 8, 12, 20, 30])
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")
@@ -66,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = []
     for chunk_seconds in tqdm([ALONE, *args.chunk_seconds], disable=None):
         longest = float("inf") if chunk_seconds == ALONE else chunk_seconds
-        speech2text = Speech2Text(args.asr_train_config, args.asr_model_file, beam_size=1, chunk_seconds=longest)
+        speech2text = Speech2Text.from_pretrained(args.model, beam_size=1, chunk_seconds=longest)
         row = [str(chunk_seconds)]
         for name, utterances in recordings.items():
             waves = [audio.load(files[u], speech2text.fs) for u in utterances]

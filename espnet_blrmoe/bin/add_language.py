@@ -1,15 +1,17 @@
 """Add a language to a trained BLR-MoE model: train an expert for it on its own recordings and transcripts.
 
     python -m espnet_blrmoe.bin.add_language --config conf/train_language.yaml --language fr --like es \\
-        --asr_train_config exp/asr/config.yaml --asr_model_file exp/router/asr.pth \\
+        --model exp/router --output_dir exp/asr_fr \\
         --train_data_path_and_name_and_type dump/raw/train_fr/wav.scp,speech,sound \\
         --train_data_path_and_name_and_type dump/raw/train_fr/text,text,text \\
-        --train_shape_file dump/raw/train_fr/utt2num_samples (the same three for --valid_...) \\
-        --output_dir exp/asr_fr
+        --train_shape_file dump/raw/train_fr/utt2num_samples \\
+        --valid_data_path_and_name_and_type dump/raw/valid_fr/wav.scp,speech,sound \\
+        --valid_data_path_and_name_and_type dump/raw/valid_fr/text,text,text \\
+        --valid_shape_file dump/raw/valid_fr/utt2num_samples
 
-writes OUTPUT_DIR/config.yaml and OUTPUT_DIR/asr.pth, which are used like any other model's. Only the new expert learns,
-and the output of tokens that the model lacked; the old languages' results under a list without the new one do not
-change. The router does not know the new language yet: fine-tune it with router_train on audio of all languages, or
+writes OUTPUT_DIR/config.yaml and OUTPUT_DIR/model.pth, which are used like any other model's. Only the new expert
+learns, and the output of tokens that the model lacked; the old languages' results under a list without the new one do
+not change. The router does not know the new language yet: fine-tune it with router_train on audio of all languages, or
 decode with --languages fr. ESPnet's training options apply; its own files go to OUTPUT_DIR/training.
 """
 
@@ -17,8 +19,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from espnet_blrmoe.files.checkpoint import refuse_to_overwrite
-from espnet_blrmoe.training.finetuning import reason_of, trained_checkpoint
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import refuse_to_overwrite
+from espnet_blrmoe.training.finetuning import reason_of, train_part
 from espnet_blrmoe.training.language_task import LanguageTask, write_extended_model
 
 
@@ -28,7 +31,7 @@ def get_parser():
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Train, then write the larger model (rank 0 alone); a mistake in the options or files ends in one sentence."""
+    """Train, then write the larger model (rank 0 only); a mistake in the options or files ends in one sentence."""
     args = get_parser().parse_args(cmd)
     LanguageTask.check_required_command_args(args)
     try:
@@ -45,14 +48,12 @@ def add(args: argparse.Namespace) -> None:
             language, or the folder holds a model already.
     """
     folder = Path(args.output_dir)
-    written = folder / "config.yaml", folder / "asr.pth"
-    refuse_to_overwrite(*written)
-    args.output_dir = str(folder / "training")  # ESPnet writes a config.yaml, too: that of the training
-    LanguageTask.main(args=args)
-    if trained := trained_checkpoint(args):
-        model = write_extended_model(args, trained, *written)
+    written = ModelFiles.in_folder(folder)
+    refuse_to_overwrite(written.config, written.weights)
+    if trained := train_part(LanguageTask, args):
+        model = write_extended_model(args, trained, folder)
         print(
-            f"{written[1]}: {len(model.languages)} languages ({', '.join(model.languages)}), "
+            f"{folder}: {len(model.languages)} languages ({', '.join(model.languages)}), "
             f"{len(model.token_list)} tokens; router_train teaches its router to hear {args.language}"
         )
 

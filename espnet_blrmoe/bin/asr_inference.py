@@ -1,5 +1,8 @@
 """Decode with an allowed-language list: espnet2.bin.asr_inference for BLR-MoE models, all its options included.
 
+    python -m espnet_blrmoe.bin.asr_inference --config conf/decode_asr.yaml --model exp/router --languages en,de \\
+        --data_path_and_name_and_type dump/raw/test_in/wav.scp,speech,sound --output_dir exp/asr/decode/test_in
+
 Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
   lang            utterance, detected language, its probability
   timeline        utterance, JSON list of [start seconds, end seconds, language]
@@ -25,7 +28,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
-from espnet_blrmoe.files.checkpoint import read_config, read_weights
+from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.trained_model import read_config
+from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.inference.speech2text import Transcript
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.tables import read_table
@@ -35,16 +40,17 @@ from espnet_blrmoe.training.config_files import ConfigFileParser
 PROGRAM_OPTIONS = (
     "output_dir", "ngpu", "seed", "num_workers", "log_level", "data_path_and_name_and_type", "key_file",
     "allow_variable_data_keys", "batch_size", "word_lm_train_config", "word_lm_file", "config",
-    "utt2langs",
+    "utt2langs", "model", "model_tag", "asr_train_config", "asr_model_file",
 )  # fmt: skip
 # Options that ESPnet's program lacks, or does not hand on.
-OWN_OPTIONS = ("config", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing")
+OWN_OPTIONS = ("config", "model", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing")
 
 
 def get_parser():
     """ESPnet's parser with the language options."""
     parser = ConfigFileParser.of(asr_inference.get_parser())
     parser.description = __doc__
+    add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
     group = add_language_options(parser)
     group.add_argument("--utt2langs", help="file with one line per utterance: its id, then its languages: utt1 en,de")
     return parser
@@ -56,6 +62,8 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     check_options(parser, args, language_lists=("languages", "utt2langs"))
     try:
+        if args.model:
+            vars(args).update(ModelFiles.of_folder(args.model).as_options(), model=None)
         if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
             if (args.languages, args.utt2langs, args.language_smoothing) != (None, None, "frame"):
                 raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
@@ -82,7 +90,7 @@ def decode(args) -> None:
     recordings = read_recordings(args.data_path_and_name_and_type, args.key_file)
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options["device"] = "cuda" if args.ngpu else "cpu"
-    speech2text = load_model(options)
+    speech2text = load_model(args, options)
     utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, speech2text.languages)
     loader = DataLoader(
         Recordings(recordings, speech2text.fs), args.batch_size, num_workers=args.num_workers, collate_fn=list

@@ -1,9 +1,13 @@
 """What `espnet2.bin.asr_train --collect_stats true` writes of shapes, without opening audio or building a model.
 
     python -m espnet_blrmoe.bin.collect_shapes --config conf/train_asr.yaml --output_dir exp/asr_stats \\
+        --token_type char --token_list data/token_list/char/tokens.txt \\
         --train_data_path_and_name_and_type dump/raw/train/wav.scp,speech,sound \\
         --train_data_path_and_name_and_type dump/raw/train/text,text,text \\
-        --train_shape_file dump/raw/train/utt2num_samples (the same three for --valid_...) ...
+        --train_shape_file dump/raw/train/utt2num_samples \\
+        --valid_data_path_and_name_and_type dump/raw/valid/wav.scp,speech,sound \\
+        --valid_data_path_and_name_and_type dump/raw/valid/text,text,text \\
+        --valid_shape_file dump/raw/valid/utt2num_samples
 
 The options are those of the training. The lengths of the audio are in the shape file; texts go through the training's
 preprocessor, a line at a time. Statistics of features are not among the results: `normalize: global_mvn` needs ESPnet's

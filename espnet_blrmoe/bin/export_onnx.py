@@ -1,7 +1,6 @@
 """Write a CTC model as one ONNX file, from waveform to log-probabilities, for decoding without PyTorch and ESPnet.
 
-    python -m espnet_blrmoe.bin.export_onnx --asr_train_config exp/asr/config.yaml \\
-        --asr_model_file exp/router/asr.pth --output_dir exp/asr_onnx --quantize
+    python -m espnet_blrmoe.bin.export_onnx --model exp/router --output_dir exp/asr_onnx --quantize
 
 writes OUTPUT_DIR/model.onnx and, with --quantize, OUTPUT_DIR/model.int8.onnx. What the first computes was compared with
 PyTorch before it got its name.
@@ -26,15 +25,13 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite
-from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
+from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 
 
 def get_parser() -> argparse.ArgumentParser:
     """The program's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asr_train_config", required=True, help="config.yaml of the training, or of a pruned model")
-    parser.add_argument("--asr_model_file", required=True, help="checkpoint")
+    add_model_options(parser)
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write; must not hold a model yet")
     parser.add_argument("--quantize", action="store_true", help="write model.int8.onnx too: smaller and less exact")
     return parser
@@ -55,11 +52,14 @@ def export(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file would be overwritten.
     """
+    from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
+    from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, refuse_to_overwrite
+
     names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
     refuse_to_overwrite(*(args.output_dir / name for name in names))
-    config = read_config(args.asr_train_config)
-    graph = RecogniserGraph(load_asr_model(args.asr_train_config, args.asr_model_file))
-    metadata = metadata_of(config, graph.model)
+    files = ModelFiles.of_options(args)
+    graph = RecogniserGraph(load_asr_model(files))
+    metadata = metadata_of(read_blr_moe_config(files.config), graph.model)
     args.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output_dir) as folder:  # so that nothing half-written stays
         unfinished = [Path(folder) / name for name in names]

@@ -1,11 +1,15 @@
 """Options that several programs have: the model, and the languages that it may detect."""
 
+from __future__ import annotations
+
 import argparse
 import math
+from typing import TYPE_CHECKING
 
-import torch
+from espnet_blrmoe.files.model_files import ModelFiles, check_model_options
 
-from espnet_blrmoe.inference.speech2text import Speech2Text
+if TYPE_CHECKING:  # programs answer --help before PyTorch and ESPnet are loaded
+    from espnet_blrmoe.inference.speech2text import Speech2Text
 
 
 def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -30,9 +34,10 @@ def check_options(
         parser, args: of the program.
         language_lists: the program's options that list languages, of which one may be given.
     """
-    files = args.asr_train_config, args.asr_model_file
-    if any(files) if args.model_tag else not all(files):
-        parser.error("give --asr_train_config and --asr_model_file, or --model_tag")
+    try:
+        check_model_options(args)
+    except ValueError as error:
+        parser.error(str(error))
     given = [option for option in language_lists if getattr(args, option) is not None]
     if len(given) > 1:
         parser.error("give --languages for all utterances or --utt2langs for each, not both")
@@ -41,17 +46,25 @@ def check_options(
         parser.error(f"--language_penalty and --language_escape need {needed}")
 
 
-def load_model(options: dict) -> Speech2Text:
-    """Load the model of --model_tag, or of --asr_train_config and --asr_model_file; the rest is Speech2Text's.
+def load_model(args: argparse.Namespace, options: dict) -> Speech2Text:
+    """Load the model that a program's options name.
+
+    Args:
+        args: all of the program's options.
+        options: those of them that are Speech2Text's, without the model's files.
 
     Raises:
         ValueError: the device cannot be used; else as Speech2Text and its from_pretrained.
     """
+    import torch
+
+    from espnet_blrmoe.inference.speech2text import Speech2Text
+
     try:
         torch.zeros(1, device=options["device"])
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
         reason = str(error).partition("\n")[0]
         raise ValueError(f"cannot use device {options['device']!r}: {reason}") from error
-    model_tag = options["model_tag"]
-    other = {name: value for name, value in options.items() if name != "model_tag"}
-    return Speech2Text.from_pretrained(model_tag, **other) if model_tag else Speech2Text(**other)
+    if args.model_tag:
+        return Speech2Text.from_pretrained(args.model_tag, **options)
+    return Speech2Text(**options | ModelFiles.of_options(args).as_options())

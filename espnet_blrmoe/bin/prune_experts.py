@@ -1,11 +1,12 @@
 """Write a smaller model that knows some of a model's languages: experts and router rows of the others are removed.
 
-    python -m espnet_blrmoe.bin.prune_experts --asr_train_config exp/asr/config.yaml \\
-        --asr_model_file exp/router/asr.pth --languages en,de --output_dir exp/asr_en_de
+    python -m espnet_blrmoe.bin.prune_experts --model exp/router --languages en,de --output_dir exp/asr_en_de
+    python -m espnet_blrmoe.bin.prune_experts --model exp/router --languages en,de --output_dir exp/asr_en_de_small \\
+        --text dump/raw/train/text --utt2lang dump/raw/train/utt2lang
 
-writes OUTPUT_DIR/config.yaml and OUTPUT_DIR/model.pth, which are used like any other model's. Its results are those of
-the whole model with --languages en,de. A model of one language has no router. With --text and --utt2lang, tokens that
-the kept languages do not use are removed too.
+write OUTPUT_DIR/config.yaml and OUTPUT_DIR/model.pth, which are used like any other model's. Its results are those of
+the whole model with --languages en,de. A model of one language has no router. The second command removes the tokens too
+that the kept languages do not use.
 """
 
 import argparse
@@ -14,16 +15,13 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite, write_model
-from espnet_blrmoe.files.pruning import prune_languages, prune_vocabulary
-from espnet_blrmoe.tables import read_table
+from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 
 
 def get_parser() -> argparse.ArgumentParser:
     """The program's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asr_train_config", required=True, help="config.yaml of the training")
-    parser.add_argument("--asr_model_file", required=True, help="checkpoint")
+    add_model_options(parser)
     parser.add_argument("--languages", required=True, help="languages to keep, for example en,de")
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write; must not hold a model yet")
     parser.add_argument("--text", help="transcripts (utterance, text): keep only the tokens that they use")
@@ -50,18 +48,20 @@ def prune(args: argparse.Namespace) -> None:
         ValueError, OSError: a file is missing, damaged or does not fit, a language is unknown, or the folder holds a
             model already.
     """
-    written = [args.output_dir / "config.yaml", args.output_dir / "model.pth"]
-    refuse_to_overwrite(*written)
-    config = read_config(args.asr_train_config)
-    model = load_asr_model(args.asr_train_config, args.asr_model_file)
+    from espnet_blrmoe.files.pruning import prune_languages, prune_vocabulary
+    from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, refuse_to_overwrite, write_model
+
+    files, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
+    refuse_to_overwrite(written.config, written.weights)
+    config, model = read_blr_moe_config(files.config), load_asr_model(files)
     experts, tokens = len(model.languages), len(config["token_list"])
     config = prune_languages(config, model, args.languages)
     if args.text:
         config = prune_vocabulary(config, model, texts_of(args.text, args.utt2lang, model.languages))
-    write_model(config, model.state_dict(), *written)
-    before, after = Path(args.asr_model_file).stat().st_size, written[1].stat().st_size
+    write_model(config, model.state_dict(), args.output_dir)
+    before, after = (own.weights.stat().st_size for own in (files, written))
     print(
-        f"{written[1]}: {len(model.languages)} of {experts} languages ({', '.join(model.languages)}), "
+        f"{args.output_dir}: {len(model.languages)} of {experts} languages ({', '.join(model.languages)}), "
         f"{len(config['token_list'])} of {tokens} tokens, {format_size(after)} instead of {format_size(before)}"
     )
 
@@ -72,6 +72,8 @@ def texts_of(text: str, utt2lang: str, languages: tuple[str, ...]) -> list[str]:
     Raises:
         ValueError: a file is missing or broken, an utterance has no language, or a language has no transcript.
     """
+    from espnet_blrmoe.tables import read_table
+
     transcripts, language_of = read_table(text), read_table(utt2lang)
     for utterance in transcripts:
         if utterance not in language_of:

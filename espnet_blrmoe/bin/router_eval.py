@@ -1,18 +1,23 @@
 """Score routers on audio-language pairs, side by side: before and after fine-tuning, say.
 
-    python -m espnet_blrmoe.bin.router_eval --model exp/asr/config.yaml exp/asr/valid.loss.ave.pth \\
-        --model exp/router/asr.yaml exp/router/asr.pth --data_dir dump/raw/test_in --data_dir dump/raw/test_out
+    python -m espnet_blrmoe.bin.router_eval --model exp/asr --model exp/router \\
+        --data_dir dump/raw/test_in --data_dir dump/raw/test_out
 
 prints, for every data directory and each of its domains (utt2domain), the accuracy over frames and over utterances, the
 equal error rate over languages and the calibration error, all in %. Only what the router needs is run.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from espnet_blrmoe.files.checkpoint import load_asr_model, read_blr_moe_config, sampling_rate
-from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
+from espnet_blrmoe.files.model_files import CONFIG_NAME, WEIGHTS_NAME, ModelFiles
+
+if TYPE_CHECKING:  # loading PyTorch takes seconds, which --help does not need
+    from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores
 
 HEAD = ("data", "domain", "model", "utterances", "frames %", "utterances %", "EER %", "calibration error %")
 
@@ -20,8 +25,8 @@ HEAD = ("data", "domain", "model", "utterances", "frames %", "utterances %", "EE
 def get_parser() -> argparse.ArgumentParser:
     """The program's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", nargs=2, action="append", required=True, metavar=("CONFIG", "CHECKPOINT"),
-                        help="a trained model; may be given several times")
+    parser.add_argument("--model", type=Path, action="append", required=True, metavar="FOLDER",
+                        help=f"folder of a model, with {CONFIG_NAME} and {WEIGHTS_NAME}; may be given several times")
     parser.add_argument("--data_dir", type=Path, action="append", required=True,
                         help="folder with wav.scp, utt2lang and, if it has several domains, utt2domain; likewise")
     parser.add_argument("--output", type=Path, help="file for the same table, separated by tabs")
@@ -31,39 +36,42 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Score; a mistake in the options or files ends in one sentence."""
     args = get_parser().parse_args(cmd)
+
+    from espnet_blrmoe.tables import text_table
+
     try:
         rows = [row for data_dir in args.data_dir for row in rows_of(data_dir, args.model)]
-        table = [HEAD, *rows]
-        widths = [max(map(len, column)) for column in zip(*table)]
-        for row in table:
-            print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        print(text_table(HEAD, rows, names=3))
         if args.output:
-            args.output.write_text("".join("\t".join(row) + "\n" for row in table), encoding="utf-8")
+            args.output.write_text("".join("\t".join(row) + "\n" for row in [HEAD, *rows]), encoding="utf-8")
     except (ValueError, OSError) as error:
         sys.exit(f"router_eval: {error}")
 
 
-def rows_of(data_dir: Path, models: list[tuple[str, str]]) -> list[tuple[str, ...]]:
+def rows_of(data_dir: Path, folders: list[Path]) -> list[tuple[str, ...]]:
     """Rows of the table for one data directory: domain by domain, then all of them, each for all models.
 
     Raises:
         ValueError: a file is missing or does not fit, or a model has one language, and so no router.
     """
+    from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, sampling_rate
+    from espnet_blrmoe.inference.lid_scores import LidScores, hear
+
     heard = []
-    for config_file, checkpoint in models:
-        config = read_blr_moe_config(config_file)
-        model = load_asr_model(config_file, checkpoint).eval()
+    for folder in folders:
+        files = ModelFiles.of_folder(folder)
+        model = load_asr_model(files).eval()
         if model.encoder.router is None:
-            raise ValueError(f"the model of {config_file} has one language, and so no router to score")
-        heard.append(hear(model, sampling_rate(config), data_dir))
+            raise ValueError(f"the model of {folder} has one language, and so no router to score")
+        heard.append(hear(model, sampling_rate(read_blr_moe_config(files.config)), data_dir))
     domains = sorted(set(heard[0].domains))
     parts: dict[str, list[HeardSpeech]] = {domain: [speech.of_domain(domain) for speech in heard] for domain in domains}
     if len(domains) > 1:
         parts["all"] = heard
     return [
-        (data_dir.name, domain, checkpoint, *cells(LidScores.of(speech)))
+        (data_dir.name, domain, folder.resolve().name, *cells(LidScores.of(speech)))
         for domain, speeches in parts.items()
-        for speech, (_, checkpoint) in zip(speeches, models)
+        for speech, folder in zip(speeches, folders)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Print the sizes and costs of models from their training configurations alone, without data or weights.
+"""Print the sizes and costs of models from their training configurations, without data or weights.
 
     python -m espnet_blrmoe.bin.summary conf/tuning/train_asr_paper.yaml --languages 8 --vocab 5000
     python -m espnet_blrmoe.bin.summary conf/tuning/*.yaml --languages de,en,fr
@@ -16,9 +16,6 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.languages import parse_languages
-from espnet_blrmoe.training.asr_task import BLRMoETask
-from espnet_blrmoe.training.config_files import over, read_options
-from espnet_blrmoe.training.footprint import Footprint, as_lr_moe, of_one_language
 
 HEAD = ("model", "parameters", "active", "router", "GFLOP/s of speech", "checkpoint")
 SPECIAL_TOKENS = "<blank>", "<unk>", "<sos/eos>"
@@ -37,14 +34,15 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Print the table; a mistake in the options or files ends in one sentence."""
     args = get_parser().parse_args(cmd)
+
+    from espnet_blrmoe.tables import text_table
+
     logging.basicConfig(level=logging.ERROR)  # ESPnet warns of every CTC model that it has no decoder
     try:
         rows = [row(name, config) for name, config in models(args)]
     except ValueError as error:
         sys.exit(f"summary: {error}")
-    widths = [max(map(len, column)) for column in zip(HEAD, *rows)]
-    for name, *cells in [HEAD, *rows]:
-        print("  ".join([name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(cells, widths[1:]))]))
+    print(text_table(HEAD, rows))
 
 
 def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
@@ -53,6 +51,8 @@ def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
     Raises:
         ValueError: an option, file or configuration is wrong.
     """
+    from espnet_blrmoe.training.footprint import as_lr_moe, of_one_language
+
     languages = parse_size(args.languages)
     if args.vocab is not None and args.vocab <= len(SPECIAL_TOKENS):
         raise ValueError(f"--vocab must be more than the {len(SPECIAL_TOKENS)} special tokens, not {args.vocab}")
@@ -76,8 +76,11 @@ def complete(path: Path, languages: list[str] | None, vocab: int | None) -> dict
     """The configuration of a file with ESPnet's defaults, languages and tokens.
 
     Raises:
-        ValueError: the file is missing, no configuration, or has an option that does not exist.
+        ValueError: the file is missing or not a configuration, or has an option that does not exist.
     """
+    from espnet_blrmoe.training.asr_task import BLRMoETask
+    from espnet_blrmoe.training.config_files import over, read_options
+
     defaults = vars(BLRMoETask.get_parser().parse_args([]))
     config = {**defaults, **read_options(path, {*defaults, *WRITTEN_BY_TRAINING})}
     if config["encoder"] == "blr_moe":
@@ -96,6 +99,8 @@ def row(name: str, config: dict) -> tuple[str, ...]:
     Raises:
         ValueError: an option of the model, or a class, does not exist.
     """
+    from espnet_blrmoe.training.footprint import Footprint
+
     try:
         footprint = Footprint.of(config)
     except (AssertionError, TypeError, ValueError) as error:

@@ -1,20 +1,29 @@
 """Print what is said in audio files, and in which language.
 
     espnet-blrmoe transcribe talk.mp3 interview.wav --model_tag model.zip --languages en,de
+    espnet-blrmoe transcribe talk.mp3 --model exp/router --json
 
-prints a line for each file: its name, the detected language and the probability of it, the text. Files may be of any
+print a line for each file: its name, the detected language and the probability of it, the text. Files may be of any
 length, sampling rate and number of channels, in any format that soundfile reads: wav, flac, ogg, mp3, ... With --json,
 each line is a JSON object: file, duration (seconds), language, language_probability, text, chunks (the pieces that
 long audio was cut into) and timeline (which stretch of speech was in which language).
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
-from espnet_blrmoe.inference.speech2text import Transcript
+from espnet_blrmoe.files.model_files import add_model_options
+
+if TYPE_CHECKING:
+    from espnet_blrmoe.inference.speech2text import Transcript
+
+OWN_OPTIONS = ("files", "json", "model", "asr_train_config", "asr_model_file", "model_tag")  # not Speech2Text's
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -22,15 +31,19 @@ def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE", help="audio file")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    group = parser.add_argument_group("The model: a shared one, or the files of a training")
+    group = parser.add_argument_group("The model: a shared one, a folder, or the files of a training")
     group.add_argument("--model_tag", help="packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo")
-    group.add_argument("--asr_train_config", help="config.yaml of the training")
-    group.add_argument("--asr_model_file", help="its checkpoint")
-    group.add_argument("--beam_size", type=int, default=1, help="hypotheses kept in the search (default: 1, quickest)")
+    add_model_options(group)
+    group.add_argument(
+        "--beam_size",
+        type=int,
+        default=argparse.SUPPRESS,
+        help="hypotheses kept in the search (default: 1 for a model trained with CTC only, else ESPnet's)",
+    )
     group.add_argument(
         "--chunk_seconds",
         type=float,
-        default=8.0,
+        default=argparse.SUPPRESS,
         help="longer audio is cut into chunks of at most this, recognised one by one (default: 8, best for a model "
         "trained on short sentences: docs/long_audio.md; about as long as the clips that yours was trained on)",
     )
@@ -44,9 +57,9 @@ def main(cmd: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(cmd)
     check_options(parser, args)
-    options = {name: value for name, value in vars(args).items() if name not in ("files", "json")}
+    options = {name: value for name, value in vars(args).items() if name not in OWN_OPTIONS}
     try:
-        speech2text = load_model(options)
+        speech2text = load_model(args, options)
     except ValueError as error:
         sys.exit(f"transcribe: {error}")
     show = as_json if args.json else as_line

@@ -1,7 +1,7 @@
 """Export for deployment: a CTC model from waveform to log-probabilities as one ONNX graph.
 
-The graph is a trace of the training modules over one utterance, front end included. Two things are made traceable:
-the short-time Fourier transform, and the sort of frames by expert, where every number of frames has to be computed by the
+The graph is a trace of the training modules over one utterance, front end included. Two things are made traceable: the
+short-time Fourier transform, and the sort of frames by expert, where every number of frames has to be computed by the
 graph. Every frame still goes only through its own expert.
 """
 
@@ -15,7 +15,6 @@ import onnxruntime
 import torch
 from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.layers.global_mvn import GlobalMVN
-from espnet2.layers.stft import Stft
 from espnet2.layers.utterance_mvn import UtteranceMVN
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from torch import nn
@@ -33,15 +32,19 @@ TOLERANCE = 1e-3  # of log-probabilities, against PyTorch
 NOT_QUANTISED = ("logmel", "router")
 
 
-class PowerSpectrum(nn.Module):
-    """What ESPnet's Stft computes, squared: a convolution with the windowed basis of the discrete Fourier transform.
+class TracedFrontend(nn.Module):
+    """What ESPnet's default front end computes of one utterance, which is padded to `shortest` samples if need be.
+
+    The Fourier transform is a convolution with its windowed basis.
 
     Args:
-        stft: has the settings.
+        frontend: has the settings.
+        shortest: samples.
     """
 
-    def __init__(self, stft: Stft):
+    def __init__(self, frontend: DefaultFrontend, shortest: int):
         super().__init__()
+        stft = frontend.stft
         window = torch.ones(stft.win_length, dtype=torch.float64)
         if stft.window is not None:
             window = getattr(torch, f"{stft.window}_window")(stft.win_length, dtype=torch.float64)
@@ -49,14 +52,47 @@ class PowerSpectrum(nn.Module):
         window = F.pad(window, (margin // 2, margin - margin // 2))
         basis = torch.fft.rfft(window.diag(), norm="ortho" if stft.normalized else "backward").T  # (bins, n_fft)
         self.register_buffer("basis", torch.cat([basis.real, basis.imag]).unsqueeze(1).float())
+        self.register_buffer("silence", torch.zeros(1, shortest))
         self.hop_length = stft.hop_length
         self.padding = stft.n_fft // 2 if stft.center else 0
+        self.logmel = frontend.logmel
 
-    def forward(self, speech: torch.Tensor) -> torch.Tensor:
-        """(1, samples) -> (1, frames, n_fft / 2 + 1)."""
+    def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, None]:
+        """(1, samples), lengths of no account -> (1, T_in, n_mels)."""
+        speech = torch.cat([speech, self.silence[:, speech.size(1) :]], dim=1)
+        features, _ = self.logmel(self.power_spectrum(speech))
+        return features, None
+
+    def power_spectrum(self, speech: torch.Tensor) -> torch.Tensor:
+        """(1, samples) -> (1, T_in, n_fft / 2 + 1)."""
         speech = F.pad(speech.unsqueeze(1), (self.padding, self.padding), mode="reflect")
         real, imag = F.conv1d(speech, self.basis, stride=self.hop_length).square().chunk(2, dim=1)
         return (real + imag).transpose(1, 2)
+
+
+class TracedNormalisation(nn.Module):
+    """Mean and variance normalisation of one utterance, without ESPnet's masks for padding.
+
+    Args:
+        how: ESPnet's.
+    """
+
+    def __init__(self, how: GlobalMVN | UtteranceMVN):
+        super().__init__()
+        self.how = how
+
+    def forward(self, features: torch.Tensor, lengths: None) -> tuple[torch.Tensor, None]:
+        """(1, T_in, input_size) -> (1, T_in, input_size)."""
+        if isinstance(self.how, GlobalMVN):
+            mean, std = self.how.mean, self.how.std
+        else:
+            precise = features.double()  # a float32 sum of thousands of frames, one by one, would lose five digits
+            mean = precise.mean(dim=1, keepdim=True)
+            std = (precise - mean).square().mean(dim=1, keepdim=True).sqrt().clamp(min=self.how.eps).float()
+            mean = mean.float()
+        if self.how.norm_means:
+            features = features - mean
+        return features / std if self.how.norm_vars else features, None
 
 
 @dataclass(frozen=True)
@@ -93,9 +129,11 @@ class RecogniserGraph(nn.Module):
         refuse_what_cannot_be_exported(model)
         self.model = model
         encoder, stft = model.encoder, model.frontend.stft
-        self.frontend = PowerSpectrum(stft)
         # As much as one encoder frame sees: shorter speech is padded to it, as in Speech2Text.
-        self.register_buffer("silence", torch.zeros(1, stft.n_fft + (encoder.embed.window - 1) * stft.hop_length))
+        shortest = stft.n_fft + (encoder.embed.window - 1) * stft.hop_length
+        model.frontend = TracedFrontend(model.frontend, shortest)
+        if model.normalize is not None:
+            model.normalize = TracedNormalisation(model.normalize)
         self.eval()
 
     def forward(
@@ -112,7 +150,7 @@ class RecogniserGraph(nn.Module):
             the expert of each frame.
         """
         encoder = self.model.encoder
-        features = self.features(speech)
+        features, _ = self.model.features(speech, speech.new_full((1,), speech.size(1), dtype=torch.int64))
         subsampled = encoder.embed.subsample(features)
         valid = torch.ones(subsampled.shape[:2], dtype=torch.bool)
         prior = None if language_log_weights is None else LanguagePrior(language_log_weights[None, None])
@@ -120,34 +158,16 @@ class RecogniserGraph(nn.Module):
             encoded = encoder.encode_frames(SubsampledBatch(features, subsampled, valid, TracedFrames.of(subsampled)))
         return self.model.ctc.log_softmax(encoded)[0], routings[0].log_probs[0], routings[0].expert[0]
 
-    def features(self, speech: torch.Tensor) -> torch.Tensor:
-        """(1, samples) -> (1, T_in, input_size), normalised."""
-        speech = torch.cat([speech, self.silence[:, speech.size(1) :]], dim=1)
-        features, _ = self.model.frontend.logmel(self.frontend(speech))
-        return normalise(features, self.model.normalize)
-
-
-def normalise(features: torch.Tensor, how: GlobalMVN | UtteranceMVN | None) -> torch.Tensor:
-    """Mean and variance normalisation of one utterance (1, T_in, input_size), without ESPnet's masks for padding."""
-    if how is None:
-        return features
-    if isinstance(how, GlobalMVN):
-        mean, std = how.mean, how.std
-    else:
-        precise = features.double()  # a float32 sum of thousands of frames, one by one, would lose five digits
-        mean = precise.mean(dim=1, keepdim=True)
-        std = (precise - mean).square().mean(dim=1, keepdim=True).sqrt().clamp(min=how.eps).float()
-        mean = mean.float()
-    if how.norm_means:
-        features = features - mean
-    return features / std if how.norm_vars else features
-
 
 def refuse_what_cannot_be_exported(model: BLRMoEModel) -> None:
-    """Raises: ValueError with one sentence."""
+    """Check that all parts of the model can be exported.
+
+    Raises:
+        ValueError: one cannot; names it.
+    """
     frontend, normalize = model.frontend, model.normalize
     if model.decoder is not None:
-        raise ValueError("only models trained with CTC alone can be exported, and this one has a decoder")
+        raise ValueError("a model with a decoder cannot be exported; train one with CTC only (ctc_weight: 1.0)")
     if not isinstance(frontend, DefaultFrontend) or frontend.stft is None:
         raise ValueError("only models with ESPnet's default front end (frontend: default) can be exported")
     if frontend.frontend is not None and (frontend.frontend.use_wpe or frontend.frontend.use_beamformer):
@@ -228,7 +248,11 @@ def describe(path: Path, metadata: dict) -> None:
 
 
 def compare(graph: RecogniserGraph, path: Path, inputs: dict[str, torch.Tensor]) -> None:
-    """Raises: ValueError where the ONNX file's log-probabilities are not the graph's."""
+    """Check that the ONNX file computes what the graph does.
+
+    Raises:
+        ValueError: their results differ.
+    """
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     results = session.run(None, {name: value.numpy() for name, value in inputs.items()})
     with torch.no_grad():
@@ -255,7 +279,7 @@ def quantise(source: Path, target: Path, metadata: dict) -> None:
 
     Args:
         source, target: file to read, file to write.
-        metadata: as in `export_onnx`; onnxruntime adds a property of its own, which is no JSON.
+        metadata: as in `export_onnx`; onnxruntime adds a property of its own, which is not JSON.
     """
     names = [node.name for node in onnx.load(source).graph.node]
     kept = [name for name in names if any(f"/{module}/" in name for module in NOT_QUANTISED)]

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 
 import torch
 
-from espnet_blrmoe.files.checkpoint import build_asr_model
 from espnet_blrmoe.files.pruning import BYTE_TOKENS, tokens_of
+from espnet_blrmoe.files.trained_model import build_asr_model
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.rows import append_rows
 
 EXTENDABLE = ("char", "word", "phn")  # token types whose lists can grow; a sentencepiece model cannot
 UNKNOWN_LIMIT = 0.1  # a text with more unknown characters than this is in another script
@@ -39,7 +40,6 @@ def add_language(
     return config, larger
 
 
-@torch.no_grad()
 def extend_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> dict:
     """Append the tokens that the newest language's texts need and the model lacks; its larger configuration.
 
@@ -56,10 +56,7 @@ def extend_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) ->
         refuse_unknown({token: characters[token] for token in unknown}, sum(characters.values()))
         return config
     if new:
-        output = model.ctc.ctc_lo
-        fresh = torch.nn.Linear(output.in_features, len(new)).to(output.weight)
-        output.weight = torch.nn.Parameter(torch.cat([output.weight, fresh.weight]))
-        output.bias = torch.nn.Parameter(torch.cat([output.bias, fresh.bias]))
+        append_rows(model.ctc.ctc_lo, torch.nn.Linear(model.ctc.ctc_lo.in_features, len(new)))
     added = config["model_conf"].get("added_tokens", {})
     not_original = {*new, *(token for tokens in added.values() for token in tokens)}
     added = {**added, model.languages[-1]: sorted(not_original & set(counts))}

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-import torch
 from espnet2.text.build_tokenizer import build_tokenizer
 from espnet2.text.cleaner import TextCleaner
 
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.rows import keep_rows
 
 # Of a sentencepiece model: what it writes for characters without a piece, and its mark of a space.
 BYTE_TOKENS = frozenset(f"<0x{byte:02X}>" for byte in range(256))
@@ -73,9 +73,7 @@ def _keep_tokens(config: dict, model: BLRMoEModel, kept: list[int]) -> dict:
     """Forget all tokens but these, and which tokens were added with languages that the model has no longer."""
     tokens = [config["token_list"][n] for n in kept]
     if len(kept) < len(config["token_list"]):
-        output = model.ctc.ctc_lo
-        output.weight = torch.nn.Parameter(output.weight.detach()[kept])
-        output.bias = torch.nn.Parameter(output.bias.detach()[kept])
+        keep_rows(model.ctc.ctc_lo, kept)
     model_conf = dict(config["model_conf"])
     if "added_tokens" in model_conf:
         model_conf["added_tokens"] = {

@@ -2,8 +2,9 @@
 
 ESPnet packs a model into a zip or tar whose meta.yaml says which file is which option of Speech2Text. Anybody may have
 made it, so that only what has been checked here is unpacked; weights and configurations are then read without executing
-anything (espnet_blrmoe.files.checkpoint). Each version of a model has a folder of its own in espnet_model_zoo's cache, which
-appears there whole or not at all: a new file of the same name, or at the same URL, is a new version.
+anything (espnet_blrmoe.files.yaml_files, weights). Each version of a model has a folder of its own in
+espnet_model_zoo's cache, which appears there whole or not at all: a new file of the same name, or at the same URL, is a
+new version.
 """
 
 import bz2
@@ -24,7 +25,7 @@ import requests
 from espnet2.bin.pack import ASRPackedContents
 from espnet_model_zoo import downloader
 
-from espnet_blrmoe.files.checkpoint import read_mapping, write_mapping
+from espnet_blrmoe.files.yaml_files import read_mapping, write_mapping
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")  # ESPnet's
 COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # of tars, by a file's first bytes
@@ -44,6 +45,7 @@ SELF_CONTAINED = {
     "lm": ("seq_rnn", "transformer"),
     "token_type": ("char", "word", "bpe", "phn"),
 }  # fmt: skip
+CLASSES = ("router", "block_type", "router_input")  # options of the encoder that may name a class of another package
 
 
 def fetch_model(model_tag: str | Path, cachedir: str | Path | None = None) -> dict[str, str]:
@@ -116,7 +118,7 @@ def version_of_url(url: str) -> str:
 def version_of_file(path: Path) -> str:
     """The digest of its contents."""
     if path.is_dir():
-        raise ValueError("it is a folder; give a packed file, or the folder's config.yaml and checkpoint")
+        raise ValueError("it is a folder; give a packed file")
     if not path.is_file():
         raise ValueError("no such file")
     with path.open("rb") as file:
@@ -134,7 +136,7 @@ def install(fetch: Callable[[Path], object], folder: Path) -> None:
     """Let `fetch` fill a folder, check what it has brought, and only then give the folder its place.
 
     Raises:
-        ValueError: it is no packed model, or a hostile one.
+        ValueError: it is not a packed model, or a hostile one.
     """
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         unfinished = Path(temporary) / "model"
@@ -143,7 +145,7 @@ def install(fetch: Callable[[Path], object], folder: Path) -> None:
         places = {str(file): str(folder / file) for file in files}
         for option, name in read_meta(unfinished).items():
             if option in ASRPackedContents.yaml_files:
-                config = read_packed(unfinished, name)
+                config = read_mapping(unfinished / name, name=f"its {name}")
                 check_parts(config)
                 write_mapping(unfinished / name, with_places(config, places))
         try:
@@ -151,18 +153,6 @@ def install(fetch: Callable[[Path], object], folder: Path) -> None:
         except OSError:
             if not folder.is_dir():  # else another process was quicker
                 raise
-
-
-def read_packed(folder: Path, name: str) -> dict:
-    """A YAML file of an unpacked model.
-
-    Raises:
-        ValueError: it holds anything but a mapping, or aliases.
-    """
-    try:
-        return read_mapping(folder / name)
-    except ValueError as error:
-        raise ValueError(f"its {name} {error}") from error
 
 
 def with_places(value: object, places: dict[str, str]) -> object:
@@ -263,8 +253,8 @@ def read_meta(folder: Path) -> dict[str, str]:
         ValueError: it is missing, malformed or incomplete, or names other options or files outside the folder.
     """
     if not (folder / "meta.yaml").is_file():
-        raise ValueError("it has no meta.yaml, and so is no packed model; pack one with espnet2.bin.pack")
-    meta = read_packed(folder, "meta.yaml")
+        raise ValueError("it has no meta.yaml, and so is not a packed model; pack one with espnet2.bin.pack")
+    meta = read_mapping(folder / "meta.yaml", name="its meta.yaml")
     parts = [meta.get("yaml_files"), meta.get("files")]
     if not all(isinstance(part, dict) for part in parts):
         raise ValueError("its meta.yaml has no yaml_files or files")
@@ -279,12 +269,12 @@ def read_meta(folder: Path) -> dict[str, str]:
             raise ValueError(f"its meta.yaml names {name!r}, which it lacks")
     for option in ("asr_train_config", "asr_model_file"):
         if option not in named:
-            raise ValueError(f"its meta.yaml names no {option}: it is no speech recogniser")
+            raise ValueError(f"its meta.yaml names no {option}: it is not a speech recogniser")
     return named
 
 
 def check_parts(config: dict) -> None:
-    """Refuse a configuration that lets ESPnet fetch or unpickle anything beside the checkpoint.
+    """Refuse a configuration that lets ESPnet fetch or unpickle anything beside the checkpoint, or run others' code.
 
     Raises:
         ValueError: names the part.
@@ -294,4 +284,11 @@ def check_parts(config: dict) -> None:
             raise ValueError(
                 f"its configuration has {key}: {config[key]!r}, which may load files that cannot be checked; "
                 "unpack it yourself if you trust it"
+            )
+    encoder_conf = config.get("encoder_conf")
+    for option in CLASSES if isinstance(encoder_conf, dict) else ():
+        if "." in str(encoder_conf.get(option)):
+            raise ValueError(
+                f"its configuration has {option}: {encoder_conf[option]!r}, a class of another package, whose code it "
+                "would run; unpack it yourself if you trust it"
             )

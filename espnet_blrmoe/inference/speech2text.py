@@ -15,14 +15,15 @@ from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import Hypothesis
-from espnet_blrmoe.files.checkpoint import (
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import (
     check_bpemodel,
     check_model,
-    load_weights,
     read_blr_moe_config,
     read_config,
     sampling_rate,
 )
+from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, NBest, Transcript
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
@@ -138,16 +139,19 @@ class Speech2Text(asr_inference.Speech2Text):
 
     @classmethod
     def from_pretrained(cls, model_tag: str | Path, cachedir: str | Path | None = None, **options) -> "Speech2Text":
-        """Load a packed model, of which nothing is trusted: see espnet_blrmoe.files.sharing.
+        """Load the model of a folder, or a packed one, of which nothing is trusted: see espnet_blrmoe.files.sharing.
 
         Args:
-            model_tag: packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo's table.
+            model_tag: folder with config.yaml and model.pth, packed file, URL, id on the Hugging Face hub, or name in
+                espnet_model_zoo's table.
             cachedir: folder to unpack it into; None: espnet_model_zoo's.
             options: the constructor's.
 
         Raises:
-            ValueError: it cannot be fetched or is damaged, hostile or no BLR-MoE model.
+            ValueError: it cannot be fetched or is damaged, hostile or not a BLR-MoE model.
         """
+        if Path(model_tag).is_dir():
+            return cls(**options | ModelFiles.of_folder(model_tag).as_options())
         from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
 
         return cls(**options | fetch_model(model_tag, cachedir))

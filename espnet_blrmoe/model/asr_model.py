@@ -152,12 +152,23 @@ class BLRMoEModel(ESPnetASRModel):
     def route(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
     ) -> Routing:
-        """Run only what the router needs, for training it alone; arguments as in `encode_with_routing`.
+        """Run only what the router needs, for training it alone; arguments as in `features`."""
+        return self.encoder.route_features(*self.features(speech, speech_lengths, specaug))
+
+    def features(
+        self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What the encoder is given, as ESPnet's encode makes it.
 
         Args:
+            speech: (B, samples).
+            speech_lengths: (B,).
             specaug: masks the features, as ESPnet's models do in training.
+
+        Returns:
+            (B, T_in, input_size) normalised features, (B,) lengths.
         """
-        with torch.autocast(speech.device.type, enabled=self.autocast_frontend):  # as ESPnet's encode does
+        with torch.autocast(speech.device.type, enabled=self.autocast_frontend):
             feats, lengths = self._extract_feats(speech, speech_lengths)
             if specaug is not None:
                 feats, lengths = specaug(feats, lengths)
@@ -165,7 +176,7 @@ class BLRMoEModel(ESPnetASRModel):
                 feats, lengths = self.normalize(feats, lengths)
         if self.preencoder is not None:
             feats, lengths = self.preencoder(feats, lengths)
-        return self.encoder.route_features(feats, lengths)
+        return feats, lengths
 
     def expert_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> torch.Tensor:
         """Language labels (B, L) -> experts (B,) int64."""

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from espnet_blrmoe.model.dropout import Dropout
 from espnet_blrmoe.model.packing import Spans
+from espnet_blrmoe.model.rows import append_rows, keep_rows
 
 # Elements of a row of bfloat16 in 16 bytes, to a multiple of which grouped_mm wants rows aligned.
 ALIGNMENT = 8
@@ -152,17 +153,15 @@ class ExpertLinear(nn.Module):
 
     def keep_experts(self, kept: list[int]) -> None:
         """Forget all experts but these, which get this order."""
-        self.weight = nn.Parameter(self.weight.detach()[kept])
-        self.bias = nn.Parameter(self.bias.detach()[kept])
+        keep_rows(self, kept)
 
-    @torch.no_grad()
     def add_expert(self, like: int | None) -> None:
         """One more expert behind the others: a copy of expert `like`, or, where that is None, a fresh one."""
-        _, out_features, in_features = self.weight.shape
-        fresh = ExpertLinear(in_features, out_features, 1).to(self.weight)
-        for name, parameter in list(self.named_parameters()):
-            new = getattr(fresh, name) if like is None else parameter[[like]]
-            setattr(self, name, nn.Parameter(torch.cat([parameter, new])))
+        if like is None:
+            _, out_features, in_features = self.weight.shape
+            append_rows(self, ExpertLinear(in_features, out_features, 1))
+        else:
+            append_rows(self, self, [like])
 
     def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D_in), frames sorted by expert -> (N, D_out)."""

@@ -1,7 +1,7 @@
 """Where frames are in time, as attention learns it: sinusoids that are added to the frames, or relative ones.
 
-They are computed for every batch. ESPnet keeps them in a table that grows with the longest utterance: threads that share
-a model would change it under each other, and a traced graph could not read beyond its end.
+They are computed for every batch. ESPnet keeps them in a table that grows with the longest utterance: threads that
+share a model would change it under each other, and a traced graph could not read beyond its end.
 """
 
 import math

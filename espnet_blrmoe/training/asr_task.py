@@ -11,7 +11,7 @@ from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.tasks.abs_task import IteratorOptions
 
-from espnet_blrmoe.files.checkpoint import sampling_rate
+from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
 from espnet_blrmoe.training.trainer import WholeFilesTrainer

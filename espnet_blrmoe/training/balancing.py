@@ -12,11 +12,13 @@ from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
-from espnet2.fileio.read_text import read_2columns_text
 from espnet2.samplers.abs_sampler import AbsSampler
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
 
+from espnet_blrmoe.tables import read_table, text_table
+
 LANGUAGE_BATCHES = ("mixed", "single")
+TABLE_HEAD = ("language", "utterances", "hours", "% of corpus", "% heard", "times an epoch")
 SMALLEST_ROUND = 20  # utterances: with fewer, the batches of a round would be small, and of different lengths
 
 
@@ -136,23 +138,22 @@ class BalancedBatchSampler(AbsSampler):
     def table(self, rate: int) -> str:
         """What is heard, for the log; `rate` is the unit of lengths, in samples a second."""
         hours = self.amounts / rate / 3600
-        width = max(map(len, ("language", *self.languages)))
-        lines = [f"{'language':{width}}  utterances     hours  % of corpus  % heard  times an epoch"]
-        for n, language in enumerate(self.languages):
-            lines.append(
-                f"{language:{width}}  {len(self.members[n]):10,}  {hours[n]:8.2f}  {100 * hours[n] / hours.sum():11.1f}"
-                f"  {100 * self.shares[n]:7.1f}  {self.rates[n]:14.2f}"
-            )
-        return "\n".join(lines)
+        of_corpus, heard = 100 * hours / hours.sum(), 100 * self.shares
+        rows = [
+            (language, f"{len(self.members[n]):,}", f"{hours[n]:.2f}", f"{of_corpus[n]:.1f}", f"{heard[n]:.1f}",
+             f"{self.rates[n]:.2f}")
+            for n, language in enumerate(self.languages)
+        ]  # fmt: skip
+        return text_table(TABLE_HEAD, rows)
 
 
 def read_shapes(paths: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """The utterances of ESPnet's shape files, and what each file says of them, in the same order.
 
     Raises:
-        ValueError: the files are of different utterances, or the first has no lengths.
+        ValueError: a file is missing or broken, they are of different utterances, or the first has no lengths.
     """
-    tables = [read_2columns_text(path) for path in paths]
+    tables = [read_table(path) for path in paths]
     keys = list(tables[0])
     for path, table in zip(paths, tables):
         if table.keys() != tables[0].keys():
@@ -167,9 +168,9 @@ def languages_of(keys: list[str], utt2lang: str) -> tuple[list[str], np.ndarray]
     """The languages of utterances, and which of them each utterance has.
 
     Raises:
-        ValueError: an utterance has none.
+        ValueError: the table is missing or broken, or an utterance has no language.
     """
-    table = read_2columns_text(utt2lang)
+    table = read_table(utt2lang)
     for key in keys:
         if not table.get(key, "").strip():
             raise ValueError(f"{utt2lang} has no language for utterance {key}; add it")

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-import yaml
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils import config_argparse
+
+from espnet_blrmoe.files.yaml_files import read_mapping
 
 BASE = "base"  # the key that names the file which a configuration builds on, relative to its own folder
 
@@ -14,9 +15,14 @@ class ConfigFileParser(config_argparse.ArgumentParser):
 
     @classmethod
     def of(cls, parser: config_argparse.ArgumentParser) -> "ConfigFileParser":
-        """The same parser, options and all; ESPnet's programs make theirs themselves."""
-        parser.__class__ = cls
-        return parser
+        """A parser with the options of another, which one of ESPnet's programs has made."""
+        return cls(
+            parents=[parser],
+            add_help=False,
+            conflict_handler="resolve",  # both have --config
+            description=parser.description,
+            formatter_class=parser.formatter_class,
+        )
 
     def parse_known_args(self, args=None, namespace=None):
         """Options of the --config file and its bases as defaults, then those of the command line."""
@@ -49,11 +55,11 @@ def read_options(path: str | Path, known: set[str]) -> dict:
         known: names of the program's options.
 
     Raises:
-        ValueError: a file is missing, not YAML or no mapping, has an option that does not exist, or builds on itself.
-            Names the file.
+        ValueError: a file is missing, not YAML or not a mapping, has an option that does not exist, or builds on
+            itself. Names the file.
     """
     files = [Path(path)]
-    layers = [read_mapping(files[0])]
+    layers = [read_mapping(files[0], aliases=True)]
     while BASE in layers[-1]:
         base = layers[-1].pop(BASE)
         if not isinstance(base, str):
@@ -63,7 +69,7 @@ def read_options(path: str | Path, known: set[str]) -> dict:
             raise ValueError(f"{files[-2]}: base {base} builds on {files[-2]} in its turn; take one of them out")
         if not files[-1].is_file():
             raise ValueError(f"{files[-2]}: base {base} does not exist; its path starts from {files[-2].parent}")
-        layers.append(read_mapping(files[-1]))
+        layers.append(read_mapping(files[-1], aliases=True))
     options = {}
     for file, layer in zip(reversed(files), reversed(layers)):
         for option in layer:
@@ -71,24 +77,6 @@ def read_options(path: str | Path, known: set[str]) -> dict:
                 raise ValueError(f"unrecognized arguments: {option} (from {file})")
         options = over(options, layer)
     return options
-
-
-def read_mapping(path: Path) -> dict:
-    """Read a YAML file, safely.
-
-    Raises:
-        ValueError: it is missing, not YAML or no mapping.
-    """
-    if not path.is_file():
-        raise ValueError(f"No such file: {path}")
-    try:
-        with path.open(encoding="utf-8") as file:
-            content = yaml.safe_load(file)
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path} is no configuration: expected 'option: value' lines")
-    return content
 
 
 def over(base: dict, own: dict) -> dict:

@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 import torch
+from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.train.abs_espnet_model import AbsESPnetModel
-from espnet2.train.distributed_utils import get_node_rank
 
+from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileTask
-from espnet_blrmoe.training.trainer import WholeFilesTrainer
+from espnet_blrmoe.training.trainer import WholeFilesTrainer, trained_checkpoint
 
 
 class FineTunedModel(AbsESPnetModel):
@@ -22,23 +23,22 @@ class FineTunedModel(AbsESPnetModel):
 
     def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> dict[str, torch.Tensor]:
         """ESPnet's interface; features of this model are those of the ASR model."""
-        feats, lengths = self.asr_model._extract_feats(speech, speech_lengths)
-        return {"feats": feats, "feats_lengths": lengths}
+        return ESPnetASRModel.collect_feats(self.asr_model, speech, speech_lengths, text=None, text_lengths=None)
 
 
 class FineTuningTask(ConfigFileTask):
     """ESPnet task of a FineTunedModel, which comes from a trained ASR model."""
 
     trainer = WholeFilesTrainer
+    # Without ESPnet's --model and --model_conf, a class and its options: the model is a trained one.
+    class_choices_list = [choices for choices in ConfigFileTask.class_choices_list if choices.name != "model"]
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """ESPnet's ASR options keep their place, but the model's shape is that of --asr_train_config."""
+        """ESPnet's ASR options keep their place, but the model's shape is that of the trained model."""
         super().add_task_arguments(parser)
-        group = parser.add_argument_group("The trained model")
-        group.add_argument("--asr_train_config", help="config.yaml of the ASR training")
-        group.add_argument("--asr_model_file", help="its checkpoint, for example valid.loss.ave.pth")
-        parser.set_defaults(required=["output_dir", "asr_train_config", "asr_model_file"])
+        add_model_options(parser.add_argument_group("The trained model"))
+        parser.set_defaults(required=["output_dir"])
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
@@ -92,13 +92,19 @@ def reason_of(error: Exception) -> str:
     return str(error).strip().rpartition("\nValueError: ")[2]
 
 
-def trained_checkpoint(args: argparse.Namespace) -> Path | None:
-    """The averaged or best checkpoint of the first criterion of --best_model_criterion, as ESPnet names it.
+def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | None:
+    """Train a part of the model; ESPnet's own files go to OUTPUT_DIR/training, statistics to OUTPUT_DIR.
 
-    None where there is nothing to hand on: after --dry_run or --collect_stats, and in all processes but the first.
+    Returns:
+        The checkpoint of the training, see `trained_checkpoint`.
+
+    Raises:
+        ValueError, OSError: a file is missing, damaged or does not fit, or OUTPUT_DIR is the trained model's own.
     """
-    if args.dry_run or args.collect_stats or get_node_rank(args.dist_rank, args.dist_launcher) not in (None, 0):
-        return None
-    phase, criterion, _ = args.best_model_criterion[0]
-    averaged, best = (Path(args.output_dir) / f"{phase}.{criterion}.{kind}.pth" for kind in ("ave", "best"))
-    return averaged if averaged.exists() else best
+    trained, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
+    if trained.config.resolve() == written.config.resolve():
+        raise ValueError(f"{args.output_dir} is the folder of the trained model; choose another --output_dir")
+    if not args.collect_stats:
+        args.output_dir = str(Path(args.output_dir) / "training")
+    task.main(args=args)
+    return trained_checkpoint(args)

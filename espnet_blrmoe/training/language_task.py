@@ -8,8 +8,10 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 from torch.nn.utils import parametrize
 
-from espnet_blrmoe.files.checkpoint import load_asr_model, read_blr_moe_config, read_weights, sampling_rate, write_model
 from espnet_blrmoe.files.extending import add_language
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, sampling_rate, write_model
+from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.model.asr_model import BLRMoEModel, utterance_name
 from espnet_blrmoe.model.experts import ExpertLinear
 from espnet_blrmoe.model.prior import LanguagePrior
@@ -72,18 +74,11 @@ class NewLanguageModel(FineTunedModel):
         return self
 
     def forward(
-        self,
-        speech: torch.Tensor,
-        speech_lengths: torch.Tensor,
-        text: torch.Tensor,
-        text_lengths: torch.Tensor,
-        lid: torch.Tensor | None = None,
-        utt_id: list[str] | None = None,
-        **kwargs,
+        self, lid: torch.Tensor | None = None, utt_id: list[str] | None = None, **batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """ESPnet's loss and statistics of a batch, all of whose frames go to the new expert.
 
-        Arguments as in BLRMoEModel.forward; `lid` is only looked at.
+        Arguments as in BLRMoEModel.forward, by name; `lid` is only looked at.
 
         Raises:
             ValueError: an utterance is in another language.
@@ -94,10 +89,10 @@ class NewLanguageModel(FineTunedModel):
                 if language != self.language:
                     raise ValueError(
                         f"utterance {utterance_name(utt_id, position)} has language {language!r} in utt2lang; "
-                        f"give utterances in {self.language!r} alone"
+                        f"give utterances in {self.language!r} only"
                     )
         with self.asr_model.encoder.route(prior=self.prior):
-            return ESPnetASRModel.forward(self.asr_model, speech, speech_lengths, text, text_lengths)
+            return ESPnetASRModel.forward(self.asr_model, **batch)
 
     @torch.no_grad()
     def load_learned(self, path: str | Path) -> None:
@@ -124,7 +119,7 @@ def learn_rows(layer: torch.nn.Module, start: int) -> None:
 
 
 class LanguageTask(FineTuningTask):
-    """ESPnet task of NewLanguageModel: data are `speech` and `text` of the new language, and its `lid` if one likes."""
+    """ESPnet task of NewLanguageModel: data are `speech` and `text` of the new language, optionally its `lid`."""
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -164,11 +159,11 @@ def extended_model(args: argparse.Namespace) -> tuple[dict, NewLanguageModel]:
     """The trained model of the options with the new language, untrained; first its configuration.
 
     Raises:
-        ValueError: a file is missing or no BLR-MoE model, the model cannot take in the language (see `add_language`),
-            or the training data have no transcripts.
+        ValueError: a file is missing or not of a BLR-MoE model, the model cannot take in the language (see
+            `add_language`), or the training data have no transcripts.
     """
-    config = read_blr_moe_config(args.asr_train_config)
-    asr_model = load_asr_model(args.asr_train_config, args.asr_model_file)
+    files = ModelFiles.of_options(args)
+    config, asr_model = read_blr_moe_config(files.config), load_asr_model(files)
     texts = training_texts(args.train_data_path_and_name_and_type)
     larger_config, larger = add_language(config, asr_model, args.language, texts, args.like)
     return larger_config, NewLanguageModel(larger, len(config["token_list"]))
@@ -189,16 +184,16 @@ def training_texts(data: list[tuple[str, str, str]]) -> list[str]:
     return texts
 
 
-def write_extended_model(args: argparse.Namespace, trained: Path, config_file: Path, model_file: Path) -> BLRMoEModel:
+def write_extended_model(args: argparse.Namespace, trained: Path, folder: Path) -> BLRMoEModel:
     """Write the larger model with what the training learned; what it did not learn is bit-identical to the old model's.
 
     Args:
         args: options of the training.
         trained: checkpoint that it wrote.
-        config_file, model_file: to write.
+        folder: to write the model's files into.
     """
     set_all_random_seed(args.seed)  # a fresh class of the router, which the training leaves alone, is the same again
     config, model = extended_model(args)
     model.load_learned(trained)
-    write_model(config, model.joined().state_dict(), config_file, model_file)
+    write_model(config, model.joined().state_dict(), folder)
     return model.asr_model

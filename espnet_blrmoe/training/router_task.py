@@ -2,7 +2,6 @@
 "Router augmentation"), with ESPnet's own Trainer."""
 
 import argparse
-import inspect
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,17 +11,16 @@ from espnet2.asr.specaug.abs_specaug import AbsSpecAug
 from espnet2.tasks.asr import specaug_choices
 from espnet2.torch_utils.device_funcs import force_gatherable
 
-from espnet_blrmoe.files.checkpoint import (
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import (
+    build_asr_model,
     load_asr_model,
-    load_weights,
     read_blr_moe_config,
-    read_weights,
     sampling_rate,
-    with_router_of,
     write_model,
 )
+from espnet_blrmoe.files.weights import load_weights, read_weights, with_router_of
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.training.finetuning import FineTunedModel, FineTuningTask
 from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
@@ -89,7 +87,7 @@ class RouterTask(FineTuningTask):
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """Language labels and augmentation; validation hears an utterance under the same conditions every time."""
-        fs = sampling_rate(read_blr_moe_config(args.asr_train_config))
+        fs = sampling_rate(config_of(args))
         return BLRMoEPreprocessor(train=True, repeatable=not train, **{"fs": fs, **args.preprocessor_conf})
 
     @classmethod
@@ -97,15 +95,17 @@ class RouterTask(FineTuningTask):
         """Load the trained model, and put a new router on it if one is wanted.
 
         Raises:
-            ValueError: a file is missing or no BLR-MoE model, or they do not fit, or the new router or an option does
-                not exist.
+            ValueError: a file is missing or not of a BLR-MoE model, or they do not fit, or the new router or an option
+                does not exist.
         """
-        asr_model = load_asr_model(args.asr_train_config, args.asr_model_file)
+        files = ModelFiles.of_options(args)
+        asr_model = load_asr_model(files)
         if asr_model.encoder.router is None:
-            raise ValueError(f"the model of {args.asr_train_config} has one language, and so no router to train")
+            raise ValueError(f"the model of {files.config} has one language, and so no router to train")
         if args.encoder_conf:
-            conf = config_of(args)["encoder_conf"]
-            asr_model.encoder.put_router(*(conf[name] for name in NEW_ROUTER))
+            weights = asr_model.state_dict()
+            asr_model = build_asr_model(config_of(args))
+            asr_model.load_state_dict(with_router_of(weights, asr_model.encoder.router))
         try:
             specaug = specaug_choices.get_class(args.specaug)(**args.specaug_conf) if args.specaug else None
         except TypeError as error:  # an option that does not exist
@@ -116,34 +116,34 @@ class RouterTask(FineTuningTask):
 def config_of(args: argparse.Namespace) -> dict:
     """The training configuration of the trained model, with the new router that the options put on it, if any.
 
+    Options of a new router that are not given are the encoder's defaults, not the old router's.
+
     Raises:
-        ValueError: `encoder_conf` names anything but a router's options. Those that are missing are the encoder's
-            defaults.
+        ValueError: `encoder_conf` names anything but a router's options.
     """
-    config = read_blr_moe_config(args.asr_train_config)
+    config = read_blr_moe_config(ModelFiles.of_options(args).config)
     if not args.encoder_conf:
         return config
     fixed = sorted(set(args.encoder_conf) - set(NEW_ROUTER))
     if fixed:
         raise ValueError(f"encoder_conf: {fixed[0]} is fixed by the trained model; a new router takes "
                          f"{', '.join(NEW_ROUTER)}")
-    defaults = inspect.signature(BLRMoEEncoder).parameters
-    new = {name: args.encoder_conf.get(name, defaults[name].default) for name in NEW_ROUTER}
-    return {**config, "encoder_conf": {**config["encoder_conf"], **new}}
+    kept = {name: value for name, value in config["encoder_conf"].items() if name not in NEW_ROUTER}
+    return {**config, "encoder_conf": {**kept, **args.encoder_conf}}
 
 
-def write_asr_model(args: argparse.Namespace, router_model_file: str | Path) -> None:
-    """Write the ASR model with its fine-tuned router: OUTPUT_DIR/asr.yaml and OUTPUT_DIR/asr.pth.
+def write_asr_model(args: argparse.Namespace, router_model_file: str | Path, folder: Path) -> None:
+    """Write the ASR model with its fine-tuned router.
 
-    Every tensor that is not the router's is bit-identical to the one in --asr_model_file.
+    Every tensor that is not the router's is bit-identical to the trained model's.
 
     Args:
         args: the training's options.
         router_model_file: checkpoint that the training wrote.
+        folder: to write the model's files into.
     """
     tuned = RouterTask.build_model(args)
     load_weights(tuned, router_model_file)
-    weights = with_router_of(read_weights(args.asr_model_file), tuned.router)
-    written = Path(args.output_dir) / "asr.yaml", Path(args.output_dir) / "asr.pth"
-    write_model(config_of(args), weights, *written)
-    logging.info(f"The ASR model with its fine-tuned router is {written[1]}; its configuration is {written[0]}")
+    weights = with_router_of(read_weights(ModelFiles.of_options(args).weights), tuned.router)
+    write_model(config_of(args), weights, folder)
+    logging.info(f"The ASR model with its fine-tuned router is in {folder}")

@@ -1,5 +1,7 @@
-"""ESPnet's Trainer, from whose files a training can go on whenever it was killed."""
+"""ESPnet's Trainer, from whose files a training can go on whenever it was killed, and the model that it leaves."""
 
+import argparse
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -7,8 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from espnet2.train.distributed_utils import get_node_rank
 from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Trainer
+
+from espnet_blrmoe.files.model_files import WEIGHTS_NAME
 
 
 @contextmanager
@@ -65,3 +70,26 @@ class WholeFilesTrainer(Trainer):
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         if first and not epoch_model.exists():
             torch.save(model.state_dict(), epoch_model)
+
+
+def trained_checkpoint(args: argparse.Namespace) -> Path | None:
+    """The averaged or best checkpoint of the first criterion of --best_model_criterion, as ESPnet names it.
+
+    None where there is nothing to hand on: after --dry_run or --collect_stats, and in all processes but the first.
+    """
+    if args.dry_run or args.collect_stats or get_node_rank(args.dist_rank, args.dist_launcher) not in (None, 0):
+        return None
+    phase, criterion, _ = args.best_model_criterion[0]
+    averaged, best = (Path(args.output_dir) / f"{phase}.{criterion}.{kind}.pth" for kind in ("ave", "best"))
+    return averaged if averaged.exists() else best
+
+
+def link_model(checkpoint: Path) -> None:
+    """Make the training's folder a model's folder: model.pth, beside ESPnet's config.yaml, is the checkpoint."""
+    link = checkpoint.with_name(WEIGHTS_NAME)
+    if not checkpoint.exists() or (link.exists() and not link.is_symlink()):
+        found = f"{link} is a file already" if checkpoint.exists() else f"there is no {checkpoint}"
+        logging.warning(f"{found}; no link is made from {link.name} to {checkpoint.name}")
+        return
+    link.unlink(missing_ok=True)
+    link.symlink_to(checkpoint.name)

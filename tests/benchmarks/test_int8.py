@@ -3,7 +3,7 @@
 import int8
 import pytest
 import torch
-from tiny import build_model, write_data_dir, write_training_config
+from tiny import write_data_dir, write_model
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import export_onnx
@@ -18,12 +18,11 @@ def threads():
 
 
 def test_the_table(tmp_path, capsys):
-    config = write_training_config(tmp_path / "asr")
-    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
-    model = [f"--asr_train_config={config}", f"--asr_model_file={tmp_path / 'model.pth'}"]
+    write_model(tmp_path / "asr")
+    model = [f"--model={tmp_path / 'asr'}"]
     export_onnx.main([*model, f"--output_dir={tmp_path / 'onnx'}", "--quantize"])
     data = write_data_dir(tmp_path / "data", ["en", "de", "en"])
-    recognise = Speech2Text(config, tmp_path / "model.pth", beam_size=1)
+    recognise = Speech2Text.from_pretrained(tmp_path / "asr", beam_size=1)
     texts = [recognise(waveform).text for waveform, _ in read(data, [""] * 3)]
     read(data, [*texts[:2], texts[2] + " x"])  # the references: one word more than is recognised
     capsys.readouterr()

@@ -2,16 +2,17 @@
 
 import argparse
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
 
 import espnet_blrmoe  # noqa: F401 (registers)
+from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.languages import LABEL_PADDING, encode_label
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 
@@ -61,19 +62,6 @@ FINE_TUNING = {
 }
 
 
-@dataclass(frozen=True)
-class TinyModel:
-    """Files of a model as training leaves them.
-
-    Attributes:
-        config: config.yaml, written by ESPnet.
-        weights: checkpoint.
-    """
-
-    config: Path
-    weights: Path
-
-
 def write_training_config(folder: Path, **changes) -> Path:
     """Let ESPnet write the config.yaml of a training into the folder; `changes` replace options of CONFIG."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,13 +72,31 @@ def write_training_config(folder: Path, **changes) -> Path:
 
 
 def build_model(config: Path, seed: int = 0) -> BLRMoEModel:
-    """The configuration's model with random weights, in training mode; its router is of many minds."""
+    """The configuration's model with random weights, in training mode; its router spreads frames over all languages."""
     torch.manual_seed(seed)
     model = ASRTask.build_model(argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8"))))
     with torch.no_grad():
         model.encoder.router.output.weight.mul_(20.0)
         model.encoder.router.output.bias.zero_()
     return model
+
+
+def write_model(folder: Path, **changes) -> ModelFiles:
+    """A model's folder, with random weights; `changes` replace options of CONFIG."""
+    config = write_training_config(folder, **changes)
+    files = ModelFiles.in_folder(folder)
+    torch.save(build_model(config).state_dict(), files.weights)
+    return files
+
+
+def one_sentence(call, *arguments) -> str:
+    """The message of the ValueError that the call raises: one line that a terminal can hold."""
+    with pytest.raises(ValueError) as caught:
+        call(*arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 400
+    return message
 
 
 class Hostile:
@@ -142,12 +148,12 @@ def write_data_dir(folder: Path, languages: list[str], seed: int = 0) -> Path:
     return folder
 
 
-def fine_tuning_options(model: TinyModel, data: Path, output: Path, inputs: tuple[str, ...], **changes) -> list[str]:
+def fine_tuning_options(model: ModelFiles, data: Path, output: Path, inputs: tuple[str, ...], **changes) -> list[str]:
     """Command line of a training of a part of the model; a configuration holds what does not depend on the arguments.
 
     `inputs` are files of the data folder with their names and types, as in "wav.scp,speech,sound".
     """
-    options = {"asr_train_config": model.config, "asr_model_file": model.weights, "output_dir": output, **changes}
+    options = {**model.as_options(), "output_dir": output, **changes}
     config = output.parent / "fine_tuning.yaml"
     config.write_text(yaml.safe_dump(FINE_TUNING), encoding="utf-8")
     arguments = [f"--config={config}", *(f"--{name}={value}" for name, value in options.items() if value is not None)]

@@ -4,6 +4,8 @@ from abc import ABC, abstractmethod
 
 import torch
 
+from espnet_blrmoe.model.rows import append_rows, keep_rows
+
 
 class AbsRouter(torch.nn.Module, ABC):
     """Gives every frame a logit for every language.
@@ -20,11 +22,7 @@ class AbsRouter(torch.nn.Module, ABC):
         Raises:
             ValueError: the router has no last layer `output`.
         """
-        output = self._output_layer("keep_languages")
-        with torch.no_grad():
-            for name, parameter in list(output.named_parameters()):
-                setattr(output, name, torch.nn.Parameter(parameter[kept]))
-        output.out_features = len(kept)
+        keep_rows(self._output_layer("keep_languages"), kept)
 
     def add_language(self, like: int | None) -> None:
         """One more language behind the others, which sounds as language `like` until the router is trained.
@@ -36,12 +34,10 @@ class AbsRouter(torch.nn.Module, ABC):
             ValueError: the router has no last layer `output`.
         """
         output = self._output_layer("add_language")
-        fresh = torch.nn.Linear(output.in_features, 1).to(output.weight)
-        with torch.no_grad():
-            for name, parameter in list(output.named_parameters()):
-                row = getattr(fresh, name) if like is None else parameter[[like]]
-                setattr(output, name, torch.nn.Parameter(torch.cat([parameter, row])))
-        output.out_features += 1
+        if like is None:
+            append_rows(output, torch.nn.Linear(output.in_features, 1))
+        else:
+            append_rows(output, output, [like])
 
     def _output_layer(self, method: str) -> torch.nn.Linear:
         output = getattr(self, "output", None)

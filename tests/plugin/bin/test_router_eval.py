@@ -9,7 +9,7 @@ from tiny import CONFIG, LANGUAGES, RATE, build_model, write_data_dir, write_tra
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin.router_eval import main
-from espnet_blrmoe.files.checkpoint import build_asr_model, read_blr_moe_config
+from espnet_blrmoe.files.trained_model import build_asr_model, read_blr_moe_config
 from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
 
 
@@ -73,13 +73,13 @@ def test_a_model_of_one_language_has_no_router(tmp_path):
     torch.save(build_asr_model(read_blr_moe_config(config)).state_dict(), tmp_path / "model.pth")
     data = write_data_dir(tmp_path / "data", ["en", "en"])
     with pytest.raises(SystemExit, match="^router_eval: the model of .* has one language, and so no router to score$"):
-        main(["--model", str(config), str(tmp_path / "model.pth"), "--data_dir", str(data)])
+        main(["--model", str(tmp_path), "--data_dir", str(data)])
 
 
 def test_table_by_data_and_domain(tiny_model, tmp_path, capsys):
     data = write_data_dir(tmp_path / "test_out", ["en", "de", "zh-CN", "en"])
     (data / "utt2domain").write_text("utt0 noise\nutt1 noise\nutt2 codec\nutt3 codec\n", encoding="utf-8")
-    model = ["--model", str(tiny_model.config), str(tiny_model.weights)]
+    model = ["--model", str(tiny_model.config.parent)]
     main([*model, *model, "--data_dir", str(data), "--output", str(tmp_path / "lid.tsv")])
     rows = [line.split("\t") for line in (tmp_path / "lid.tsv").read_text(encoding="utf-8").splitlines()]
     assert [row[1] for row in rows[1:]] == ["codec", "codec", "noise", "noise", "all", "all"]
@@ -90,7 +90,7 @@ def test_table_by_data_and_domain(tiny_model, tmp_path, capsys):
 
 def test_what_was_measured_is_shown_even_if_it_cannot_be_written(tiny_model, tmp_path, capsys):
     data = write_data_dir(tmp_path / "data", ["en", "de"])
-    arguments = ["--model", str(tiny_model.config), str(tiny_model.weights), "--data_dir", str(data)]
+    arguments = ["--model", str(tiny_model.config.parent), "--data_dir", str(data)]
     with pytest.raises(SystemExit, match="^router_eval: .*lid.tsv"):
         main([*arguments, "--output", str(tmp_path / "nowhere" / "lid.tsv")])
     assert len(capsys.readouterr().out.splitlines()) == 2
@@ -111,4 +111,4 @@ def test_bad_data(tiny_model, tmp_path, spoil, message):
     data = write_data_dir(tmp_path / "data", ["en", "de"])
     spoil(data)
     with pytest.raises(SystemExit, match=f"^router_eval: .*{message}"):
-        main(["--model", str(tiny_model.config), str(tiny_model.weights), "--data_dir", str(data)])
+        main(["--model", str(tiny_model.config.parent), "--data_dir", str(data)])

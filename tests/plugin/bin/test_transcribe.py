@@ -17,6 +17,8 @@ from tiny import CONFIG, RATE, speech_of, write_training_config
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_inference, main, prune_experts, router_train, transcribe
 
+ONE_MODEL = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE, or --model_tag MODEL"
+
 
 @pytest.fixture(scope="module")
 def speech2text(tiny_model) -> Speech2Text:
@@ -163,9 +165,10 @@ def test_a_damaged_packed_model(tmp_path, program, content):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.wav"], "give --asr_train_config and --asr_model_file, or --model_tag"),
-        (["a.wav", "--asr_train_config", "c"], "give --asr_train_config and --asr_model_file, or --model_tag"),
-        (["a.wav", "--asr_model_file", "m", "--model_tag", "m"], "give --asr_train_config and --asr_model_file, or"),
+        (["a.wav"], ONE_MODEL),
+        (["a.wav", "--asr_train_config", "c"], ONE_MODEL),
+        (["a.wav", "--asr_model_file", "m", "--model_tag", "m"], ONE_MODEL),
+        (["a.wav", "--model", "m", "--model_tag", "m"], ONE_MODEL),
         (["a.wav", "--model_tag", "m", "--language_penalty", "3"], "--language_escape need --languages"),
         ([], "required: FILE"),
     ],

@@ -11,13 +11,14 @@ import onnxruntime
 import pytest
 import torch
 import yaml
-from espnet2.layers.stft import Stft
+from espnet2.asr.frontend.default import DefaultFrontend
 from espnet2.tasks.asr import ASRTask
-from tiny import CONFIG, HOP, LANGUAGES, RATE, TinyModel, build_model, speech_of, write_training_config
+from tiny import CONFIG, HOP, LANGUAGES, RATE, build_model, speech_of, write_model, write_training_config
 
 from espnet_blrmoe import AbsRouter, LanguagePrior, Speech2Text, router_choices
 from espnet_blrmoe.bin import export_onnx, prune_experts
 from espnet_blrmoe.files import export
+from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.model.prior import LanguageChoice
 
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((0.5, 1.3, 7.0, 20.0))]  # 3 s are traced
@@ -41,14 +42,8 @@ ENCODERS = {
 }  # fmt: skip
 
 
-def write_model(folder: Path, **changes) -> TinyModel:
-    config = write_training_config(folder, **changes)
-    torch.save(build_model(config).state_dict(), folder / "model.pth")
-    return TinyModel(config, folder / "model.pth")
-
-
-def write_onnx(model: TinyModel, folder: Path, *options: str) -> Path:
-    arguments = [f"--asr_train_config={model.config}", f"--asr_model_file={model.weights}", f"--output_dir={folder}"]
+def write_onnx(model: ModelFiles, folder: Path, *options: str) -> Path:
+    arguments = [f"--{name}={value}" for name, value in model.as_options().items()] + [f"--output_dir={folder}"]
     export_onnx.main([*arguments, *options])
     return folder / "model.onnx"
 
@@ -72,7 +67,7 @@ class OnnxModel:
         return " ".join("".join(self.metadata["tokens"][token] for token in path).split())
 
 
-def pytorch(model: TinyModel, speech: np.ndarray, prior: LanguagePrior | None = None) -> tuple[np.ndarray, ...]:
+def pytorch(model: ModelFiles, speech: np.ndarray, prior: LanguagePrior | None = None) -> tuple[np.ndarray, ...]:
     """What the exported model puts out, from the model as it decodes in PyTorch."""
     asr_model = Speech2Text(model.config, model.weights).asr_model
     wave, length = torch.from_numpy(speech)[None], torch.tensor([len(speech)])
@@ -141,7 +136,7 @@ def test_decoding_needs_the_one_file(tiny_model, exported):
         "sampling_rate": RATE,
         "samples_per_frame": 4 * HOP,
     }
-    transcripts = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=30).batch(SPEECHES)
+    transcripts = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=np.inf).batch(SPEECHES)
     for speech, transcript in zip(SPEECHES, transcripts):
         log_probs, _, expert = onnx_model(speech)
         assert onnx_model.text(log_probs) == transcript.text
@@ -165,9 +160,9 @@ def test_tokens_are_put_together(tiny_model, token_type, tokens, text):
 
 @pytest.mark.parametrize("languages", ["en,zh-CN", "de"])
 def test_a_pruned_model(tiny_model, tmp_path, languages):
-    arguments = [f"--asr_train_config={tiny_model.config}", f"--asr_model_file={tiny_model.weights}"]
-    prune_experts.main([*arguments, f"--languages={languages}", f"--output_dir={tmp_path / 'pruned'}"])
-    pruned = TinyModel(tmp_path / "pruned/config.yaml", tmp_path / "pruned/model.pth")
+    model = f"--model={tiny_model.config.parent}"
+    prune_experts.main([model, f"--languages={languages}", f"--output_dir={tmp_path / 'pruned'}"])
+    pruned = ModelFiles.in_folder(tmp_path / "pruned")
     onnx_model = OnnxModel(write_onnx(pruned, tmp_path / "onnx"))
     assert onnx_model.metadata["languages"] == languages.split(",")
     assert onnx_model.inputs == ["speech", "language_log_weights"][: len(languages.split(","))]
@@ -188,10 +183,10 @@ def test_a_pruned_model(tiny_model, tmp_path, languages):
     ids=str,
 )
 def test_the_spectrum_is_espnets(settings):
-    stft = Stft(**{"n_fft": 128, "hop_length": 64, **settings})
+    frontend = DefaultFrontend(fs=RATE, n_mels=20, **{"n_fft": 128, "hop_length": 64, **settings})
     speech = torch.from_numpy(speech_of(1.0, seed=0))[None]
-    expected = stft(speech, torch.tensor([speech.size(1)]))[0].square().sum(-1)
-    power = export.PowerSpectrum(stft)(speech)
+    expected = frontend.stft(speech, torch.tensor([speech.size(1)]))[0].square().sum(-1)
+    power = export.TracedFrontend(frontend, shortest=0).power_spectrum(speech)
     assert power.shape == expected.shape
     assert ((power - expected).abs() / expected.sum(dim=-1, keepdim=True)).max() < 1e-6  # of the frame's energy
 
@@ -211,10 +206,9 @@ def test_the_features_are_espnets(tmp_path, normalize, means, variances):
     model = build_model(write_training_config(tmp_path / "asr", **changes)).eval()
     speech = torch.from_numpy(SPEECHES[1])[None]
     with torch.no_grad():
-        expected, lengths = model._extract_feats(speech, torch.tensor([speech.size(1)]))
-        if model.normalize is not None:
-            expected, _ = model.normalize(expected, lengths)
-        features = export.RecogniserGraph(model).features(speech)
+        lengths = torch.tensor([speech.size(1)])
+        expected, _ = model.features(speech, lengths)
+        features, _ = export.RecogniserGraph(model).model.features(speech, lengths)
     assert (features - expected).abs().max() < 1e-4
 
 
@@ -280,7 +274,7 @@ DECODER = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
 REFUSED = {
     "decoder": (
         {"decoder": "transformer", "decoder_conf": DECODER, "model_conf": {"ctc_weight": 0.5}},
-        "only models trained with CTC alone can be exported, and this one has a decoder",
+        "a model with a decoder cannot be exported; train one with CTC only",
     ),
     "front end": (
         {"frontend": None, "input_size": 20, "frontend_conf": {}},
@@ -313,7 +307,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path, monkeypatch, changes, mess
     model = ASRTask.build_model(argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8"))))
     torch.save(model.state_dict(), tmp_path / "model.pth")
     with pytest.raises(SystemExit, match=f"^export_onnx: .*{message}"):
-        write_onnx(TinyModel(config, tmp_path / "model.pth"), tmp_path / "onnx")
+        write_onnx(ModelFiles(config, tmp_path / "model.pth"), tmp_path / "onnx")
     assert not list(tmp_path.glob("onnx/*"))
 
 
@@ -324,7 +318,8 @@ def test_a_model_too_large_for_one_file(tiny_model, tmp_path, monkeypatch):
 
 
 def test_missing_files(tiny_model, tmp_path):
-    for model in (TinyModel(tmp_path / "none.yaml", tiny_model.weights), TinyModel(tiny_model.config, tmp_path / "no")):
+    missing = tmp_path / "missing"
+    for model in (ModelFiles(missing, tiny_model.weights), ModelFiles(tiny_model.config, missing)):
         with pytest.raises(SystemExit, match="^export_onnx: .* does not exist"):
             write_onnx(model, tmp_path / "onnx")
     assert not (tmp_path / "onnx").exists()

@@ -9,25 +9,21 @@ import sentencepiece
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
-from tiny import CONFIG, LANGUAGES, TinyModel, build_model, speech_of, write_training_config
+from tiny import CONFIG, LANGUAGES, build_model, speech_of, write_training_config
 
 from espnet_blrmoe import AbsRouter, LanguagePrior, Speech2Text, router_choices
 from espnet_blrmoe.bin import prune_experts, router_train
+from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 
 SUBSETS = [list(codes) for n in (1, 2, 3) for codes in itertools.combinations(LANGUAGES, n)]
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0))]
 
 
-def prune(model: TinyModel, languages: list[str], folder, *options: str) -> TinyModel:
-    arguments = {
-        "asr_train_config": model.config,
-        "asr_model_file": model.weights,
-        "languages": ",".join(languages),
-        "output_dir": folder,
-    }
+def prune(model: ModelFiles, languages: list[str], folder, *options: str) -> ModelFiles:
+    arguments = {**model.as_options(), "languages": ",".join(languages), "output_dir": folder}
     prune_experts.main([*(f"--{name}={value}" for name, value in arguments.items()), *options])
-    return TinyModel(folder / "config.yaml", folder / "model.pth")
+    return ModelFiles.in_folder(folder)
 
 
 @pytest.mark.parametrize("languages", SUBSETS, ids=",".join)
@@ -86,9 +82,9 @@ def test_a_router_that_cannot_be_pruned(router, message, tmp_path, monkeypatch):
     model = ASRTask.build_model(argparse.Namespace(**yaml.safe_load(config.read_text())))
     torch.save(model.state_dict(), tmp_path / "model.pth")
     with pytest.raises(SystemExit, match=message):
-        prune(TinyModel(config, tmp_path / "model.pth"), ["en", "de"], tmp_path / "pruned")
+        prune(ModelFiles(config, tmp_path / "model.pth"), ["en", "de"], tmp_path / "pruned")
     assert not list(tmp_path.glob("pruned/*"))
-    prune(TinyModel(config, tmp_path / "model.pth"), ["en"], tmp_path / "one")  # needs no router
+    prune(ModelFiles(config, tmp_path / "model.pth"), ["en"], tmp_path / "one")  # needs no router
 
 
 @pytest.mark.parametrize("languages", SUBSETS, ids=",".join)
@@ -134,7 +130,7 @@ def test_bytes_and_the_pieces_of_the_languages_stay(tmp_path):
     config = write_training_config(tmp_path / "asr", **options)
     torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
     files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
-    pruned = prune(TinyModel(config, tmp_path / "model.pth"), ["en", "zh-CN"], tmp_path / "pruned", *files)
+    pruned = prune(ModelFiles(config, tmp_path / "model.pth"), ["en", "zh-CN"], tmp_path / "pruned", *files)
     kept = yaml.safe_load(pruned.config.read_text())["token_list"]
     assert {f"<0x{byte:02X}>" for byte in range(256)} < set(kept) < set(tokens)
     for text in [*texts["en"], *texts["zh-CN"], "ñ", "한"]:
@@ -208,7 +204,7 @@ def test_a_hybrid_model_loses_languages_but_no_tokens(tmp_path):
     (tmp_path / "text").write_text("utt0 a b\n", encoding="utf-8")
     (tmp_path / "utt2lang").write_text("utt0 en\n", encoding="utf-8")
     files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
-    model = TinyModel(config, tmp_path / "model.pth")
+    model = ModelFiles(config, tmp_path / "model.pth")
     with pytest.raises(SystemExit, match="the vocabulary of a model with a decoder cannot be pruned"):
         prune(model, ["en"], tmp_path / "pruned", *files)
     pruned = prune(model, ["en", "de"], tmp_path / "smaller")

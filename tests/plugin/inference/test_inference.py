@@ -18,7 +18,6 @@ from tiny import (
     LANGUAGES,
     RATE,
     Hostile,
-    TinyModel,
     build_model,
     speech_of,
     write_data_dir,
@@ -27,6 +26,7 @@ from tiny import (
 
 from espnet_blrmoe import Chunk, LanguagePrior, Speech2Text, Transcript
 from espnet_blrmoe.bin import asr_inference
+from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.inference import speech2text as inference
 from espnet_blrmoe.model.prior import LanguageChoice, window_of
 
@@ -332,7 +332,7 @@ def test_not_one_list_of_languages_per_utterance(speech2text, lists):
 
 
 @pytest.fixture(scope="module")
-def plain_model(tmp_path_factory) -> TinyModel:
+def plain_model(tmp_path_factory) -> ModelFiles:
     """A model of ESPnet's own."""
     folder = tmp_path_factory.mktemp("plain")
     encoder_conf = {"output_size": 8, "attention_heads": 2, "linear_units": 8, "num_blocks": 1}
@@ -341,11 +341,11 @@ def plain_model(tmp_path_factory) -> TinyModel:
     )
     model = ASRTask.build_model_from_file(config)[0]
     torch.save(model.state_dict(), folder / "model.pth")
-    return TinyModel(config, folder / "model.pth")
+    return ModelFiles(config, folder / "model.pth")
 
 
 def test_files_of_another_model(tiny_model, plain_model, tmp_path):
-    with pytest.raises(ValueError, match="is no BLR-MoE model: .*; decode it with espnet2.bin.asr_inference"):
+    with pytest.raises(ValueError, match="is not of a BLR-MoE model: .*; decode it with espnet2.bin.asr_inference"):
         Speech2Text(plain_model.config, tiny_model.weights)
     with pytest.raises(ValueError, match="does not fit the training configuration"):
         Speech2Text(tiny_model.config, plain_model.weights)
@@ -387,7 +387,7 @@ def recordings(tmp_path) -> Path:
 def decode(tiny_model, recordings, tmp_path):
     """Run the program in batches of two on the recordings; returns the folder of results."""
 
-    def run(*options: str, model: TinyModel = tiny_model, data: str | None = None) -> Path:
+    def run(*options: str, model: ModelFiles = tiny_model, data: str | None = None) -> Path:
         arguments = {
             "output_dir": tmp_path / "decoded",
             "data_path_and_name_and_type": data or f"{recordings / 'wav.scp'},speech,sound",
@@ -548,7 +548,7 @@ def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
         decode(data=f"{tmp_path / 'utt2wav'},audio,sound")
     with pytest.raises(SystemExit):
         asr_inference.main(["--output_dir", str(tmp_path), "--data_path_and_name_and_type", "wav.scp,speech,sound"])
-    assert "give --asr_train_config and --asr_model_file, or --model_tag" in capsys.readouterr().err
+    assert "give --model FOLDER, or --asr_train_config FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["decoded", "decoded/part"])

@@ -1,16 +1,17 @@
 """Lists of allowed languages that change while somebody speaks."""
 
 import pytest
-from tiny import HOP, RATE, TinyModel, speech_of
+from tiny import HOP, RATE, speech_of
 
 from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.files.model_files import ModelFiles
 
 FRAME = 4 * HOP / RATE  # seconds
 LONG = speech_of(9.0, seed=5)
 
 
 @pytest.fixture(scope="module")
-def speech2text(tiny_model: TinyModel) -> Speech2Text:
+def speech2text(tiny_model: ModelFiles) -> Speech2Text:
     return Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=2.5)
 
 

@@ -5,9 +5,10 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tiny import LANGUAGES, TinyModel, speech_of
+from tiny import LANGUAGES, speech_of
 
 from espnet_blrmoe import Speech2Text, Transcript
+from espnet_blrmoe.files.model_files import ModelFiles
 
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0, 0.9))]
 LISTS = [None, *LANGUAGES, *map(list, itertools.combinations(LANGUAGES, 2)), "en 0.4:de"]
@@ -18,7 +19,7 @@ def essence(transcript: Transcript) -> tuple:
 
 
 @pytest.mark.parametrize(("beam_size", "requests"), [(1, 1000), (2, 60)])
-def test_every_thread_gets_the_result_of_its_own_list(tiny_model: TinyModel, beam_size: int, requests: int):
+def test_every_thread_gets_the_result_of_its_own_list(tiny_model: ModelFiles, beam_size: int, requests: int):
     speech2text = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=beam_size)
     every = list(itertools.product(range(len(SPEECHES)), range(len(LISTS))))
     expected = {(s, n): essence(speech2text(SPEECHES[s], LISTS[n])) for s, n in every}

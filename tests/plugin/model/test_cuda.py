@@ -9,7 +9,7 @@ from tiny import CONFIG, LANGUAGES, RATE, build_model, speech_of, write_data_dir
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_train
-from espnet_blrmoe.files.checkpoint import read_weights
+from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.model import experts
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.experts import ExpertLinear

@@ -13,7 +13,6 @@ from tiny import (
     CONFIG,
     LANGUAGES,
     RATE,
-    TinyModel,
     batch_of,
     build_model,
     fine_tuning_options,
@@ -24,8 +23,10 @@ from tiny import (
 
 from espnet_blrmoe import AbsRouter, LanguagePrior, Speech2Text, router_choices
 from espnet_blrmoe.bin import add_language, prune_experts, router_train
-from espnet_blrmoe.files.checkpoint import build_asr_model, load_asr_model, read_weights
 from espnet_blrmoe.files.extending import extend_vocabulary
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import build_asr_model, load_asr_model
+from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.model.experts import ExpertLinear
 from espnet_blrmoe.model.prior import LanguageChoice
 from espnet_blrmoe.training.language_task import NewLanguageModel
@@ -44,19 +45,19 @@ def write_texts(folder: Path, language: str) -> Path:
     return folder
 
 
-def add(model: TinyModel, data: Path, folder: Path, inputs: tuple[str, ...] = INPUTS, **changes) -> TinyModel:
+def add(model: ModelFiles, data: Path, folder: Path, inputs: tuple[str, ...] = INPUTS, **changes) -> ModelFiles:
     """Run the program for two epochs."""
     add_language.main(fine_tuning_options(model, data, folder, inputs, **{"language": "fr", **changes}))
-    return TinyModel(folder / "config.yaml", folder / "asr.pth")
+    return ModelFiles.in_folder(folder)
 
 
-def prune(model: TinyModel, languages: str, folder: Path) -> TinyModel:
-    options = {"asr_train_config": model.config, "asr_model_file": model.weights, "output_dir": folder}
+def prune(model: ModelFiles, languages: str, folder: Path) -> ModelFiles:
+    options = {**model.as_options(), "output_dir": folder}
     prune_experts.main([*(f"--{name}={value}" for name, value in options.items()), f"--languages={languages}"])
-    return TinyModel(folder / "config.yaml", folder / "model.pth")
+    return ModelFiles.in_folder(folder)
 
 
-def config_of(model: TinyModel) -> dict:
+def config_of(model: ModelFiles) -> dict:
     return yaml.safe_load(model.config.read_text(encoding="utf-8"))
 
 
@@ -72,7 +73,7 @@ def french(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def extended(conformer, french, tmp_path_factory) -> TinyModel:
+def extended(conformer, french, tmp_path_factory) -> ModelFiles:
     """The conformer with French, whose new tokens are more probable than all others, everywhere."""
     model = add(conformer, french, tmp_path_factory.mktemp("added") / "asr")
     weights = read_weights(model.weights)
@@ -125,8 +126,8 @@ def test_the_training_lowers_the_new_languages_loss(conformer, french, tmp_path)
         "text": torch.nn.utils.rnn.pad_sequence(map(torch.tensor, texts), batch_first=True, padding_value=-1),
         "text_lengths": torch.tensor([len(text) for text in texts]),
     }
-    trained = load_asr_model(added.config, added.weights)
-    untrained = load_asr_model(added.config, added.weights)
+    trained = load_asr_model(added)
+    untrained = load_asr_model(added)
     weights = untrained.state_dict()
     for name in weights:
         if of_experts(name):
@@ -165,7 +166,7 @@ def test_utterances_of_another_language_are_refused(conformer, tmp_path):
     labels = *INPUTS, "utt2lang,lid,text"
     add(conformer, data, tmp_path / "asr", labels, max_epoch=1)
     (data / "utt2lang").write_text("utt0 fr\nutt1 fr\nutt2 de\nutt3 fr\n", encoding="utf-8")
-    with pytest.raises(SystemExit, match="^add_language: utterance utt2 has language 'de' .* give utterances in 'fr'"):
+    with pytest.raises(SystemExit, match="^add_language: utterance utt2 has language 'de' .*; give utterances in 'fr'"):
         add(conformer, data, tmp_path / "other", labels)
     assert not list((tmp_path / "other").glob("*.*"))
 
@@ -252,13 +253,13 @@ def test_a_pruned_model_gives_the_results_of_the_whole_one(extended, tmp_path, l
 def test_pruning_the_vocabulary_keeps_what_the_language_uses(extended, tmp_path):
     (tmp_path / "text").write_text("utt0 aç\n", encoding="utf-8")
     (tmp_path / "utt2lang").write_text("utt0 fr\n", encoding="utf-8")
-    options = {"asr_train_config": extended.config, "asr_model_file": extended.weights, "languages": "fr"}
+    options = {**extended.as_options(), "languages": "fr"}
     files = {"text": tmp_path / "text", "utt2lang": tmp_path / "utt2lang", "output_dir": tmp_path / "pruned"}
     prune_experts.main([f"--{name}={value}" for name, value in (options | files).items()])
     config = yaml.safe_load((tmp_path / "pruned" / "config.yaml").read_text(encoding="utf-8"))
     assert config["token_list"] == ["<blank>", "<unk>", "a", "<sos/eos>", "ç"]
     assert config["model_conf"]["added_tokens"] == {"fr": ["ç"]}
-    load_asr_model(tmp_path / "pruned" / "config.yaml", tmp_path / "pruned" / "model.pth")
+    load_asr_model(ModelFiles.in_folder(tmp_path / "pruned"))
 
 
 def test_a_second_language_shares_tokens_with_the_first(extended, tmp_path):
@@ -285,7 +286,7 @@ def test_a_second_language_shares_tokens_with_the_first(extended, tmp_path):
 def test_a_one_language_model_gets_a_router(conformer, french, tmp_path):
     english = prune(conformer, "en", tmp_path / "en")
     two = add(english, french, tmp_path / "asr", like="en")
-    model = load_asr_model(two.config, two.weights)
+    model = load_asr_model(two)
     assert model.languages == ("en", "fr")
     assert model.encoder.router.output.out_features == 2
     old, new = (Speech2Text(own.config, own.weights, ["en"], beam_size=1) for own in (english, two))
@@ -333,7 +334,7 @@ def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, 
     inputs = "wav.scp,speech,sound", "utt2lang,lid,text"
     options = fine_tuning_options(added, pairs, tmp_path / "router", inputs, max_epoch=25)
     router_train.main(options)
-    speech2text = Speech2Text(added.config, tmp_path / "router" / "asr.pth", beam_size=1)
+    speech2text = Speech2Text(added.config, tmp_path / "router" / "model.pth", beam_size=1)
     for language in pitch:
         assert speech2text(tone(language)).language == language
     assert speech2text(tone("fr"), ["en", "de"]).language in ("en", "de")
@@ -352,7 +353,7 @@ def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, 
         ({"asr_model_file": "none.pth"}, "none.pth does not exist; train a model first"),
         ({"asr_train_config": "none.yaml"}, "none.yaml does not exist"),
         ({"asr_train_config": "smaller.yaml"}, "does not fit the training configuration"),
-        ({"asr_train_config": "espnet.yaml"}, "is no BLR-MoE model: it says 'model: espnet'"),
+        ({"asr_train_config": "espnet.yaml"}, "is not of a BLR-MoE model: it says 'model: espnet'"),
         ({"inputs": ("wav.scp,speech,sound",)}, "no transcripts; add --train_data_path_and_name_and_type"),
         ({"inputs": ("wav.scp,speech,sound", "none,text,text")}, "none"),
         ({"inputs": ("wav.scp,speech,sound", "empty,text,text")}, "empty holds no transcript"),
@@ -382,7 +383,7 @@ def test_options_without_which_nothing_works(tiny_model, french, tmp_path, capsy
     assert "language" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("there", ["config.yaml", "asr.pth"])
+@pytest.mark.parametrize("there", ["config.yaml", "model.pth"])
 def test_a_model_is_not_overwritten(tiny_model, french, tmp_path, there):
     (tmp_path / "asr").mkdir()
     (tmp_path / "asr" / there).write_text("a model")
@@ -397,7 +398,7 @@ def test_a_model_with_a_decoder_is_refused(french, tmp_path):
     config = write_training_config(tmp_path / "hybrid", **changes)
     torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
     with pytest.raises(SystemExit, match="^add_language: languages can be added to models trained with CTC alone"):
-        add(TinyModel(config, tmp_path / "model.pth"), french, tmp_path / "asr")
+        add(ModelFiles(config, tmp_path / "model.pth"), french, tmp_path / "asr")
 
 
 class NamelessRouter(AbsRouter):
@@ -417,7 +418,7 @@ def test_a_router_that_cannot_take_in_a_language(french, tmp_path, monkeypatch):
     config = write_training_config(tmp_path / "other", encoder_conf=encoder_conf)
     torch.save(build_asr_model(yaml.safe_load(config.read_text())).state_dict(), tmp_path / "model.pth")
     with pytest.raises(SystemExit, match="^add_language: NamelessRouter has no linear layer `output`; give it a add_l"):
-        add(TinyModel(config, tmp_path / "model.pth"), french, tmp_path / "asr")
+        add(ModelFiles(config, tmp_path / "model.pth"), french, tmp_path / "asr")
 
 
 @pytest.mark.parametrize("added", [{"fr": ["a"]}, {"en": ["ç"]}])

@@ -74,9 +74,9 @@ def test_a_chain_of_bases_in_several_folders(tmp_path, monkeypatch):
         ({"a": {"base": "b.yaml"}}, "a.yaml: base b.yaml does not exist"),
         ({"a": {"base": "a.yaml"}}, "a.yaml: base a.yaml builds on .*a.yaml in its turn"),
         ({"a": {"base": "b.yaml"}, "b": {"base": "c.yaml"}, "c": {"base": "b.yaml"}}, "c.yaml: base b.yaml builds on"),
-        ({"a": {"base": "b.yaml"}, "b": "- 1\n- 2\n"}, "b.yaml is no configuration: expected 'option: value' lines"),
-        ({"a": {"base": "b.yaml"}, "b": ""}, "b.yaml is no configuration"),
-        ({"a": {"base": "b.yaml"}, "b": "max_epoch: 1\nencoder: [\n"}, "b.yaml is no YAML: .*line 3"),
+        ({"a": {"base": "b.yaml"}, "b": "- 1\n- 2\n"}, "b.yaml is not a configuration: expected 'option: value' lines"),
+        ({"a": {"base": "b.yaml"}, "b": ""}, "b.yaml is not a configuration"),
+        ({"a": {"base": "b.yaml"}, "b": "max_epoch: 1\nencoder: [\n"}, "b.yaml is not YAML: .*line 3"),
         ({"a": {"base": None}}, "a.yaml: base names one file, for example ../train_asr.yaml, not None"),
         ({"a": {"base": ["b.yaml"]}}, "a.yaml: base names one file"),
         ({"a": {"base": "b.yaml"}, "b": {"max_epochs": 1}}, r"unrecognized arguments: max_epochs \(from .*b.yaml\)"),
@@ -125,7 +125,7 @@ def test_a_program_ends_in_one_sentence(tmp_path, capsys, files, message):
 def test_a_missing_file_ends_in_one_sentence(capsys):
     with pytest.raises(SystemExit):
         BLRMoETask.get_parser().parse_args(["--config", "none.yaml"])
-    assert capsys.readouterr().err.splitlines()[-1].endswith("error: No such file: none.yaml")
+    assert capsys.readouterr().err.splitlines()[-1].endswith("error: none.yaml does not exist")
 
 
 def test_the_configuration_that_training_writes_is_whole(tmp_path):

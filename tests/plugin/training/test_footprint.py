@@ -164,4 +164,4 @@ def test_what_is_wrong_ends_in_one_sentence(tmp_path, changes, options, message)
 def test_a_missing_file_ends_in_one_sentence():
     with pytest.raises(SystemExit) as exit:
         summary.main(["none.yaml"])
-    assert exit.value.code == "summary: No such file: none.yaml"
+    assert exit.value.code == "summary: none.yaml does not exist"

@@ -13,7 +13,6 @@ from espnet2.asr.specaug.specaug import SpecAug
 from tiny import (
     CONFIG,
     LANGUAGES,
-    TinyModel,
     batch_of,
     build_model,
     fine_tuning_options,
@@ -23,7 +22,8 @@ from tiny import (
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin.router_train import main
-from espnet_blrmoe.files.checkpoint import read_weights
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.training.router_task import RouterModel
 
 
@@ -33,7 +33,7 @@ def data(tmp_path_factory) -> Path:
     return write_data_dir(tmp_path_factory.mktemp("data"), ["en", "de", "zh-CN", "en", "de", "zh-CN"])
 
 
-def options_of(model: TinyModel, data: Path, output: Path, **changes) -> list[str]:
+def options_of(model: ModelFiles, data: Path, output: Path, **changes) -> list[str]:
     """Options of the program for a training of two epochs."""
     return fine_tuning_options(model, data, output, ("wav.scp,speech,sound", "utt2lang,lid,text"), **changes)
 
@@ -41,18 +41,19 @@ def options_of(model: TinyModel, data: Path, output: Path, **changes) -> list[st
 @pytest.mark.parametrize("keep_nbest_models", [1, 2])  # the best epoch; the average of two
 def test_only_the_router_learns(conformer, data, tmp_path, keep_nbest_models):
     main(options_of(conformer, data, tmp_path, keep_nbest_models=keep_nbest_models))
-    before, after = read_weights(conformer.weights), read_weights(tmp_path / "asr.pth")
+    before, after = read_weights(conformer.weights), read_weights(tmp_path / "model.pth")
     assert list(after) == list(before)
     assert any("running_var" in name for name in before)
     for name, value in before.items():
         assert after[name].dtype == value.dtype
         assert after[name].equal(value) != name.startswith("encoder.router."), name
 
-    trained = read_weights(tmp_path / ("valid.loss.best.pth" if keep_nbest_models == 1 else "valid.loss.ave_2best.pth"))
+    checkpoint = "valid.loss.best.pth" if keep_nbest_models == 1 else "valid.loss.ave_2best.pth"
+    trained = read_weights(tmp_path / "training" / checkpoint)
     for name in before:
         if name.startswith("encoder.router."):
             assert after[name].equal(trained[f"asr_model.{name}"])
-    speech2text = Speech2Text(conformer.config, tmp_path / "asr.pth", beam_size=1, ctc_weight=1.0)
+    speech2text = Speech2Text(conformer.config, tmp_path / "model.pth", beam_size=1, ctc_weight=1.0)
     assert speech2text(batch_of(["en"])["speech"][0]).language in LANGUAGES
 
 
@@ -99,7 +100,7 @@ def test_features_are_in_full_precision_in_mixed_precision_training(tiny_model):
 def test_missing_model_files(tiny_model, data, tmp_path, option, message):
     with pytest.raises(SystemExit, match=message):
         main(options_of(tiny_model, data, tmp_path, **{option: tmp_path / "nowhere"}))
-    assert not (tmp_path / "asr.pth").exists()
+    assert not (tmp_path / "model.pth").exists()
 
 
 def test_options_without_which_nothing_works(tiny_model, data, tmp_path, capsys):
@@ -151,7 +152,7 @@ def test_an_output_folder_that_is_a_file(tiny_model, data, tmp_path):
 def test_another_kind_of_model(tiny_model, data, tmp_path):
     config = tmp_path / "config.yaml"
     config.write_text("model: espnet\n", encoding="utf-8")
-    with pytest.raises(SystemExit, match="^router_train: .*is no BLR-MoE model: it says 'model: espnet'"):
+    with pytest.raises(SystemExit, match="^router_train: .*is not of a BLR-MoE model: it says 'model: espnet'"):
         main(options_of(tiny_model, data, tmp_path, asr_train_config=config))
 
 
@@ -183,7 +184,7 @@ def test_audio_of_any_rate_and_number_of_channels(tiny_model, data, other_rates,
     before, trained = read_weights(tiny_model.weights), []
     for name, folder in (("as_model", data), ("other", other_rates)):
         main(options_of(tiny_model, folder, tmp_path / name, num_workers=1))
-        trained.append(read_weights(tmp_path / name / "asr.pth"))
+        trained.append(read_weights(tmp_path / name / "model.pth"))
     for name, value in trained[0].items():
         learned, difference = (value - before[name]).abs().mean(), (value - trained[1][name]).abs().mean()
         assert difference <= 0.1 * learned, name  # resampling is not without loss
@@ -201,13 +202,13 @@ def test_unusable_audio_is_named(tiny_model, other_rates, tmp_path, workers):
 def test_a_new_router_is_put_on_a_trained_model_and_trained_alone(conformer, data, tmp_path):
     new = {"router": "tdnn", "router_conf": {"channels": 12, "layers": 3}, "router_input": "subsampled"}
     main(options_of(conformer, data, tmp_path, encoder_conf=new))
-    before, after = read_weights(conformer.weights), read_weights(tmp_path / "asr.pth")
+    before, after = read_weights(conformer.weights), read_weights(tmp_path / "model.pth")
     for name, value in before.items():
         assert name.startswith("encoder.router.") or after[name].equal(value), name
     assert after["encoder.router.convs.2.weight"].shape[:2] == (12, 12)  # a third layer
-    config = yaml.safe_load((tmp_path / "asr.yaml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text(encoding="utf-8"))
     assert {name: config["encoder_conf"][name] for name in new} == new
-    speech2text = Speech2Text(tmp_path / "asr.yaml", tmp_path / "asr.pth", beam_size=1)
+    speech2text = Speech2Text(tmp_path / "config.yaml", tmp_path / "model.pth", beam_size=1)
     assert speech2text(batch_of(["en"])["speech"][0]).language in LANGUAGES
 
 
@@ -227,7 +228,7 @@ def test_an_option_of_specaug_that_does_not_exist(tiny_model, data, tmp_path):
 
 def test_without_a_new_router_the_configuration_stays(tiny_model, data, tmp_path):
     main(options_of(tiny_model, data, tmp_path))
-    written, trained = ((tmp_path / "asr.yaml"), tiny_model.config)
+    written, trained = ((tmp_path / "config.yaml"), tiny_model.config)
     assert yaml.safe_load(written.read_text(encoding="utf-8")) == yaml.safe_load(trained.read_text(encoding="utf-8"))
 
 
@@ -237,7 +238,7 @@ def test_audio_is_augmented_and_features_are_masked_in_training(tiny_model, data
     heard = {"preprocessor_conf": {"augmentation": augmentation}, "specaug": "specaug", "specaug_conf": masks}
     main(options_of(tiny_model, data, tmp_path / "augmented", **heard))
     main(options_of(tiny_model, data, tmp_path / "plain"))
-    augmented, plain = (read_weights(tmp_path / name / "asr.pth") for name in ("augmented", "plain"))
+    augmented, plain = (read_weights(tmp_path / name / "model.pth") for name in ("augmented", "plain"))
     assert any(not augmented[name].equal(plain[name]) for name in plain)
 
     model = RouterModel(build_model(tiny_model.config), SpecAug(**masks)).train()

@@ -13,7 +13,7 @@ import yaml
 from tiny import CONFIG, LANGUAGES, batch_of, build_model, write_data_dir, write_training_config
 
 from espnet_blrmoe.bin.asr_train import main
-from espnet_blrmoe.files.checkpoint import read_weights
+from espnet_blrmoe.files.weights import read_weights
 
 KILLED_TRAINING = Path(__file__).with_name("killed_training.py")
 EPOCHS = 3

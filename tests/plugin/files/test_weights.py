@@ -5,19 +5,9 @@ import zipfile
 
 import pytest
 import torch
-from tiny import CONFIG, Hostile, build_model, write_training_config
+from tiny import CONFIG, Hostile, build_model, one_sentence, write_training_config
 
-from espnet_blrmoe.files.checkpoint import load_weights, read_config, read_weights, with_router_of, write_mapping
-
-
-def one_sentence(call, *arguments) -> str:
-    """The message of the ValueError that the call raises: one line that a terminal can hold."""
-    with pytest.raises(ValueError) as caught:
-        call(*arguments)
-    message = str(caught.value)
-    assert "\n" not in message
-    assert len(message) < 400
-    return message
+from espnet_blrmoe.files.weights import load_weights, read_weights, with_router_of
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
@@ -39,25 +29,16 @@ def test_a_damaged_checkpoint(tmp_path, content):
     assert "is damaged or holds anything but weights" in one_sentence(read_weights, path)
 
 
+def test_a_missing_checkpoint(tmp_path):
+    assert "model.pth does not exist; train a model first" in one_sentence(read_weights, tmp_path / "model.pth")
+    assert f"{tmp_path} is a folder; train a model first" in one_sentence(read_weights, tmp_path)
+
+
 @pytest.mark.parametrize("value", [{"model": {"weight": torch.ones(1)}, "epoch": 3}, [torch.ones(1)], 7])
 def test_a_checkpoint_of_something_else(tmp_path, value):
     path = tmp_path / "checkpoint.pth"
     torch.save(value, path)
     assert "holds anything but weights; give a model file" in one_sentence(read_weights, path)
-
-
-def test_missing_files(tmp_path):
-    assert "model.pth does not exist; train a model first" in one_sentence(read_weights, tmp_path / "model.pth")
-    assert f"{tmp_path} is a folder; train a model first" in one_sentence(read_weights, tmp_path)
-    assert f"{tmp_path} is a folder; give the config.yaml" in one_sentence(read_config, tmp_path)
-    assert "config.yaml does not exist" in one_sentence(read_config, tmp_path / "config.yaml")
-
-
-@pytest.mark.parametrize("content", [b"", b"words", b"- a\n- b\n", b"a: [b\nc: :\n", b"\x80\x81"])
-def test_a_file_that_is_no_configuration(tmp_path, content):
-    path = tmp_path / "config.yaml"
-    path.write_bytes(content)
-    assert "is no configuration: expected" in one_sentence(read_config, path)
 
 
 @pytest.mark.parametrize(
@@ -91,17 +72,6 @@ def test_a_compressed_checkpoint(tmp_path):
         for name in stored.namelist():
             compressed.writestr(name, stored.read(name))
     assert "is compressed; save it as torch.save" in one_sentence(read_weights, tmp_path / "model.pth")
-
-
-def test_what_is_written_is_read_again_even_if_values_are_shared(tmp_path):
-    shared = ["en", "de"]
-    write_mapping(tmp_path / "config.yaml", {"languages": shared, "encoder_conf": {"languages": shared}})
-    assert read_config(tmp_path / "config.yaml")["encoder_conf"] == {"languages": shared}
-
-
-def test_a_configuration_with_aliases(tmp_path):
-    (tmp_path / "config.yaml").write_text("a: &name [1]\nb: *name\n")
-    assert "config.yaml has a YAML alias, *name" in one_sentence(read_config, tmp_path / "config.yaml")
 
 
 def test_a_checkpoint_that_fits(tiny_model):

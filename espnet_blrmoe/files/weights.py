@@ -1,0 +1,88 @@
+"""Checkpoints of weights only: read without executing anything in them, loaded, and given another router's."""
+
+import textwrap
+import zipfile
+from pathlib import Path
+
+import torch
+
+ROUTER_PREFIX = "encoder.router."
+
+
+def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
+    """Read a checkpoint of weights only; nothing in it is executed.
+
+    Raises:
+        ValueError: it is missing, broken, holds anything but tensors, or unpacks to more than its size.
+    """
+    path = Path(path)
+    if not path.is_file():
+        reason = "is a folder" if path.is_dir() else "does not exist"
+        raise ValueError(f"{path} {reason}; train a model first or correct the path")
+    refuse_compressed(path)
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # torch raises many kinds for a file that is not a checkpoint, and advises to execute it
+        weights = None
+    if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
+        raise ValueError(
+            f"{path} is damaged or holds anything but weights; give a model file such as valid.loss.best.pth"
+        )
+    # Tensors may name one place of the file many times; twice, where a layer uses the weights of another.
+    if sum(value.numel() * value.element_size() for value in weights.values()) > 2 * path.stat().st_size:
+        raise ValueError(f"{path} is damaged: its tensors are larger than the file")
+    return weights
+
+
+def refuse_compressed(path: str | Path) -> None:
+    """Check that a file of PyTorch or NumPy holds its arrays as they are: compressed, they may be of any size.
+
+    Raises:
+        ValueError: they are compressed, or the file is damaged.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as arrays:
+            size = sum(member.file_size for member in arrays.infolist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    if size > Path(path).stat().st_size:
+        raise ValueError(f"{path} is compressed; save it as torch.save or numpy.savez does")
+
+
+def load_weights(model: torch.nn.Module, path: str | Path) -> None:
+    """Load a checkpoint into a model of exactly its architecture and languages.
+
+    Raises:
+        ValueError: another architecture or other languages; says what differs.
+    """
+    put_weights(model, read_weights(path), path)
+
+
+def put_weights(
+    model: torch.nn.Module, weights: dict[str, torch.Tensor], path: str | Path, assign: bool = False
+) -> None:
+    """Give a model weights that were read from a checkpoint.
+
+    Args:
+        model: gets them.
+        weights: by name.
+        path: of the checkpoint, for messages.
+        assign: put these very tensors in the place of the model's own.
+
+    Raises:
+        ValueError: as `load_weights`.
+    """
+    try:
+        model.load_state_dict(weights, assign=assign)
+    except RuntimeError as error:
+        first_difference = textwrap.shorten(str(error).splitlines()[1], 200, placeholder=" ...")
+        raise ValueError(f"{path} does not fit the training configuration: {first_difference}") from error
+
+
+def with_router_of(weights: dict[str, torch.Tensor], router: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """The same weights with another router's; every other tensor is the very same."""
+    own = {f"{ROUTER_PREFIX}{name}": value.detach().cpu() for name, value in router.state_dict().items()}
+    others = {name: value for name, value in weights.items() if name in own or not name.startswith(ROUTER_PREFIX)}
+    return others | own
