@@ -1,5 +1,7 @@
-"""The README's own commands and Python examples run as they stand, on the tiny demo."""
+"""The commands and Python examples of README and its pages run as they stand, on the tiny demo."""
 
+import argparse
+import importlib
 import re
 import shlex
 import shutil
@@ -9,46 +11,68 @@ from pathlib import Path
 
 import corpus_folders
 import pytest
+import yaml
 from espnet_model_zoo import downloader
 from espnet_model_zoo.downloader import ModelDownloader
-from recipe_run import RECIPE, TINY_TRAINING, run_recipe
+from recipe_run import RECIPE, TINY_CORPUS, TINY_TRAINING, run_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", *(f"docs/{name}.md" for name in ("recipe", "languages", "espnet_yaml", "deployment"))]
+PROGRAM = [sys.executable, "-m", "espnet_blrmoe.bin.main"]  # espnet-blrmoe, wherever it is installed
 
 
-def blocks(language: str) -> list[str]:
-    """The README's code blocks of one language."""
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str, pages: list[str] = PAGES) -> list[str]:
+    """The pages' code blocks of one language."""
+    pattern = re.compile(rf"^```{language}\n(.*?)^```$", flags=re.MULTILINE | re.DOTALL)
+    return [block for page in pages for block in pattern.findall((ROOT / page).read_text(encoding="utf-8"))]
 
 
-def commands(program: str) -> list[str]:
-    """The README's shell commands that contain a program, without their comments."""
+def commands(program: str = "") -> list[str]:
+    """The pages' shell commands that contain a program, each once, without their comments."""
     lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    return [line.split("#")[0].strip() for line in lines if program in line]
+    return list(dict.fromkeys(line.split("#")[0].strip() for line in lines if program in line))
+
+
+@pytest.fixture
+def demo(tiny_demo, tmp_path) -> Path:
+    """What the recipe's folder holds after `make demo`; a copy, since other tests look at what the demo itself left."""
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    (folder / "conf").symlink_to(RECIPE / "conf")
+    return folder
+
+
+def run_program(command: str, folder: Path) -> str:
+    """Run `espnet-blrmoe ...` as a shell does, and return what it prints."""
+    command = command.replace("espnet-blrmoe", shlex.join(PROGRAM), 1)
+    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("number", range(len(blocks("python"))))
-def test_python_examples_run(number, tiny_demo, tmp_path, monkeypatch, capsys):
+def test_python_examples_run(number, demo, tmp_path, monkeypatch, capsys):
+    example = blocks("python")[number]
     monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
-    monkeypatch.chdir(tiny_demo.folder)  # has exp/ and dump/, as the recipe's folder has after `make demo`
-    if "onnxruntime" in blocks("python")[number]:
-        command = shlex.split(commands("export_onnx")[0])
-        subprocess.run([sys.executable, *command[1:]], check=True)
-    monkeypatch.setenv("PYTHONPATH", "")
-    exec(compile(blocks("python")[number], f"README.md, Python example {number}", "exec"), {})
-    if "timeline" in blocks("python")[number]:
+    monkeypatch.chdir(demo)
+    if "onnxruntime" in example:
+        run_program(*commands("espnet-blrmoe export"), demo)
+    exec(compile(example, f"Python example {number}", "exec"), {"__name__": "example"})
+    if "timeline" in example:
         assert re.search(r"^0\.00 to \d+\.\d\d s: (es|pt)$", capsys.readouterr().out, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", commands("./run.sh --stage"))
-def test_recipe_commands_run(command, tiny_demo, tmp_path):
-    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")  # other tests look at what the demo itself left
+def test_recipe_commands_run(command, demo):
     if "--stage 16" in command:  # the tiny demo has two of the languages, and trains for one epoch
         command = command.replace("es,pt de,en", "es,pt").replace("utterances 20", "utterances 2")
-    command = command.replace("dump/raw", f"{folder}/dump/raw")  # the recipe's own folder is not used here
-    run = run_recipe(folder, *shlex.split(command)[1:], *TINY_TRAINING)
+    command = command.replace("dump/raw", f"{demo}/dump/raw")  # the recipe's own folder is not used here
+    run = run_recipe(demo, *shlex.split(command)[1:], *TINY_TRAINING)
     assert run.exit_code == 0, run.output
+
+
+def test_the_recipes_help():
+    done = subprocess.run(shlex.split(*commands("./run.sh --help")), cwd=RECIPE, capture_output=True, text=True)
+    assert done.returncode == 0 and "--allowed_languages" in done.stdout
 
 
 def test_own_corpora(tmp_path, shared_data):
@@ -71,27 +95,36 @@ def test_several_corpora(tmp_path):
     assert (tmp_path / "dump/raw/test_out/wav.scp").is_file()
 
 
-def test_pruning_the_demos_model(tiny_demo, tmp_path):
-    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
-    command = shlex.split(commands("prune_experts")[0].replace("es,pt", "es"))  # the tiny demo has these two
-    done = subprocess.run([sys.executable, *command[1:]], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "1 of 2 languages (es)" in done.stdout
-    assert (folder / "exp/asr_es_pt/model.pth").is_file()
+@pytest.mark.parametrize("command", commands("espnet-blrmoe transcribe"))
+def test_transcribing_on_the_command_line(command, demo):
+    lines = run_program(command, demo).splitlines()
+    assert lines and all(re.match(r"downloads/\S+/(es|pt)-\S+\.wav\b.*\b(es|pt)\b", line) for line in lines), lines
 
 
-def test_transcribing_on_the_command_line(tiny_demo):
-    command = commands("espnet-blrmoe transcribe")[0]
-    assert command.startswith("espnet-blrmoe ")
-    program = f"{sys.executable} -m espnet_blrmoe.bin.main"
-    command = command.replace("espnet-blrmoe", program, 1)
-    done = subprocess.run(["bash", "-c", command], cwd=tiny_demo.folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines and all(re.match(r"downloads/\S+/es-\S+\.wav\b.*\b(es|pt)\b", line) for line in lines), lines
+def test_pruning_the_demos_model(demo):
+    command = commands("espnet-blrmoe prune")[0].replace("es,pt", "es")  # the tiny demo has these two
+    assert "1 of 2 languages (es)" in run_program(command, demo)
+    assert (demo / "exp/asr_es_pt/model.pth").is_file()
 
 
-def test_the_launcher_runs_espnet(tmp_path):
+def test_adding_a_language_to_the_demos_model(demo, tmp_path):
+    (prepare,) = commands("./run.sh --stop_stage 4")
+    options = shlex.split(prepare)[1:3] + [*TINY_CORPUS, "--langs", "pt"]
+    run = run_recipe(tmp_path / "pt", *options)
+    assert run.exit_code == 0, run.output
+    (demo / "dump_pt").symlink_to(tmp_path / "pt/dump")
+    _, prune = commands("espnet-blrmoe prune")
+    run_program(prune.replace("de,en,es", "es"), demo)
+    (add,) = commands("espnet-blrmoe add-language")
+    assert "2 languages (es, pt)" in run_program(f"{add} --max_epoch 1 --num_iters_per_epoch 2", demo)
+    assert {path.name for path in (demo / "exp/asr_pt").iterdir()} == {"config.yaml", "model.pth", "training"}
+
+
+def test_summary(demo):
+    assert "LR-MoE of this shape" in run_program(*commands("espnet-blrmoe summary"), demo)
+
+
+def test_the_launcher_runs_espnet():
     command = shlex.split(*commands("espnet_blrmoe.run"))
     done = subprocess.run([sys.executable, *command[1:]], capture_output=True, text=True)
     assert done.returncode == 0
@@ -99,21 +132,42 @@ def test_the_launcher_runs_espnet(tmp_path):
     assert "blr_moe" in encoders.group(1).split(",")
 
 
-def test_the_yaml_example_builds_a_model():
-    import argparse
-
-    import yaml
+def build(encoder_conf: dict):
+    """The model of the YAML example, with these options of the encoder changed."""
     from espnet2.tasks.asr import ASRTask
 
     import espnet_blrmoe  # noqa: F401 (registers)
 
-    parser = ASRTask.get_parser()
-    options = {**vars(parser.parse_args([])), **yaml.safe_load(blocks("yaml")[0])}
-    options["token_list"] = ["<blank>", "a", "<sos/eos>"]
-    model = ASRTask.build_model(argparse.Namespace(**options))
-    assert model.languages == ("de", "en", "es", "pt")
+    (example,) = map(yaml.safe_load, blocks("yaml"))
+    example["encoder_conf"].update(encoder_conf)
+    options = {**vars(ASRTask.get_parser().parse_args([])), **example, "token_list": ["<blank>", "a", "<sos/eos>"]}
+    return ASRTask.build_model(argparse.Namespace(**options))
+
+
+def test_the_yaml_example_builds_a_model():
+    assert build({}).languages == ("de", "en", "es", "pt")
+
+
+def test_a_router_of_ones_own(tmp_path, monkeypatch):
+    (example,) = (block for block in blocks("python") if "AbsRouter" in block)
+    (tmp_path / "mypackage.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = build({"router": "mypackage.MyRouter", "router_conf": {"hidden": 128}})
+    assert type(model.encoder.router) is importlib.import_module("mypackage").MyRouter
 
 
 def test_make_demo_is_the_recipe():
     done = subprocess.run(["make", "--dry-run", "demo"], cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"cd {RECIPE.relative_to(ROOT)} && ./run.sh" in done.stdout
+
+
+def test_no_command_is_left_out():
+    tested = ("cd egs2/blr_moe_masr/asr1", "make demo", "./run.sh --", "COMMONVOICE=", "python -m espnet_blrmoe.run ",
+              *(f"espnet-blrmoe {name} " for name in ("transcribe", "prune", "add-language", "summary", "export")))
+    assert [command for command in commands() if command and not command.startswith(tested)] == []
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("*/*.md")], ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
