@@ -1,87 +1,30 @@
-"""A language added to a trained model: what learns, what stays bit for bit, and which tokens stay out of whose way."""
+"""A language added to a trained model: what learns, what stays bit for bit, and what is refused."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-import sentencepiece
 import soundfile
 import torch
 import yaml
+from added_language import INPUTS, OLD_TOKENS, TEXTS, add, config_of, of_experts, write_texts
 from tiny import (
     CONFIG,
-    LANGUAGES,
     RATE,
+    NamelessRouter,
     batch_of,
-    build_model,
     fine_tuning_options,
-    speech_of,
     write_data_dir,
+    write_model,
     write_training_config,
 )
 
-from espnet_blrmoe import AbsRouter, Speech2Text, router_choices
-from espnet_blrmoe.bin import add_language, prune_experts, router_train
-from espnet_blrmoe.files.extending import extend_vocabulary
+from espnet_blrmoe import Speech2Text, router_choices
+from espnet_blrmoe.bin import router_train
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import build_asr_model, load_asr_model
 from espnet_blrmoe.files.weights import read_weights
-from espnet_blrmoe.model.experts import ExpertLinear
 from espnet_blrmoe.training.language_task import NewLanguageModel
-
-SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0, 0.9))]
-OLD_TOKENS = CONFIG["token_list"]
-TEXTS = {"fr": ["ab ç", "çé", "a éb", "ç"], "it": ["ab è", "ç", "èc", "a"]}
-INPUTS = "wav.scp,speech,sound", "text,text,text"
-
-
-def write_texts(folder: Path, language: str) -> Path:
-    """Recordings of a language with their transcripts."""
-    write_data_dir(folder, [language] * len(TEXTS[language]), seed=10)
-    lines = (f"utt{n} {text}\n" for n, text in enumerate(TEXTS[language]))
-    (folder / "text").write_text("".join(lines), encoding="utf-8")
-    return folder
-
-
-def add(model: ModelFiles, data: Path, folder: Path, inputs: tuple[str, ...] = INPUTS, **changes) -> ModelFiles:
-    """Run the program for two epochs."""
-    add_language.main(fine_tuning_options(model, data, folder, inputs, **{"language": "fr", **changes}))
-    return ModelFiles.in_folder(folder)
-
-
-def prune(model: ModelFiles, languages: str, folder: Path) -> ModelFiles:
-    options = {**model.as_options(), "output_dir": folder}
-    prune_experts.main([*(f"--{name}={value}" for name, value in options.items()), f"--languages={languages}"])
-    return ModelFiles.in_folder(folder)
-
-
-def config_of(model: ModelFiles) -> dict:
-    return yaml.safe_load(model.config.read_text(encoding="utf-8"))
-
-
-def of_experts(name: str) -> bool:
-    """Whether the checkpoint's tensor of this name is packed by language."""
-    moe_blocks = [f"encoder.encoders.{n}." for n in (1, 2)]
-    return name.startswith(tuple(moe_blocks)) and any(part in name for part in ("linear_v", "linear_out", "w_1", "w_2"))
-
-
-@pytest.fixture(scope="module")
-def french(tmp_path_factory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("fr") / "data", "fr")
-
-
-@pytest.fixture(scope="module")
-def extended(conformer, french, tmp_path_factory) -> ModelFiles:
-    """The conformer with French, whose new tokens are more probable than all others, everywhere."""
-    model = add(conformer, french, tmp_path_factory.mktemp("added") / "asr")
-    weights = read_weights(model.weights)
-    weights["ctc.ctc_lo.bias"][len(OLD_TOKENS) :] += 50.0
-    torch.save(weights, model.weights)
-    return model
-
-
-# -------------------------------------------------------------------------------------------------------- the training
 
 
 @pytest.mark.parametrize("keep_nbest_models", [1, 3])  # the best epoch; the average of three, which rounds
@@ -176,139 +119,6 @@ def test_the_same_command_gives_the_same_model(conformer, french, tmp_path):
     assert all(value.equal(second[name]) for name, value in first.items())
 
 
-# ------------------------------------------------------------------------------------------------- the larger model
-
-
-def test_the_configuration_is_the_old_one_with_the_language_and_its_tokens(conformer, extended):
-    old, new = config_of(conformer), config_of(extended)
-    assert new["encoder_conf"]["languages"] == [*LANGUAGES, "fr"]
-    assert new["token_list"] == [*OLD_TOKENS, "ç", "é"]
-    assert new["model_conf"] == {**old["model_conf"], "added_tokens": {"fr": ["ç", "é"]}}
-    new["encoder_conf"]["languages"].pop()
-    assert {**new, "token_list": old["token_list"], "model_conf": old["model_conf"]} == old
-
-
-@pytest.mark.parametrize("options", [{"beam_size": 1}, {"beam_size": 3, "nbest": 3}], ids=["best-path", "beam-search"])
-@pytest.mark.parametrize("languages", [["en"], ["de", "zh-CN"], list(LANGUAGES)], ids=",".join)
-def test_old_languages_results_under_a_hard_prior_are_unchanged(conformer, extended, languages, options):
-    old, new = (Speech2Text(model.config, model.weights, languages, **options) for model in (conformer, extended))
-    lengths = torch.tensor([len(speech) for speech in SPEECHES])
-    speech = torch.nn.utils.rnn.pad_sequence([torch.from_numpy(speech) for speech in SPEECHES], batch_first=True)
-    with torch.no_grad():
-        encoded = [own.asr_model.encode_under_prior(speech, lengths, own._prior)[0] for own in (old, new)]
-    assert encoded[1].equal(encoded[0])
-    singly = [new(speech) for speech in SPEECHES]
-    for results in (new.batch(SPEECHES), singly):
-        for result, expected in zip(results, old.batch(SPEECHES)):
-            assert (result.text, result.language, result.timeline) == (
-                expected.text, expected.language, expected.timeline
-            )  # fmt: skip
-            assert result.language_probability == pytest.approx(expected.language_probability, abs=1e-5)
-            ids, scores = zip(*((ids, float(best.score)) for *_, ids, best in result.hypotheses))
-            expected_ids, expected_scores = zip(*((ids, float(best.score)) for *_, ids, best in expected.hypotheses))
-            assert ids == expected_ids
-            assert scores == pytest.approx(expected_scores, rel=1e-4)
-    assert any(result.text for result in singly)
-
-
-@pytest.mark.parametrize("beam_size", [1, 2])
-def test_new_tokens_where_their_language_is_possible(extended, beam_size):
-    speech2text = Speech2Text(extended.config, extended.weights, beam_size=beam_size)
-    texts = [t.text for t in speech2text.batch([SPEECHES[1]] * 4, [["fr"], ["en"], ["de", "fr"], ["de", "en"]])]
-    assert [bool(set(text) & set("çé")) for text in texts] == [True, False, True, False]
-    assert set("çé") & set(speech2text(SPEECHES[1]).text)
-    soft = Speech2Text(extended.config, extended.weights, ["en"], language_penalty=5.0, beam_size=beam_size)
-    assert set("çé") & set(soft(SPEECHES[1]).text)
-
-
-def test_a_list_that_an_utterance_escapes_excludes_no_tokens(extended):
-    escaped, kept = (
-        Speech2Text(extended.config, extended.weights, ["en", "de"], language_escape=threshold, beam_size=1)
-        for threshold in (1e-9, 1 - 1e-9)
-    )
-    assert set("çé") & set(escaped(SPEECHES[1]).text)
-    assert not set("çé") & set(kept(SPEECHES[1]).text)
-
-
-def test_pruning_the_language_away_gives_the_old_model_back(conformer, extended, tmp_path):
-    pruned = prune(extended, ",".join(LANGUAGES), tmp_path / "pruned")
-    before, after = read_weights(conformer.weights), read_weights(pruned.weights)
-    assert before.keys() == after.keys()
-    assert all(after[name].equal(value) for name, value in before.items() if name != "encoder.language_codes")
-    config = config_of(pruned)
-    assert config["model_conf"].pop("added_tokens") == {}
-    assert config == config_of(conformer)
-
-
-@pytest.mark.parametrize("languages", ["fr", "de,fr", "en,de"])
-def test_a_pruned_model_gives_the_results_of_the_whole_one(extended, tmp_path, languages):
-    pruned = prune(extended, languages, tmp_path / "pruned")
-    results = Speech2Text(pruned.config, pruned.weights, beam_size=1).batch(SPEECHES)
-    expected = Speech2Text(extended.config, extended.weights, languages, beam_size=1).batch(SPEECHES)
-    assert [(r.text, r.language, r.timeline) for r in results] == [(r.text, r.language, r.timeline) for r in expected]
-
-
-def test_pruning_the_vocabulary_keeps_what_the_language_uses(extended, tmp_path):
-    (tmp_path / "text").write_text("utt0 aç\n", encoding="utf-8")
-    (tmp_path / "utt2lang").write_text("utt0 fr\n", encoding="utf-8")
-    options = {**extended.as_options(), "languages": "fr"}
-    files = {"text": tmp_path / "text", "utt2lang": tmp_path / "utt2lang", "output_dir": tmp_path / "pruned"}
-    prune_experts.main([f"--{name}={value}" for name, value in (options | files).items()])
-    config = yaml.safe_load((tmp_path / "pruned" / "config.yaml").read_text(encoding="utf-8"))
-    assert config["token_list"] == ["<blank>", "<unk>", "a", "<sos/eos>", "ç"]
-    assert config["model_conf"]["added_tokens"] == {"fr": ["ç"]}
-    load_asr_model(ModelFiles.in_folder(tmp_path / "pruned"))
-
-
-def test_a_second_language_shares_tokens_with_the_first(extended, tmp_path):
-    both = add(extended, write_texts(tmp_path / "data", "it"), tmp_path / "asr", language="it", like="fr")
-    config = config_of(both)
-    assert config["encoder_conf"]["languages"] == [*LANGUAGES, "fr", "it"]
-    assert config["token_list"] == [*OLD_TOKENS, "ç", "é", "è"]
-    assert config["model_conf"]["added_tokens"] == {"fr": ["ç", "é"], "it": ["ç", "è"]}
-    weights = read_weights(both.weights)
-    weights["ctc.ctc_lo.bias"][-1] += 100.0  # è before all others
-    torch.save(weights, both.weights)
-    old, new = (Speech2Text(model.config, model.weights, beam_size=1) for model in (extended, both))
-    for languages in (["en", "de"], ["fr"], ["fr", "zh-CN"]):
-        for speech in SPEECHES:
-            assert new(speech, languages).text == old(speech, languages).text
-    assert set(new(SPEECHES[0], ["it"]).text) == {"è"}
-    pruned = prune(both, "en,it", tmp_path / "pruned")
-    config = config_of(pruned)
-    assert config["token_list"] == [*OLD_TOKENS, "ç", "è"]
-    assert config["model_conf"]["added_tokens"] == {"it": ["ç", "è"]}
-    assert Speech2Text(pruned.config, pruned.weights, beam_size=1)(SPEECHES[0], "it").text
-
-
-def test_a_one_language_model_gets_a_router(conformer, french, tmp_path):
-    english = prune(conformer, "en", tmp_path / "en")
-    two = add(english, french, tmp_path / "asr", like="en")
-    model = load_asr_model(two)
-    assert model.languages == ("en", "fr")
-    assert model.encoder.router.output.out_features == 2
-    old, new = (Speech2Text(own.config, own.weights, ["en"], beam_size=1) for own in (english, two))
-    assert [result.text for result in new.batch(SPEECHES)] == [result.text for result in old.batch(SPEECHES)]
-
-
-def test_the_encoder_forgets_what_it_was_given_bit_for_bit(tiny_model):
-    encoder = build_model(tiny_model.config).encoder
-    before = {name: value.clone() for name, value in encoder.state_dict().items()}
-    encoder.add_language("fr", like="zh-CN")
-    packed = [module for module in encoder.modules() if isinstance(module, ExpertLinear)]
-    assert packed and all(module.weight[3].equal(module.weight[2]) for module in packed)
-    encoder.add_language("it")
-    assert encoder.languages == (*LANGUAGES, "fr", "it")
-    assert not any(module.weight[4].equal(expert) for module in packed for expert in module.weight[:4])
-    encoder.keep_languages(LANGUAGES)
-    after = encoder.state_dict()
-    assert before.keys() == after.keys()
-    assert all(after[name].equal(value) for name, value in before.items())
-
-
-# ------------------------------------------------------------------------------------------------- and then the router
-
-
 def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, tmp_path):
     pitch = {"en": 250.0, "de": 700.0, "zh-CN": 1500.0, "fr": 2800.0}
     generator = np.random.default_rng(0)
@@ -336,9 +146,6 @@ def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, 
     for language in pitch:
         assert speech2text(tone(language)).language == language
     assert speech2text(tone("fr"), ["en", "de"]).language in ("en", "de")
-
-
-# ------------------------------------------------------------------------------------------------------------- mistakes
 
 
 @pytest.mark.parametrize(
@@ -393,21 +200,9 @@ def test_a_model_is_not_overwritten(tiny_model, french, tmp_path, there):
 def test_a_model_with_a_decoder_is_refused(french, tmp_path):
     decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
     changes = {"decoder": "transformer", "decoder_conf": decoder, "model_conf": {"ctc_weight": 0.5}}
-    config = write_training_config(tmp_path / "hybrid", **changes)
-    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    model = write_model(tmp_path / "hybrid", **changes)
     with pytest.raises(SystemExit, match="^add_language: languages can be added to models trained with CTC alone"):
-        add(ModelFiles(config, tmp_path / "model.pth"), french, tmp_path / "asr")
-
-
-class NamelessRouter(AbsRouter):
-    """Its last layer is not called `output`."""
-
-    def __init__(self, input_size: int, num_languages: int):
-        super().__init__()
-        self.layer = torch.nn.Linear(input_size, num_languages)
-
-    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        return self.layer(x)
+        add(model, french, tmp_path / "asr")
 
 
 def test_a_router_that_cannot_take_in_a_language(french, tmp_path, monkeypatch):
@@ -417,39 +212,3 @@ def test_a_router_that_cannot_take_in_a_language(french, tmp_path, monkeypatch):
     torch.save(build_asr_model(yaml.safe_load(config.read_text())).state_dict(), tmp_path / "model.pth")
     with pytest.raises(SystemExit, match="^add_language: NamelessRouter has no linear layer `output`; give it a add_l"):
         add(ModelFiles(config, tmp_path / "model.pth"), french, tmp_path / "asr")
-
-
-@pytest.mark.parametrize("added", [{"fr": ["a"]}, {"en": ["ç"]}])
-def test_added_tokens_that_do_not_fit_the_model(tiny_model, added):
-    with pytest.raises(ValueError, match="added_tokens of '(fr|en)': an unknown language or an unknown token"):
-        build_asr_model({**config_of(tiny_model), "model_conf": {"ctc_weight": 1.0, "added_tokens": added}})
-
-
-# ------------------------------------------------------------------------------------------------------------------ bpe
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["unknown", "bytes"])
-def bpe(request, tmp_path_factory) -> dict:
-    """Options of a model of BPE pieces, made from texts with the letters a to f, with and without bytes for others."""
-    folder = tmp_path_factory.mktemp("bpe")
-    words = ["".join(letters) for letters in itertools.product("abcdef", repeat=3)]
-    (folder / "text").write_text("\n".join(words), encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text"), model_prefix=str(folder / "bpe"), vocab_size=30 + 256 * request.param,
-        byte_fallback=request.param, model_type="bpe", minloglevel=2,
-    )  # fmt: skip
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "bpe.model"))
-    pieces = [processor.id_to_piece(n) for n in range(3, processor.get_piece_size())]
-    tokens = ["<blank>", "<unk>", *pieces, "<sos/eos>"]
-    return {"token_type": "bpe", "bpemodel": str(folder / "bpe.model"), "token_list": tokens}
-
-
-def test_a_bpe_vocabulary_stays_as_it_is(tiny_model, bpe, caplog):
-    config = {**config_of(tiny_model), **bpe}
-    model = build_asr_model(config)
-    assert extend_vocabulary(config, model, ["abc fed", "cab"]) == config
-    assert not caplog.records or "unknown to the BPE model" not in caplog.text
-    assert extend_vocabulary(config, model, ["abc fed cab fad bee aç"] + ["dead beef"] * 5) == config
-    assert "1 of the texts' " in caplog.text and "unknown to the BPE model, which cannot learn more: " in caplog.text
-    with pytest.raises(ValueError, match=r"^\d+ of the texts' \d+ characters are unknown to the BPE model.*train a"):
-        extend_vocabulary(config, model, ["привет мир"])
