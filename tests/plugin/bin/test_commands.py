@@ -42,7 +42,7 @@ def commands_of(path: Path) -> list[str]:
         blocks, inline = re.findall(r"^ {4}.*\n?", text, flags=re.MULTILINE), []
     else:
         blocks = re.findall(r"^```sh\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
-        inline = re.findall(r"`(python \S*benchmarks/\S+ [^`]+)`", text)
+        inline = re.findall(r"`(python [^`\s]*benchmarks/[^`\s]+ [^`]+)`", text)
     lines = "".join(blocks).replace("\\\n", " ").splitlines() + [" ".join(code.split()) for code in inline]
     lines = [line.strip() for line in lines]
     return [line for line in lines if PROGRAM.match(line) or line.startswith("cd ")]
