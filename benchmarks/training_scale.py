@@ -1,6 +1,6 @@
 """Step time, memory and communication of a long training on several GPUs, worked out from pieces measured here.
 
-    python benchmarks/training_scale.py egs2/blr_moe_masr/asr1/conf/tuning/NAME.yaml \\
+    python benchmarks/training_scale.py egs2/blr_moe_masr/asr1/conf/tuning/train_asr_paper.yaml \\
         --languages 8 --vocab 5000 --data_dir egs2/blr_moe_masr/asr1/dump/raw/train
 
 Measured, on the CPU, with the whole model of the configuration and batches of one and of two utterances of each

@@ -1,7 +1,7 @@
 """Run an unmodified ESPnet command with the plugin registered.
 
-    python -m espnet_blrmoe.run -m espnet2.bin.asr_train --encoder blr_moe ...
-    python -m espnet_blrmoe.run pyscripts/utils/some_script.py ...
+    python -m espnet_blrmoe.run -m espnet2.bin.asr_train --help
+    python -m espnet_blrmoe.run local/score.py --help
 
 With ESPnet's asr.sh: `--python "python3 -m espnet_blrmoe.run"`. `espnet2.bin.asr_train` and `asr_inference` become the
 plugin's own, which know more options (`--languages`). Processes that a command spawns, one per GPU, import the main

@@ -7,7 +7,8 @@ Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
   lang            utterance, detected language, its probability
   timeline        utterance, JSON list of [start seconds, end seconds, language]
   expert_frames   utterance, language:encoder frames of every language
-`--batch_size` may exceed 1. Models of other classes are decoded by ESPnet's own program.
+`--batch_size` may exceed 1. Utterances of more than 30 s are cut. Models of other classes are decoded by ESPnet's own
+program.
 """
 
 import json
@@ -42,6 +43,7 @@ PROGRAM_OPTIONS = (
     "allow_variable_data_keys", "batch_size", "word_lm_train_config", "word_lm_file", "config",
     "utt2langs", "model", "model_tag", "asr_train_config", "asr_model_file",
 )  # fmt: skip
+LONGEST_UTTERANCE = 30.0  # seconds; ESPnet's program decodes utterances whole, however much memory that takes
 # Options that ESPnet's program lacks, or does not hand on.
 OWN_OPTIONS = ("config", "model", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing")
 
@@ -89,7 +91,7 @@ def decode(args) -> None:
     set_all_random_seed(args.seed)
     recordings = read_recordings(args.data_path_and_name_and_type, args.key_file)
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
-    options["device"] = "cuda" if args.ngpu else "cpu"
+    options |= {"device": "cuda" if args.ngpu else "cpu", "chunk_seconds": LONGEST_UTTERANCE}
     speech2text = load_model(args, options)
     utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, speech2text.languages)
     loader = DataLoader(

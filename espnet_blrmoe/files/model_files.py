@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CONFIG_NAME, WEIGHTS_NAME = "config.yaml", "model.pth"
+GIVE_FOLDER = f"give the folder with a model's {CONFIG_NAME} and {WEIGHTS_NAME}"
 WAYS = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE"
 
 
@@ -34,9 +35,9 @@ class ModelFiles:
         """
         folder, files = Path(folder), cls.in_folder(folder)
         if folder.is_file():
-            raise ValueError(f"{folder} is a file; give the folder with a model's {CONFIG_NAME} and {WEIGHTS_NAME}")
+            raise ValueError(f"{folder} is a file; {GIVE_FOLDER}")
         if not folder.is_dir():
-            raise ValueError(f"{folder} does not exist; give the folder with a model's {CONFIG_NAME} and {WEIGHTS_NAME}")
+            raise ValueError(f"{folder} does not exist; {GIVE_FOLDER}")
         if not files.config.is_file():
             raise ValueError(f"{folder} has no {CONFIG_NAME}, and so is not a model's folder")
         if not files.weights.is_file():

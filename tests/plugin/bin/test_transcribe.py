@@ -16,13 +16,14 @@ from tiny import CONFIG, RATE, speech_of, write_training_config
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_inference, main, prune_experts, router_train, transcribe
+from espnet_blrmoe.inference.speech2text import CHUNK_SECONDS
 
 ONE_MODEL = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE, or --model_tag MODEL"
 
 
 @pytest.fixture(scope="module")
 def speech2text(tiny_model) -> Speech2Text:
-    return Speech2Text(tiny_model.config, tiny_model.weights, beam_size=1, chunk_seconds=8)
+    return Speech2Text(tiny_model.config, tiny_model.weights)
 
 
 @pytest.fixture
@@ -83,7 +84,8 @@ def test_options_of_the_model(files, model, tiny_model, capsys, options, same_as
     assert result["timeline"] == [asdict(span) for span in expected.timeline]
 
 
-def test_standard_output_is_json_alone(files, model):
+def test_standard_output_is_only_json(files, tiny_model):
+    model = ["--model", str(tiny_model.config.parent)]
     command = [sys.executable, "-m", "espnet_blrmoe.bin.transcribe", *files, *model, "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -208,6 +210,12 @@ def test_help_of_a_command_teaches_by_an_example(monkeypatch, capsys):
     text = capsys.readouterr().out
     assert text.startswith("usage: espnet-blrmoe transcribe [-h]")
     assert "espnet-blrmoe transcribe talk.mp3 interview.wav --model_tag model.zip --languages en,de" in text
+
+
+def test_chunks_are_as_long_as_in_python(capsys):
+    with pytest.raises(SystemExit):
+        transcribe.main(["--help"])
+    assert f"(default: {CHUNK_SECONDS:g}, best for" in " ".join(capsys.readouterr().out.split())
 
 
 def test_help_names_the_commands(capsys):

@@ -9,9 +9,9 @@ import sentencepiece
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
-from tiny import CONFIG, LANGUAGES, build_model, speech_of, write_training_config
+from tiny import CONFIG, LANGUAGES, NamelessRouter, build_model, speech_of, write_model, write_training_config
 
-from espnet_blrmoe import AbsRouter, LanguagePrior, Speech2Text, router_choices
+from espnet_blrmoe import LanguagePrior, Speech2Text, router_choices
 from espnet_blrmoe.bin import prune_experts, router_train
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
@@ -51,17 +51,6 @@ def test_bit_for_bit_at_a_real_width():
         encoder.keep_languages(["l1", "l6", "l3"])
         assert encoder(x, lengths)[0].equal(expected)
     assert (routings[0].frame_counts().sum(0) > 0).sum() == 3
-
-
-class NamelessRouter(AbsRouter):
-    """Its last layer is not called `output`."""
-
-    def __init__(self, input_size: int, num_languages: int):
-        super().__init__()
-        self.layer = torch.nn.Linear(input_size, num_languages)
-
-    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        return self.layer(x)
 
 
 class StubbornRouter(NamelessRouter):
@@ -127,10 +116,9 @@ def test_bytes_and_the_pieces_of_the_languages_stay(tmp_path):
     processor = sentencepiece.SentencePieceProcessor(model_proto=pieces.getvalue())
     tokens = ["<blank>", "<unk>", *(processor.id_to_piece(n) for n in range(3, len(processor))), "<sos/eos>"]
     options = {"token_type": "bpe", "bpemodel": str(tmp_path / "bpe.model"), "token_list": tokens}
-    config = write_training_config(tmp_path / "asr", **options)
-    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    model = write_model(tmp_path / "asr", **options)
     files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
-    pruned = prune(ModelFiles(config, tmp_path / "model.pth"), ["en", "zh-CN"], tmp_path / "pruned", *files)
+    pruned = prune(model, ["en", "zh-CN"], tmp_path / "pruned", *files)
     kept = yaml.safe_load(pruned.config.read_text())["token_list"]
     assert {f"<0x{byte:02X}>" for byte in range(256)} < set(kept) < set(tokens)
     for text in [*texts["en"], *texts["zh-CN"], "ñ", "한"]:
@@ -199,12 +187,10 @@ def test_an_output_folder_that_is_a_file(tiny_model, tmp_path):
 def test_a_hybrid_model_loses_languages_but_no_tokens(tmp_path):
     decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
     changes = {"decoder": "transformer", "decoder_conf": decoder, "model_conf": {"ctc_weight": 0.5}}
-    config = write_training_config(tmp_path / "hybrid", **changes)
-    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    model = write_model(tmp_path / "hybrid", **changes)
     (tmp_path / "text").write_text("utt0 a b\n", encoding="utf-8")
     (tmp_path / "utt2lang").write_text("utt0 en\n", encoding="utf-8")
     files = "--text", str(tmp_path / "text"), "--utt2lang", str(tmp_path / "utt2lang")
-    model = ModelFiles(config, tmp_path / "model.pth")
     with pytest.raises(SystemExit, match="the vocabulary of a model with a decoder cannot be pruned"):
         prune(model, ["en"], tmp_path / "pruned", *files)
     pruned = prune(model, ["en", "de"], tmp_path / "smaller")

@@ -1,26 +1,25 @@
-"""A language added to a trained model: what learns, what stays bit for bit, and which tokens stay out of whose way."""
+"""A language added to a trained model: what learns, what stays bit for bit, and what is refused."""
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
-import sentencepiece
 import soundfile
 import torch
 import yaml
+from added_language import INPUTS, OLD_TOKENS, TEXTS, add, config_of, of_experts, write_texts
 from tiny import (
     CONFIG,
-    LANGUAGES,
     RATE,
+    NamelessRouter,
     batch_of,
-    build_model,
     fine_tuning_options,
-    speech_of,
     write_data_dir,
+    write_model,
     write_training_config,
 )
 
+<<<<<<< HEAD
 from espnet_blrmoe import AbsRouter, LanguagePrior, Speech2Text, router_choices
 from espnet_blrmoe.bin import add_language, prune_experts, router_train
 from espnet_blrmoe.files.extending import extend_vocabulary
@@ -29,60 +28,14 @@ from espnet_blrmoe.files.trained_model import build_asr_model, load_asr_model
 from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.model.experts import ExpertLinear
 from espnet_blrmoe.model.prior import LanguageChoice
+=======
+from espnet_blrmoe import Speech2Text, router_choices
+from espnet_blrmoe.bin import router_train
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import build_asr_model, load_asr_model
+from espnet_blrmoe.files.weights import read_weights
+>>>>>>> h3
 from espnet_blrmoe.training.language_task import NewLanguageModel
-
-SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((1.3, 0.5, 2.0, 0.9))]
-OLD_TOKENS = CONFIG["token_list"]
-TEXTS = {"fr": ["ab ç", "çé", "a éb", "ç"], "it": ["ab è", "ç", "èc", "a"]}
-INPUTS = "wav.scp,speech,sound", "text,text,text"
-
-
-def write_texts(folder: Path, language: str) -> Path:
-    """Recordings of a language with their transcripts."""
-    write_data_dir(folder, [language] * len(TEXTS[language]), seed=10)
-    lines = (f"utt{n} {text}\n" for n, text in enumerate(TEXTS[language]))
-    (folder / "text").write_text("".join(lines), encoding="utf-8")
-    return folder
-
-
-def add(model: ModelFiles, data: Path, folder: Path, inputs: tuple[str, ...] = INPUTS, **changes) -> ModelFiles:
-    """Run the program for two epochs."""
-    add_language.main(fine_tuning_options(model, data, folder, inputs, **{"language": "fr", **changes}))
-    return ModelFiles.in_folder(folder)
-
-
-def prune(model: ModelFiles, languages: str, folder: Path) -> ModelFiles:
-    options = {**model.as_options(), "output_dir": folder}
-    prune_experts.main([*(f"--{name}={value}" for name, value in options.items()), f"--languages={languages}"])
-    return ModelFiles.in_folder(folder)
-
-
-def config_of(model: ModelFiles) -> dict:
-    return yaml.safe_load(model.config.read_text(encoding="utf-8"))
-
-
-def of_experts(name: str) -> bool:
-    """Whether the checkpoint's tensor of this name is packed by language."""
-    moe_blocks = [f"encoder.encoders.{n}." for n in (1, 2)]
-    return name.startswith(tuple(moe_blocks)) and any(part in name for part in ("linear_v", "linear_out", "w_1", "w_2"))
-
-
-@pytest.fixture(scope="module")
-def french(tmp_path_factory) -> Path:
-    return write_texts(tmp_path_factory.mktemp("fr") / "data", "fr")
-
-
-@pytest.fixture(scope="module")
-def extended(conformer, french, tmp_path_factory) -> ModelFiles:
-    """The conformer with French, whose new tokens are more probable than all others, everywhere."""
-    model = add(conformer, french, tmp_path_factory.mktemp("added") / "asr")
-    weights = read_weights(model.weights)
-    weights["ctc.ctc_lo.bias"][len(OLD_TOKENS) :] += 50.0
-    torch.save(weights, model.weights)
-    return model
-
-
-# -------------------------------------------------------------------------------------------------------- the training
 
 
 @pytest.mark.parametrize("keep_nbest_models", [1, 3])  # the best epoch; the average of three, which rounds
@@ -177,6 +130,7 @@ def test_the_same_command_gives_the_same_model(conformer, french, tmp_path):
     assert all(value.equal(second[name]) for name, value in first.items())
 
 
+<<<<<<< HEAD
 # ------------------------------------------------------------------------------------------------- the larger model
 
 
@@ -311,6 +265,8 @@ def test_the_encoder_forgets_what_it_was_given_bit_for_bit(tiny_model):
 # ------------------------------------------------------------------------------------------------- and then the router
 
 
+=======
+>>>>>>> h3
 def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, tmp_path):
     pitch = {"en": 250.0, "de": 700.0, "zh-CN": 1500.0, "fr": 2800.0}
     generator = np.random.default_rng(0)
@@ -338,9 +294,6 @@ def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, 
     for language in pitch:
         assert speech2text(tone(language)).language == language
     assert speech2text(tone("fr"), ["en", "de"]).language in ("en", "de")
-
-
-# ------------------------------------------------------------------------------------------------------------- mistakes
 
 
 @pytest.mark.parametrize(
@@ -395,21 +348,9 @@ def test_a_model_is_not_overwritten(tiny_model, french, tmp_path, there):
 def test_a_model_with_a_decoder_is_refused(french, tmp_path):
     decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
     changes = {"decoder": "transformer", "decoder_conf": decoder, "model_conf": {"ctc_weight": 0.5}}
-    config = write_training_config(tmp_path / "hybrid", **changes)
-    torch.save(build_model(config).state_dict(), tmp_path / "model.pth")
+    model = write_model(tmp_path / "hybrid", **changes)
     with pytest.raises(SystemExit, match="^add_language: languages can be added to models trained with CTC alone"):
-        add(ModelFiles(config, tmp_path / "model.pth"), french, tmp_path / "asr")
-
-
-class NamelessRouter(AbsRouter):
-    """Its last layer is not called `output`."""
-
-    def __init__(self, input_size: int, num_languages: int):
-        super().__init__()
-        self.layer = torch.nn.Linear(input_size, num_languages)
-
-    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
-        return self.layer(x)
+        add(model, french, tmp_path / "asr")
 
 
 def test_a_router_that_cannot_take_in_a_language(french, tmp_path, monkeypatch):
@@ -419,39 +360,3 @@ def test_a_router_that_cannot_take_in_a_language(french, tmp_path, monkeypatch):
     torch.save(build_asr_model(yaml.safe_load(config.read_text())).state_dict(), tmp_path / "model.pth")
     with pytest.raises(SystemExit, match="^add_language: NamelessRouter has no linear layer `output`; give it a add_l"):
         add(ModelFiles(config, tmp_path / "model.pth"), french, tmp_path / "asr")
-
-
-@pytest.mark.parametrize("added", [{"fr": ["a"]}, {"en": ["ç"]}])
-def test_added_tokens_that_do_not_fit_the_model(tiny_model, added):
-    with pytest.raises(ValueError, match="added_tokens of '(fr|en)': an unknown language or an unknown token"):
-        build_asr_model({**config_of(tiny_model), "model_conf": {"ctc_weight": 1.0, "added_tokens": added}})
-
-
-# ------------------------------------------------------------------------------------------------------------------ bpe
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["unknown", "bytes"])
-def bpe(request, tmp_path_factory) -> dict:
-    """Options of a model of BPE pieces, made from texts with the letters a to f, with and without bytes for others."""
-    folder = tmp_path_factory.mktemp("bpe")
-    words = ["".join(letters) for letters in itertools.product("abcdef", repeat=3)]
-    (folder / "text").write_text("\n".join(words), encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "text"), model_prefix=str(folder / "bpe"), vocab_size=30 + 256 * request.param,
-        byte_fallback=request.param, model_type="bpe", minloglevel=2,
-    )  # fmt: skip
-    processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / "bpe.model"))
-    pieces = [processor.id_to_piece(n) for n in range(3, processor.get_piece_size())]
-    tokens = ["<blank>", "<unk>", *pieces, "<sos/eos>"]
-    return {"token_type": "bpe", "bpemodel": str(folder / "bpe.model"), "token_list": tokens}
-
-
-def test_a_bpe_vocabulary_stays_as_it_is(tiny_model, bpe, caplog):
-    config = {**config_of(tiny_model), **bpe}
-    model = build_asr_model(config)
-    assert extend_vocabulary(config, model, ["abc fed", "cab"]) == config
-    assert not caplog.records or "unknown to the BPE model" not in caplog.text
-    assert extend_vocabulary(config, model, ["abc fed cab fad bee aç"] + ["dead beef"] * 5) == config
-    assert "1 of the texts' " in caplog.text and "unknown to the BPE model, which cannot learn more: " in caplog.text
-    with pytest.raises(ValueError, match=r"^\d+ of the texts' \d+ characters are unknown to the BPE model.*train a"):
-        extend_vocabulary(config, model, ["привет мир"])

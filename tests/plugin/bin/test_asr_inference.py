@@ -1,0 +1,58 @@
+"""Decoding takes the folder of a model, a BLR-MoE one or another, and decodes utterances whole."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+import yaml
+from espnet2.tasks.asr import ASRTask
+from tiny import CONFIG, RATE, speech_of
+
+from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.bin import asr_inference, asr_train
+from espnet_blrmoe.files.model_files import ModelFiles
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    """An utterance that is longer than Speech2Text's chunks are by default."""
+    soundfile.write(tmp_path / "utt0.wav", speech_of(12.0, seed=0), RATE, subtype="FLOAT")
+    (tmp_path / "wav.scp").write_text(f"utt0 {tmp_path / 'utt0.wav'}\n", encoding="utf-8")
+    return tmp_path
+
+
+def decode(model: Path, data: Path) -> str:
+    """The text of the utterance."""
+    arguments = ["--model", str(model), "--beam_size", "1", "--ctc_weight", "1.0", "--output_dir", str(data / "out")]
+    asr_inference.main([*arguments, "--data_path_and_name_and_type", f"{data / 'wav.scp'},speech,sound"])
+    return (data / "out/1best_recog/text").read_text(encoding="utf-8").partition(" ")[2].strip()
+
+
+def test_utterances_are_decoded_whole(tiny_model, data):
+    whole, cut = (Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=longest) for longest in (30, 5))
+    expected = whole(data / "utt0.wav").text
+    assert expected != cut(data / "utt0.wav").text
+    assert decode(tiny_model.config.parent, data) == expected
+
+
+def test_the_folder_of_another_kind_of_model(data):
+    dense = {"output_size": 16, "attention_heads": 2, "linear_units": 24, "num_blocks": 1}
+    options = {"encoder": "transformer", "encoder_conf": dense, "model": "espnet", "preprocessor": "default"}
+    folder = write_other_model(data / "dense", **options)
+    assert set(decode(folder, data)) <= set("abc <unk>")
+    (folder / "model.pth").unlink()
+    with pytest.raises(SystemExit, match="^asr_inference: .*dense has no model.pth; train the model first"):
+        decode(folder, data)
+
+
+def write_other_model(folder: Path, **options) -> Path:
+    """A model that is not a BLR-MoE, with random weights."""
+    folder.mkdir()
+    (folder / "options.yaml").write_text(yaml.safe_dump({**CONFIG, **options}), encoding="utf-8")
+    asr_train.main(["--config", str(folder / "options.yaml"), "--output_dir", str(folder), "--dry_run", "true"])
+    files = ModelFiles.in_folder(folder)
+    config = yaml.safe_load(files.config.read_text(encoding="utf-8"))
+    torch.save(ASRTask.build_model(argparse.Namespace(**config)).state_dict(), files.weights)
+    return folder
