@@ -8,7 +8,8 @@ import format_wav_scp
 import prepare_corpora
 import pytest
 from corpus_folders import CV_2019, write_audio, write_lines, write_rows
-from data_dir import UserError, read_data_dir, read_table
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import UserError, read_table
 
 # Corpus -> languages, utterances and speakers of its training set.
 CORPORA = {

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import sentences as text
 import soundfile
-from data_dir import UserError, read_data_dir
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import UserError
 
 LANGUAGES = ["de", "en", "es", "pt"]
 SETS = ["train", "valid", "test_in", "test_out", "router_train", "router_valid"]

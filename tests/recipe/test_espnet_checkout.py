@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from data_dir import Utterance, read_table, write_data_dir
 from recipe_run import RECIPE, TINY_CORPUS, TINY_TRAINING, run_recipe
+from shared.data_dir import Utterance
+from shared.kaldi_tables import read_table
+from shared.write_data_dir import write_data_dir
 
 # Notes its arguments. What --asr_args holds is split by a shell, as run.pl and slurm.pl do.
 FAKE_ASR_SH = """#!/usr/bin/env python3

@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import corpus_folders
-import data_dir
 import filter_by_length
 import format_wav_scp
 import numpy as np
@@ -18,8 +17,10 @@ import prepare_corpora
 import pytest
 import soundfile
 from corpus_folders import CV_2019, write_audio, write_lines, write_rows
-from data_dir import UserError, read_data_dir, read_table
 from recipe_run import RECIPE
+from shared import write_data_dir
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import UserError, read_table
 
 ROWS = [{"audio": f"recordings/{name}.wav", "text": "Grüße!", "lang": "de"} for name in ("a", "b")]
 
@@ -98,7 +99,7 @@ def test_skipped_clips_are_counted_and_listed(tmp_path, capsys):
     assert lines == [
         f"{table}:2 no such clip: {corpus}/fr/clips/0.mp3",
         f"{table}:3 no words in the transcript: '?!'",
-        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr', whose script is in local/scripts.py: "
+        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr', whose script is in local/shared/scripts.py: "
         "'Владимир'",
         f"{table}:5 no words in the transcript: ''",
     ]
@@ -254,7 +255,7 @@ def test_a_full_disk(tmp_path, ours, monkeypatch):
     def no_room(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(data_dir, "write_inverse", no_room)
+    monkeypatch.setattr(write_data_dir, "write_inverse", no_room)
     with pytest.raises(UserError, match="cannot be written: No space left on device; it is left as it was"):
         prepare(tmp_path, "--corpus", ours)
     assert contents(tmp_path / "data") == before

@@ -12,8 +12,9 @@ import zipfile
 import numpy as np
 import pytest
 import torch
-from data_dir import read_data_dir, read_table
 from recipe_run import RECIPE, TINY_TRAINING, run_recipe
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import read_table
 
 STAGES = (1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 16, 17, 18, 19, 20, 21)
 

@@ -10,7 +10,7 @@ Example:
 
 import argparse
 
-from data_dir import UserError, read_table, write_table
+from shared.kaldi_tables import UserError, read_table, write_table
 
 
 def main(argv: list[str] | None = None) -> None:

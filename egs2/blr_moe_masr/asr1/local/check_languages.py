@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 from allowed_languages import parse_groups
-from data_dir import UserError, stream_data_dir
+from shared.data_dir import stream_data_dir
+from shared.kaldi_tables import UserError
 
 
 def main(argv: list[str] | None = None) -> None:

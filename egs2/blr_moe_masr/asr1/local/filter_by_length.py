@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_dir import Skipped, Summary, Utterance, stream_data_dir, write_data_dir
+from shared.data_dir import Skipped, Summary, Utterance, stream_data_dir
+from shared.write_data_dir import write_data_dir
 
 
 def problem(utterance: Utterance, fs: int, shortest: float, longest: float) -> str | None:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import jinja2
 import yaml
-from data_dir import UserError
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
+from shared.kaldi_tables import UserError
 
-TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+TEMPLATE = Path(__file__).with_name("templates") / "model_card.md.j2"
 
 
 def main(argv: list[str] | None = None) -> None:

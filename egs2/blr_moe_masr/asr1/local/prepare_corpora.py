@@ -25,9 +25,11 @@ from hashlib import blake2b
 from pathlib import Path
 
 from corpora import Clip, aishell, commonvoice, fleurs, librispeech, manifest, mls, voxpopuli
-from data_dir import MAX_SKIPPED, Skipped, UserError, Utterance, replacing, with_audio_outside, write_tables
-from scripts import foreign_script
-from text_normalization import DIGITS, normalise
+from shared.data_dir import MAX_SKIPPED, Skipped, Utterance
+from shared.kaldi_tables import UserError
+from shared.scripts import foreign_script
+from shared.text_normalization import DIGITS, normalise
+from shared.write_data_dir import replacing, with_audio_outside, write_tables
 from tqdm import tqdm
 
 MODULES = {
@@ -263,7 +265,7 @@ def find_problem(clip: Clip, utterance: Utterance, rules: Rules) -> str | None:
         return f"no words in the transcript: {clip.text!r}"
     if script := foreign_script(utterance.text, clip.language):
         return (f"in a script foreign to its language: {script} in '{clip.language}', whose script is in "
-                f"local/scripts.py: {clip.text!r}")
+                f"local/shared/scripts.py: {clip.text!r}")
     if len(utterance.id.encode()) > LONGEST_ID:
         return f"id longer than {LONGEST_ID} bytes: {utterance.id}"
     if seconds is not None and seconds < shortest:

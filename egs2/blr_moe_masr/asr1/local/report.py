@@ -21,11 +21,12 @@ import jiwer
 import numpy as np
 import torch
 import yaml
-from data_dir import UserError, Utterance, read_table
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from report_plots import SERIES, change_dots, rate_bars, training_curves
 from score import Decoding, align_words, find_decodings
-from score_tables import accuracy, environment, signed_interval, with_interval
+from shared.data_dir import Utterance
+from shared.kaldi_tables import UserError, read_table
+from shared.report_plots import SERIES, change_dots, rate_bars, training_curves
+from shared.score_tables import accuracy, environment, signed_interval, with_interval
 
 EXAMPLES_PER_TEST_SET = 6
 CONFIG_KEYS = ("token_type", "frontend_conf", "specaug_conf", "encoder", "encoder_conf", "decoder", "decoder_conf",
@@ -225,8 +226,8 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
 
 def render(content: dict) -> str:
     """The page as HTML."""
-    templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
-                            lstrip_blocks=True, undefined=StrictUndefined)
+    templates = Environment(loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True,
+                            trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     templates.filters.update(accuracy=accuracy, with_interval=with_interval, signed_interval=signed_interval)
     return templates.get_template("report.html.j2").render(content)
 

@@ -30,9 +30,10 @@ from pathlib import Path
 
 import jiwer
 import numpy as np
-from data_dir import UserError, Utterance, read_data_dir, read_table
-from score_tables import result_text, results_markdown, terminal_table
-from text_normalization import DIGITS, UNSPACED, normalise
+from shared.data_dir import Utterance, read_data_dir
+from shared.kaldi_tables import UserError, read_table
+from shared.score_tables import result_text, results_markdown, terminal_table
+from shared.text_normalization import DIGITS, UNSPACED, normalise
 from tqdm import tqdm
 
 MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two

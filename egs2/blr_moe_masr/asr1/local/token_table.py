@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from operator import eq
 from pathlib import Path
 
-from data_dir import UserError
 from espnet2.text.char_tokenizer import CharTokenizer
 from espnet2.text.sentencepiece_tokenizer import SentencepiecesTokenizer
-from score_tables import aligned_table
-from transcripts import side_by_side
+from shared.kaldi_tables import UserError
+from shared.score_tables import aligned_table
+from shared.transcripts import side_by_side
 
 HEAD = ("set", "language", "sentences", "characters", "vocabulary", "per character", "per second", "bytes %",
         "unknown %", "too dense")

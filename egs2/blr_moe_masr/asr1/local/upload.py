@@ -10,9 +10,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from data_dir import UserError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
+from shared.kaldi_tables import UserError
 
 
 def main(argv: list[str] | None = None) -> None:

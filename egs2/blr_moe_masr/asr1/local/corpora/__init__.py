@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_dir import UserError
-from kaldi_tables import decode
+from shared.kaldi_tables import UserError, decode
 
 
 @dataclass(frozen=True)

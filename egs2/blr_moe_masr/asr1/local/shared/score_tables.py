@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jiwer
-from data_dir import Utterance
+
+from shared.data_dir import Utterance
 
 COLUMNS = ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 

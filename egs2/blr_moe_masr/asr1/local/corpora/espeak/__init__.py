@@ -29,8 +29,10 @@ import espeak
 import numpy as np
 import soundfile
 import soxr
-from data_dir import Utterance, replacing, write_data_dir, write_table
 from sentences import grammar, sentences
+from shared.data_dir import Utterance
+from shared.kaldi_tables import write_table
+from shared.write_data_dir import replacing, write_data_dir
 from tqdm import tqdm
 
 from espnet_blrmoe.training.conditions import CONDITIONS, degrade
