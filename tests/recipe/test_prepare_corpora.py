@@ -16,6 +16,7 @@ import numpy as np
 import prepare_corpora
 import pytest
 import soundfile
+from corpora import commonvoice
 from corpus_folders import CV_2019, write_audio, write_lines, write_rows
 from recipe_run import RECIPE
 from shared import write_data_dir
@@ -162,9 +163,9 @@ def test_a_corpus_without_a_clip_is_named(name, tmp_path):
 # Mistakes
 
 @pytest.mark.parametrize("options, complaint", [
-    (["--corpus", "espeak"], "corpus 'espeak' is unknown; choose from commonvoice, fleurs, mls"),
-    (["--corpus", "mls"], "mls: where is it. Fill the value of 'MLS' of db.sh, or write mls=PATH"),
-    (["--corpus", "mls=/nowhere/mls"], "mls: /nowhere/mls does not exist. Correct mls=PATH, or"),
+    (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, commonvoice, espeak, fleurs"),
+    (["--corpus", "mls"], "mls: where is it. Write MLS=FOLDER into db.sh, or --corpus mls=FOLDER"),
+    (["--corpus", "mls=/nowhere/mls"], "mls: /nowhere/mls does not exist. Correct mls=FOLDER, or MLS in db.sh"),
 ])
 def test_corpora_that_are_not_there(options, complaint, tmp_path, monkeypatch):
     monkeypatch.delenv("MLS", raising=False)
@@ -333,6 +334,6 @@ def test_real_speech_up_to_stage_4(shared_data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("corpus", ["cv-mini", "artikulate-mini"])
 def test_no_real_sentence_is_taken_for_a_foreign_script(corpus, shared_data):
     for split in ("train", "valid", "test"):
-        known = prepare_corpora.commonvoice.languages(shared_data / corpus, split)
-        for clip in prepare_corpora.commonvoice.read(shared_data / corpus, split, known):
+        known = commonvoice.languages(shared_data / corpus, split)
+        for clip in commonvoice.read(shared_data / corpus, split, known):
             assert prepare_corpora.foreign_script(clip.text, clip.language) is None, clip
