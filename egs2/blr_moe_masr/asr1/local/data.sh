@@ -5,4 +5,4 @@ set -e -u -o pipefail
 set -a  # prepare_corpora.py finds the corpora's folders in the environment
 . ./db.sh
 set +a
-exec python3 local/prepare_corpora.py "$@"
+exec ${python:-python3} local/prepare_corpora.py "$@"

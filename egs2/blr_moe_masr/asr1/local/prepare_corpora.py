@@ -216,8 +216,8 @@ def read_set(sources: list[Source], rules: Rules, tally: Tally) -> Iterator[Utte
 def make_entry(clip: Clip, domain: str, rules: Rules) -> Utterance | Skipped:
     """The utterance of a clip, or why it is left out.
 
-    Unless the corpus has one, the id starts with a digest of the speaker, since Common Voice's labels have 128 digits and
-    others white space; a clip without a speaker is its own.
+    Unless the corpus has one, the id starts with a digest of the speaker, since Common Voice's labels have 128 digits
+    and others white space; a clip without a speaker is its own.
     """
     text = None if clip.text is None else normalise(clip.text, clip.language, rules.digits)
     speaker, key = clip.speaker, clip.id

@@ -272,7 +272,7 @@ def main(argv: list[str] | None = None) -> None:
     decodings = find_decodings(args.exp, args.data, args.digits)
     for decoding in decodings:
         warn_of_missing(decoding, args.data)
-    results = score(decodings)
+    results = {"digits": args.digits, **score(decodings)}
     (args.exp / "scores.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (args.exp / "RESULTS.md").write_text(results_markdown(results, args.exp), encoding="utf-8")
     print(terminal_table(results))
