@@ -1,21 +1,17 @@
 """Audio as people have it -> one channel at the model's sampling rate, in pieces of bounded length."""
 
-import math
 import os
-import re
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
-import torchaudio
+
+from espnet_blrmoe import recordings
+from espnet_blrmoe.recordings import open_audio, read_samples, split_range
 
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz
-BLOCK = 2**20  # frames of a file that are read at once
-RANGE = re.compile(r"(.+)\[(\d+):(\d+)\]")
 QUIET_SECONDS = 0.1  # a cut is made in the middle of the quietest stretch of this length
 
 
@@ -51,57 +47,15 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
     return resample(wave, fs if rate is None else rate, fs, name)
 
 
-def split_range(path: str) -> tuple[str, int, int | None]:
-    """Split "rec.flac[16000:47999]", Kaldi's way to write a stretch of a recording by its first and last sample.
-
-    Returns:
-        file, first sample, and the sample after the last; without a range, 0 and None.
-
-    Raises:
-        ValueError: the last sample comes before the first.
-    """
-    found = RANGE.fullmatch(path)
-    if not found:
-        return path, 0, None
-    first, last = int(found[2]), int(found[3])
-    if last < first:
-        raise ValueError(f"{path} is a stretch that ends before it begins; write it as [first sample:last sample]")
-    return found[1], first, last + 1
-
-
 def read(path: Path) -> tuple[torch.Tensor, int]:
     """Read a file or a stretch of one: (samples,) float32, its channels averaged, and its sampling rate in Hz.
 
     Raises:
-        ValueError: it is missing, a folder, no audio that soundfile reads, or cut off, or lacks the stretch.
+        UnusableAudio: as `open_audio` and `read_samples` say.
     """
     file_name, first, end = split_range(str(path))
-    path = Path(file_name)
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; name the audio files in it")
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist")
-    try:
-        with soundfile.SoundFile(path) as file:
-            announced, rate = (end or file.frames) - first, file.samplerate
-            if end and first >= file.frames:
-                raise ValueError(f"{path} has no sample {first}: it has {file.frames}, counted from 0")
-            if first:
-                file.seek(first)
-            # Block by block: neither all channels nor what a damaged header announces have to fit into memory. Not
-            # soundfile's own `blocks`, which repeats the last block where a file ends too early.
-            blocks, left = [], announced if end else math.inf
-            while len(block := file.read(min(BLOCK, left), dtype="float32", always_2d=True)):
-                blocks.append(block.mean(axis=1))
-                left -= len(block)
-    except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: files without a header, such as .raw
-        raise ValueError(
-            f"{path} cannot be read as audio: it is damaged or in a format other than wav, flac, ogg, mp3 and the like"
-        ) from error
-    samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-    if len(samples) < 0.9 * announced:  # headers of mp3 are off by some frames; those of wav and ogg do not tell
-        raise ValueError(f"{path} is cut off: it has {len(samples)} of the {announced} samples that it announces")
-    return torch.from_numpy(samples), rate
+    with open_audio(file_name) as recording:
+        return torch.from_numpy(read_samples(recording, first, end)), recording.samplerate
 
 
 def mix_down(samples: torch.Tensor) -> torch.Tensor:
@@ -127,10 +81,9 @@ def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech")
     """
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise ValueError(f"{name} has a sampling rate of {rate} Hz; it must be from {LOWEST_RATE} to {HIGHEST_RATE}")
-    # Exact for the rates of real devices; for 16,001 Hz and the like, whose filter bank would take gigabytes, off by
-    # less than 0.05 %.
-    ratio = Fraction(new_rate, int(rate)).limit_denominator(2_000)
-    return torchaudio.functional.resample(wave, ratio.denominator, ratio.numerator)
+    if rate == new_rate:
+        return wave
+    return torch.from_numpy(recordings.resample(wave.cpu().numpy(), rate, new_rate)).to(wave.device)
 
 
 def cut(wave: torch.Tensor, fs: int, longest: float) -> list[tuple[int, int]]:

@@ -140,7 +140,7 @@ def test_batches_are_consecutive_and_bounded(lengths, most):
 
 def test_files_that_cannot_be_used(tmp_path):
     noise = np.random.default_rng(0).normal(scale=0.1, size=50_000).astype(np.float32)
-    for name in ("cut.flac", "cut.mp3"):
+    for name in ("cut.flac", "cut.mp3", "cut.ogg", "cut.wav"):
         soundfile.write(tmp_path / name, noise, RATE)
         content = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(content[: len(content) // 2])
@@ -158,6 +158,8 @@ def test_files_that_cannot_be_used(tmp_path):
         "headless.raw": "cannot be read as audio",
         "cut.flac": "cannot be read as audio",
         "cut.mp3": r"is cut off: it has \d+ of the 50000 samples",
+        "cut.ogg": "is cut off: its last page is not whole",
+        "cut.wav": r"is cut off: it has \d+ of the 50000 samples",
         "empty.wav": "is empty",
         "nan.wav": "holds NaN or infinite samples",
         "rate.wav": "has a sampling rate of 10 Hz",

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from data_dir import Utterance, read_data_dir, write_data_dir, write_table
+from shared.data_dir import Utterance, read_data_dir
+from shared.kaldi_tables import write_table
+from shared.write_data_dir import write_data_dir
 
 LANGUAGES = ("de", "en", "es", "pt")
 SIXTEEN = ("ca", "cs", "cy", "de", "en", "es", "et", "eu", "fr", "it", "nl", "pl", "pt", "ru", "tr", "zh-CN")

@@ -8,7 +8,9 @@ import format_wav_scp
 import prepare_corpora
 import pytest
 from corpus_folders import CV_2019, write_audio, write_lines, write_rows
-from data_dir import UserError, read_data_dir, read_table
+from shared import find_corpora
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import UserError, read_table
 
 # Corpus -> languages, utterances and speakers of its training set.
 CORPORA = {
@@ -251,7 +253,7 @@ def test_a_split_that_nobody_knows(root):
 def test_another_layout(name, root):
     (root / "train").mkdir(parents=True)
     (root / "train" / "metadata.csv").touch()
-    layout = prepare_corpora.MODULES[name].LAYOUT
+    layout = find_corpora.load(name).LAYOUT
     with pytest.raises(UserError, match=f"^{root} has no train set of {name}; there should be {re.escape(layout)}$"):
         prepare(root, name)
 

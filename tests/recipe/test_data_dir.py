@@ -9,11 +9,13 @@ import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
-import data_dir
 import pytest
-from data_dir import Skipped, UserError, Utterance, read_data_dir, read_table, stream_data_dir, write_data_dir
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import data_dir
+from shared.data_dir import Skipped, Utterance, read_data_dir, stream_data_dir
+from shared.kaldi_tables import UserError, read_table
+from shared.write_data_dir import write_data_dir
 
 ANNA = Utterance("anna-1", "a.wav", "fr", "anna", "studio", "un", source="corpus.tsv:2")
 
@@ -133,8 +135,9 @@ def test_an_error_in_the_corpus_leaves_what_was_there(tmp_path):
 
 PROGRAM = f"""
 import sys, time
-sys.path.insert(0, {str(Path(data_dir.__file__).parent)!r})
-from data_dir import Utterance, write_data_dir
+sys.path.insert(0, {str(Path(data_dir.__file__).parents[1])!r})
+from shared.data_dir import Utterance
+from shared.write_data_dir import write_data_dir
 
 def utterances(number, wait):
     for n in range(number):
@@ -162,7 +165,7 @@ def test_no_room(tmp_path):
 
 def test_no_room_for_sorting(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "nowhere"))
-    monkeypatch.setattr("kaldi_tables.SORT", ("sort", "--buffer-size=1K"))
+    monkeypatch.setattr("shared.kaldi_tables.SORT", ("sort", "--buffer-size=1K"))
     with pytest.raises(UserError, match="sort failed: .*nowhere.*; TMPDIR names a folder that has room"):
         write_data_dir(tmp_path / "train", [replace(ANNA, id=f"anna-{n}") for n in range(1000)])
     assert not (tmp_path / "train").exists()

@@ -4,22 +4,23 @@ import itertools
 import unicodedata
 from pathlib import Path
 
-import espeak
-import espeak_corpus
 import numpy as np
+import prepare_corpora
 import pytest
-import sentences as text
 import soundfile
-from data_dir import UserError, read_data_dir
+from corpora.espeak import recordings, synthesis
+from corpora.espeak import sentences as text
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import UserError
 
 LANGUAGES = ["de", "en", "es", "pt"]
 SETS = ["train", "valid", "test_in", "test_out", "router_train", "router_valid"]
 
 
 def make_corpus(folder: Path, *options: str) -> dict[str, list]:
-    """Run the script at a tiny size; data set -> utterances."""
-    espeak_corpus.main(["--train_hours", "0.01", "--test_sentences", "4",
-                        "--audio_dir", str(folder / "audio"), "--data_dir", str(folder / "data"), *options])
+    """Run stage 1 at a tiny size; data set -> utterances."""
+    prepare_corpora.main(["--corpus", "espeak", "--train_hours", "0.01", "--test_sentences", "4",
+                          "--downloads", str(folder), "--data_dir", str(folder / "data"), *options])
     return {name: read_data_dir(folder / "data" / name) for name in SETS}
 
 
@@ -64,7 +65,7 @@ def test_a_grammar_has_enough_content_words_and_no_rule_without_use(language):
 
 def test_a_language_without_grammar_says_numbers():
     assert next(text.sentences("fr")).replace(" ", "").isalpha()
-    assert text.grammar("fr").voice in espeak.languages()
+    assert text.grammar("fr").voice in synthesis.languages()
 
 
 def test_an_unknown_language_lists_the_known_ones():
@@ -96,27 +97,27 @@ def test_a_grammar_that_is_used_up_says_so(tmp_path, monkeypatch):
 
 def test_speech_does_not_depend_on_what_was_spoken_before():
     for variant in ("f3", "croak", "whisperf", "Reed"):  # oscillators, flutter, and two generators of noise
-        first = espeak.synthesise("guten morgen", "de", variant)
-        espeak.synthesise("buenos días", "es", "m1")
-        np.testing.assert_array_equal(espeak.synthesise("guten morgen", "de", variant), first)
+        first = synthesis.synthesise("guten morgen", "de", variant)
+        synthesis.synthesise("buenos días", "es", "m1")
+        np.testing.assert_array_equal(synthesis.synthesise("guten morgen", "de", variant), first)
 
 
 def test_speed_pitch_variant_and_language_matter():
     settings = {"language": "en-us", "variant": "m1", "speed": 150, "pitch": 50}
-    plain = espeak.synthesise("good morning", **settings)
+    plain = synthesis.synthesise("good morning", **settings)
     for change in ({"language": "es"}, {"variant": "f3"}, {"pitch": 70}):
-        other = espeak.synthesise("good morning", **settings | change)
+        other = synthesis.synthesise("good morning", **settings | change)
         assert len(other) != len(plain) or np.abs(other - plain).max() > 0.05
-    assert len(espeak.synthesise("good morning", **settings | {"speed": 220})) < 0.85 * len(plain)
+    assert len(synthesis.synthesise("good morning", **settings | {"speed": 220})) < 0.85 * len(plain)
 
 
 def test_a_long_data_path_is_linked(tmp_path, monkeypatch):
-    spoken = espeak.synthesise("hello there", "en-us", "m1")
+    spoken = synthesis.synthesise("hello there", "en-us", "m1")
     long_path = tmp_path / ("long" * 40) / "data"
     long_path.parent.mkdir()
-    long_path.symlink_to(espeak.espeakng_loader.get_data_path())
-    monkeypatch.setattr(espeak.espeakng_loader, "get_data_path", lambda: str(long_path))
-    np.testing.assert_array_equal(espeak.synthesise("hello there", "en-us", "m1"), spoken)
+    long_path.symlink_to(synthesis.espeakng_loader.get_data_path())
+    monkeypatch.setattr(synthesis.espeakng_loader, "get_data_path", lambda: str(long_path))
+    np.testing.assert_array_equal(synthesis.synthesise("hello there", "en-us", "m1"), spoken)
 
 
 @pytest.mark.parametrize("language, variant, complaint", [
@@ -125,15 +126,15 @@ def test_a_long_data_path_is_linked(tmp_path, monkeypatch):
 ])
 def test_an_unknown_voice_lists_the_known_ones(language, variant, complaint):
     with pytest.raises(UserError, match=complaint):
-        espeak.synthesise("hello", language, variant)
+        synthesis.synthesise("hello", language, variant)
 
 
 def test_every_voice_of_the_corpus_exists_and_belongs_to_one_group():
-    groups = [espeak_corpus.TRAINING_VOICES, espeak_corpus.IN_DOMAIN_VOICES, espeak_corpus.OUT_OF_DOMAIN_VOICES,
-              espeak_corpus.ROUTER_VOICES, espeak_corpus.ROUTER_VALID_VOICES]
+    groups = [recordings.TRAINING_VOICES, recordings.IN_DOMAIN_VOICES, recordings.OUT_OF_DOMAIN_VOICES,
+              recordings.ROUTER_VOICES, recordings.ROUTER_VALID_VOICES]
     voices = list(itertools.chain(*groups))
-    assert len(voices) == len(set(voices)) and set(voices) <= set(espeak.variants())
-    assert len(espeak_corpus.TRAINING_VOICES) >= 30
+    assert len(voices) == len(set(voices)) and set(voices) <= set(synthesis.variants())
+    assert len(recordings.TRAINING_VOICES) >= 30
 
 
 # Data directories
@@ -184,16 +185,16 @@ def test_audio_is_reused_for_the_same_options_and_made_again_for_others(tmp_path
     made = Path(first).stat().st_mtime_ns
     make_corpus(tmp_path, *options)
     assert Path(first).stat().st_mtime_ns == made
-    make_corpus(tmp_path, *options, "--seed", "1")
+    make_corpus(tmp_path, *options, "--test_sentences", "2")
     assert not Path(first).exists() or Path(first).stat().st_mtime_ns != made
 
 
 def test_a_folder_with_other_files_is_left_alone(tmp_path):
-    (tmp_path / "audio").mkdir()
-    (tmp_path / "audio" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="audio has files but"):
+    (tmp_path / "espeak").mkdir()
+    (tmp_path / "espeak" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match="espeak has files but"):
         make_corpus(tmp_path, "--langs", "en")
-    assert (tmp_path / "audio" / "thesis.txt").read_text() == "years of work"
+    assert (tmp_path / "espeak" / "thesis.txt").read_text() == "years of work"
     assert not (tmp_path / "data").exists()
 
 

@@ -1,6 +1,8 @@
 import filter_by_length
 import pytest
-from data_dir import UserError, Utterance, read_data_dir, read_table, write_data_dir
+from shared.data_dir import Utterance, read_data_dir
+from shared.kaldi_tables import UserError, read_table
+from shared.write_data_dir import write_data_dir
 
 
 @pytest.fixture

@@ -10,16 +10,18 @@ import subprocess
 import sys
 
 import corpus_folders
-import data_dir
 import filter_by_length
 import format_wav_scp
 import numpy as np
 import prepare_corpora
 import pytest
 import soundfile
+from corpora import commonvoice
 from corpus_folders import CV_2019, write_audio, write_lines, write_rows
-from data_dir import UserError, read_data_dir, read_table
 from recipe_run import RECIPE
+from shared import write_data_dir
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import UserError, read_table
 
 ROWS = [{"audio": f"recordings/{name}.wav", "text": "Grüße!", "lang": "de"} for name in ("a", "b")]
 
@@ -98,7 +100,7 @@ def test_skipped_clips_are_counted_and_listed(tmp_path, capsys):
     assert lines == [
         f"{table}:2 no such clip: {corpus}/fr/clips/0.mp3",
         f"{table}:3 no words in the transcript: '?!'",
-        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr', whose script is in local/scripts.py: "
+        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr', whose script is in local/shared/scripts.py: "
         "'Владимир'",
         f"{table}:5 no words in the transcript: ''",
     ]
@@ -161,9 +163,9 @@ def test_a_corpus_without_a_clip_is_named(name, tmp_path):
 # Mistakes
 
 @pytest.mark.parametrize("options, complaint", [
-    (["--corpus", "espeak"], "corpus 'espeak' is unknown; choose from commonvoice, fleurs, mls"),
-    (["--corpus", "mls"], "mls: where is it. Fill the value of 'MLS' of db.sh, or write mls=PATH"),
-    (["--corpus", "mls=/nowhere/mls"], "mls: /nowhere/mls does not exist. Correct mls=PATH, or"),
+    (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, commonvoice, espeak, fleurs"),
+    (["--corpus", "mls"], "mls: where is it. Write MLS=FOLDER into db.sh, or --corpus mls=FOLDER"),
+    (["--corpus", "mls=/nowhere/mls"], "mls: /nowhere/mls does not exist. Correct mls=FOLDER, or MLS in db.sh"),
 ])
 def test_corpora_that_are_not_there(options, complaint, tmp_path, monkeypatch):
     monkeypatch.delenv("MLS", raising=False)
@@ -254,7 +256,7 @@ def test_a_full_disk(tmp_path, ours, monkeypatch):
     def no_room(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(data_dir, "write_inverse", no_room)
+    monkeypatch.setattr(write_data_dir, "write_inverse", no_room)
     with pytest.raises(UserError, match="cannot be written: No space left on device; it is left as it was"):
         prepare(tmp_path, "--corpus", ours)
     assert contents(tmp_path / "data") == before
@@ -332,6 +334,6 @@ def test_real_speech_up_to_stage_4(shared_data, tmp_path, monkeypatch):
 @pytest.mark.parametrize("corpus", ["cv-mini", "artikulate-mini"])
 def test_no_real_sentence_is_taken_for_a_foreign_script(corpus, shared_data):
     for split in ("train", "valid", "test"):
-        known = prepare_corpora.commonvoice.languages(shared_data / corpus, split)
-        for clip in prepare_corpora.commonvoice.read(shared_data / corpus, split, known):
+        known = commonvoice.languages(shared_data / corpus, split)
+        for clip in commonvoice.read(shared_data / corpus, split, known):
             assert prepare_corpora.foreign_script(clip.text, clip.language) is None, clip

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import report
 import score
-from data_dir import UserError, read_table, write_table
 from fake_experiment import SIXTEEN, make_experiment
+from shared.kaldi_tables import UserError, read_table, write_table
 
 
 class Page(HTMLParser):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import router_pairs
 import soundfile
-from data_dir import Utterance, read_data_dir, read_table, write_data_dir
+from shared.data_dir import Utterance, read_data_dir
+from shared.kaldi_tables import read_table
+from shared.write_data_dir import write_data_dir
 
 
 def make(folder, languages, first=0, samples=None):

@@ -6,16 +6,18 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import zipfile
 
 import numpy as np
 import pytest
 import torch
-from data_dir import read_data_dir, read_table
 from recipe_run import RECIPE, TINY_TRAINING, run_recipe
+from shared.data_dir import read_data_dir
+from shared.kaldi_tables import read_table
 
-STAGES = (1, 2, 3, 4, 5, 6, 10, 11, 12, 13, 16, 17, 18, 19, 20, 21)
+STAGES = (1, 2, 3, 4, 5, 10, 11, 12, 13, 16, 17, 18, 19, 20, 21)
 
 
 def test_every_stage_runs_and_says_so(tiny_demo):
@@ -43,7 +45,7 @@ def test_what_a_killed_run_left_is_no_test_set(tiny_demo, tmp_path):
         "exp/asr_train_asr_raw_char/decode_asr/test_in/text",
         "exp/asr_train_asr_raw_char/decode_asr_router_pruned/test_out/lang",
         "exp/asr_train_asr_raw_char/decode_asr/test_in/score_wer/result.txt",
-        "exp/router_train_asr_raw_char/asr.pth",
+        "exp/router_train_asr_raw_char/model.pth",
         "exp/asr_train_asr_raw_char/RESULTS.md",
         "exp/asr_train_asr_raw_char/report.html",
         "exp/asr_train_asr_raw_char/train_asr_raw_char.zip",
@@ -70,7 +72,7 @@ def test_pruned_decoding_detects_allowed_languages_alone(tiny_demo):
 
 def test_router_fine_tuning_leaves_every_other_weight_bit_identical(tiny_demo):
     before = torch.load(tiny_demo.asr_exp / "valid.cer_ctc.ave.pth", weights_only=True)
-    after = torch.load(tiny_demo.folder / "exp/router_train_asr_raw_char/asr.pth", weights_only=True)
+    after = torch.load(tiny_demo.folder / "exp/router_train_asr_raw_char/model.pth", weights_only=True)
     for name in before.keys() | after.keys():
         assert name.startswith("encoder.router.") or torch.equal(before[name], after[name]), name
     assert any(name.startswith("encoder.router.") for name in after)
@@ -92,7 +94,7 @@ def test_a_mistake_in_the_pairs_leaves_the_router_that_was_there(tiny_demo, opti
     run = run_recipe(tiny_demo.folder, "--stage", "16", "--stop_stage", "16", *options)
     assert run.exit_code != 0
     assert message in run.output
-    assert (tiny_demo.folder / "exp/router_train_asr_raw_char/asr.pth").is_file()
+    assert (tiny_demo.folder / "exp/router_train_asr_raw_char/model.pth").is_file()
 
 
 def test_one_language_needs_no_router(tiny_demo, tmp_path):
@@ -166,10 +168,12 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--stage", "11"], "run stage 10 first"),
         (["--stage", "12"], "run stage 11 first"),
         (["--stage", "16"], "run stage 11 first"),
-        (["--corpus", "nothing"], "corpus nothing is unknown; choose espeak, or some of aishell commonvoice fleurs"),
-        (["--corpus", "espeak mls=/data/mls"], "corpus espeak is unknown; choose espeak, or some of"),
-        (["--out_of_domain", "mls"], "--out_of_domain: espeak has an out-of-domain test of its own"),
-        (["--digits", "words"], "--digits words: unknown; choose kept or spelled"),
+        (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, commonvoice, espeak, fleurs"),
+        (["--corpus", "nowhere.corpus"], "corpus nowhere.corpus: there is no module nowhere; install the package"),
+        (["--corpus", "json.decoder"], "decoder.py lacks LAYOUT, languages, read; docs/corpora.md says what the module"),
+        (["--corpus", ""], "--corpus is empty; docs/corpora.md lists the corpora"),
+        (["--out_of_domain", "nothing"], "corpus 'nothing' is unknown; choose from"),
+        (["--digits", "words"], "--digits words: unknown; choose one of: kept, spelled"),
         (["--langs", "en xx"], "no text for the language 'xx'"),
         (["--langz", "en"], "unknown option --langz"),
         (["--langs"], "option --langs needs a value"),
@@ -178,17 +182,17 @@ def test_stages_can_be_run_again(tiny_demo):
         (["--stage", "5", "--stop_stage", "3"], "no stage lies between --stage 5 and --stop_stage 3"),
         (["--stage", "22", "--stop_stage", "30"], "no stage lies between"),
         (["--stage", "14", "--stop_stage", "15"], "no stage lies between"),
-        (["--token_type", "abc"], "--token_type abc: unknown; choose char or bpe"),
-        (["--feats_normalize", "none"], "--feats_normalize none: unknown; choose utterance_mvn or global_mvn"),
+        (["--token_type", "abc"], "--token_type abc: unknown; choose one of: char, bpe"),
+        (["--feats_normalize", "none"], "--feats_normalize none: unknown; choose one of: utterance_mvn, global_mvn"),
         (["--num_splits_asr", "0"], "--num_splits_asr must be at least 1"),
         (["--asr_config", "conf/none.yaml"], "conf/none.yaml does not exist"),
         (["--inference_tag", "decode_pruned"], "--inference_tag must not end in _router or _pruned"),
         (["--inference_tag", "beam"], "--inference_tag must begin with decode_, not 'beam'"),
-        (["--corpus", "commonvoice"], "Fill the value of 'COMMONVOICE' of db.sh"),
-        (["--num_nodes", "2"], "local/run_jobs.sh knows this machine alone; name the machines with --host"),
+        (["--corpus", "commonvoice"], "commonvoice: where is it? Write COMMONVOICE=FOLDER into db.sh"),
+        (["--num_nodes", "2"], "local/run_jobs.sh runs jobs on this machine only; name the machines with --host"),
         (["--host", "a,b", "--num_nodes", "2"], "--host names the machines; leave --num_nodes out"),
         (["--host", "a,b", "--torchrun", "--standalone"], "--host and --torchrun are two ways to start a training"),
-        (["--corpus", "mls=/nowhere"], "mls: /nowhere does not exist. Correct mls=PATH"),
+        (["--corpus", "mls=/nowhere"], "mls: /nowhere does not exist. Correct mls=FOLDER"),
     ],
 )
 def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
@@ -198,12 +202,21 @@ def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
     assert "Traceback" not in run.output
 
 
-def test_a_program_that_could_not_even_write_its_log(tmp_path):
+@pytest.fixture
+def failing_python(tmp_path) -> str:
+    """A Python that runs what run.sh needs for its checks, and fails without a word at all else."""
+    program = tmp_path / "python"
+    program.write_text(f'#!/bin/sh\n[ "$1" = local/corpus_settings.py ] && exec {sys.executable} "$@"\nexit 1\n')
+    program.chmod(0o755)
+    return str(program)
+
+
+def test_a_program_that_could_not_even_write_its_log(tmp_path, failing_python):
     for table in ("train/text", "train/wav.scp", "valid/wav.scp", "test_in/wav.scp"):
         for folder in (tmp_path / "data", tmp_path / "dump/raw"):
             (folder / table).parent.mkdir(parents=True, exist_ok=True)
             (folder / table).touch()
-    run = run_recipe(tmp_path, "--stage", "5", "--stop_stage", "5", "--python", "false")
+    run = run_recipe(tmp_path, "--stage", "5", "--stop_stage", "5", "--python", failing_python)
     assert run.exit_code != 0
     assert "tokenize_text.log is empty, though its program failed: no room?" in run.output
 
@@ -211,8 +224,8 @@ def test_a_program_that_could_not_even_write_its_log(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--stage", "12", "--stop_stage", "12", "--prune", "es,xx"], "--prune: language xx is not among those of"),
-        (["--stage", "12", "--stop_stage", "12", "--prune", "es,pt es"], "language es is in two groups"),
+        (["--stage", "17", "--allowed_languages", "es,xx"], "--allowed_languages: language xx is not among those of"),
+        (["--stage", "17", "--prune", "es,pt es"], "language es is in two groups"),
         (["--stage", "12", "--stop_stage", "12", "--inference_args", "--beam_sizee 3"], "--beam_sizee"),
     ],
 )
@@ -238,13 +251,13 @@ def test_a_model_of_other_data_is_neither_resumed_nor_overwritten(tiny_demo, tmp
     assert model.read_bytes() == before
 
 
-def test_what_a_full_disk_left_is_no_model_of_other_data(tmp_path):
+def test_what_a_full_disk_left_is_no_model_of_other_data(tmp_path, failing_python):
     made = ["dump/raw/train/utt2lang", "dump/raw/train/wav.scp", "data/token_list/char/tokens.txt",
             "exp/asr_stats_raw_char/train/speech_shape", "exp/asr_train_asr_raw_char/trained_on"]
     for name in made:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    run = run_recipe(tmp_path, "--stage", "11", "--stop_stage", "11", "--python", "false")
+    run = run_recipe(tmp_path, "--stage", "11", "--stop_stage", "11", "--python", failing_python)
     assert run.exit_code != 0
     assert "is a model of other data" not in run.output
     assert (tmp_path / made[-1]).read_text()
@@ -268,7 +281,7 @@ def test_the_packed_model_gives_the_same_transcripts_elsewhere(tiny_demo, tmp_pa
         assert str(tiny_demo.folder) not in archive.read("meta.yaml").decode()
     monkeypatch.chdir(tmp_path)
     original = Speech2Text(
-        *(tiny_demo.folder / "exp/router_train_asr_raw_char" / name for name in ("asr.yaml", "asr.pth")), beam_size=1
+        *(tiny_demo.folder / "exp/router_train_asr_raw_char" / name for name in ("config.yaml", "model.pth")), beam_size=1
     )
     unpacked = Speech2Text.from_pretrained(packed, tmp_path / "cache", beam_size=1)
     waveform = np.random.default_rng(0).normal(scale=0.1, size=16000).astype(np.float32)
@@ -292,13 +305,26 @@ def test_global_statistics_and_a_training_set_in_parts(tiny_demo, tmp_path):
     assert "normalize: global_mvn" in config and "multiple_iterator: true" in config
 
 
-def test_help_names_every_option():
-    help_text = run_recipe(RECIPE, "--help").output
-    for option in (
-        "--stage", "--stop_stage", "--ngpu", "--num_nodes", "--host", "--torchrun", "--nj", "--corpus", "--langs",
-        "--asr_config", "--prune",
-    ):  # fmt: skip
-        assert option in help_text
+def test_help_has_every_option_and_stage():
+    script = (RECIPE / "run.sh").read_text(encoding="utf-8")
+    table = script.partition(". local/shared/parse_options.sh")[0]
+    options = re.findall(r"^([a-z_]+)=(\S*) +# (.+)$", table, flags=re.MULTILINE)
+    assert len(options) == len(re.findall(r"^[a-z_]+=", table, flags=re.MULTILINE)) > 40, "an option has no comment"
+    shown = run_recipe(RECIPE, "--help").output
+    for name, default, comment in options:
+        assert re.search(rf"^  --{name} +{re.escape(comment)}", shown, flags=re.MULTILINE)
+        assert not default or f"(default {default})" in shown
+    for stage in STAGES:
+        assert re.search(rf"^  +{stage} [a-z]+ ", shown, flags=re.MULTILINE)
+
+
+def test_every_option_and_stage_is_used():
+    table, _, rest = (RECIPE / "run.sh").read_text(encoding="utf-8").partition(". local/shared/parse_options.sh")
+    rest += "".join(path.read_text(encoding="utf-8") for path in (RECIPE / "local/shared").glob("*.sh"))
+    for name in re.findall(r"^([a-z_]+)=", table, flags=re.MULTILINE):
+        assert re.search(rf"\$\{{{name}[:}}/]|\(\({name}\b|\({name} |for option in .*\b{name}\b|choose {name} ", rest), name
+    for name in re.findall(r'^    "[ \d]\d (\w+) ', table, flags=re.MULTILINE):
+        assert re.search(rf"^if begin {name}\b", rest, flags=re.MULTILINE), name
 
 
 @pytest.fixture(scope="module")

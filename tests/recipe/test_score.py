@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from data_dir import UserError, Utterance, read_table, write_data_dir, write_table
 from fake_experiment import make_experiment
 from score import align_words, bootstrap, error_rate, interval, main
+from shared.data_dir import Utterance
+from shared.kaldi_tables import UserError, read_table, write_table
+from shared.write_data_dir import write_data_dir
 
 
 def make_test_set(root, references, hypotheses, lang=None, tag="decode_asr", test_set="test_in"):

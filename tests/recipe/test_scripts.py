@@ -1,5 +1,5 @@
 import pytest
-from scripts import foreign_script
+from shared.scripts import foreign_script
 
 
 @pytest.mark.parametrize("text, language, script", [

@@ -3,7 +3,7 @@ import unicodedata
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from text_normalization import normalise
+from shared.text_normalization import normalise
 
 
 @pytest.mark.parametrize(

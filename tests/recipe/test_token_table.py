@@ -3,7 +3,7 @@
 import pytest
 import token_table
 import train_sentencepiece
-from data_dir import UserError
+from shared.kaldi_tables import UserError
 
 
 def write_data(folder, rows):

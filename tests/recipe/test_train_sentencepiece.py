@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import sentencepiece
 import train_sentencepiece
-from data_dir import UserError
-from transcripts import Transcript
+from shared.kaldi_tables import UserError
+from shared.transcripts import Transcript
 
 SENTENCES = {
     "de": ["größe und maß der straße", "der fluß fließt durch die stadt", "ein haus am see und ein boot"],

@@ -48,7 +48,7 @@ def test_nothing_of_a_damaged_or_hostile_zip_is_uploaded(tmp_path, hub):
     with pytest.raises(SystemExit, match="model.zip: it holds '../evil', a path outside its folder"):
         upload.main([str(model), "--repo", "me/model"])
     model.write_bytes(model.read_bytes()[:40])
-    with pytest.raises(SystemExit, match="model.zip is no zip, or cut off: run stage 20 again"):
+    with pytest.raises(SystemExit, match="model.zip is not a zip, or is cut off: run stage 20 again"):
         upload.main([str(model), "--repo", "me/model"])
     with pytest.raises(SystemExit, match="does not exist: run stage 20 first"):
         upload.main([str(tmp_path / "missing.zip")])

@@ -1,9 +1,3 @@
-# Where corpora are on your machine; fill in what you use. docs/corpora.md has their layouts.
-
-COMMONVOICE=${COMMONVOICE:-}    # any release: has <lang>/{train,dev,test}.tsv and <lang>/clips/
-FLEURS=${FLEURS:-}              # has <lang>_<region>/ or data/<lang>_<region>/
-MLS=${MLS:-}                    # Multilingual LibriSpeech: has mls_<language>/ or mls_<language>_opus/
-LIBRISPEECH=${LIBRISPEECH:-}    # has LibriSpeech/
-AISHELL=${AISHELL:-}            # AISHELL-1: has data_aishell/
-VOXPOPULI=${VOXPOPULI:-}        # has transcribed_data/
-MANIFEST=${MANIFEST:-}          # your own: has {train,valid,test}.jsonl, or .tsv
+# Where corpora are on your machine: a line NAME=FOLDER for each that you use, its name in capital letters, for example
+#   COMMONVOICE=/data/cv-corpus-17.0
+# ./run.sh --help lists the names, docs/corpora.md has the layouts. What is not set here may come from the environment.

@@ -1,6 +1,6 @@
-"""Write the languages that each utterance may be recognised in (`utt2langs`), for pruned decoding.
+"""Write the languages that each utterance may be recognised in (`utt2langs`), for decoding with --allowed_languages.
 
-`--groups own` allows every utterance its own language alone: what a user gets who knows the language.
+`--groups own` allows every utterance only its own language: what a user gets who knows the language.
 `--groups "es,pt de,en"` allows it all languages of its group: what a user gets who knows two candidates. A
 language that is in no group stands for itself.
 
@@ -10,7 +10,7 @@ Example:
 
 import argparse
 
-from data_dir import UserError, read_table, write_table
+from shared.kaldi_tables import UserError, read_table, write_table
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -34,7 +34,8 @@ def parse_groups(groups: str) -> dict[str, str]:
     for group in [] if groups == "own" else groups.split():
         for language in group.split(","):
             if language in group_of:
-                raise UserError(f"--prune: language {language} is in two groups, {group_of[language]!r} and {group!r}")
+                raise UserError(f"--allowed_languages: language {language} is in two groups, {group_of[language]!r} "
+                                f"and {group!r}")
             group_of[language] = group
     return group_of
 

@@ -3,7 +3,7 @@
     python local/check_languages.py --train dump/raw/train dump/raw/valid dump/raw/test_in
     python local/check_languages.py --asr_train_config exp/asr/config.yaml --groups "es,pt" dump/raw/test_in
 
-The known languages are those of the training set, or of a trained model. `--groups` are those of --prune.
+The known languages are those of the training set, or of a trained model. `--groups` are those of --allowed_languages.
 """
 
 import argparse
@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 from allowed_languages import parse_groups
-from data_dir import UserError, stream_data_dir
+from shared.data_dir import stream_data_dir
+from shared.kaldi_tables import UserError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,7 +21,7 @@ def main(argv: list[str] | None = None) -> None:
     known = parser.add_mutually_exclusive_group(required=True)
     known.add_argument("--train", type=Path, help="data directory of the training set")
     known.add_argument("--asr_train_config", type=Path, help="config.yaml of a trained model")
-    parser.add_argument("--groups", default="own", help="groups of languages for pruned decoding")
+    parser.add_argument("--groups", default="own", help="those of --allowed_languages")
     parser.add_argument("data_dirs", type=Path, nargs="+")
     args = parser.parse_args(argv)
     if args.train:
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     listed = ", ".join(sorted(languages))
     for language in parse_groups(args.groups):
         if language not in languages:
-            raise UserError(f"--prune: language {language} is not among those of {source}: {listed}")
+            raise UserError(f"--allowed_languages: language {language} is not among those of {source}: {listed}")
     for folder in args.data_dirs:
         for u in stream_data_dir(folder):
             if u.language not in languages:

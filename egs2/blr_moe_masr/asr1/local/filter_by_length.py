@@ -9,7 +9,10 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_dir import Skipped, Summary, Utterance, stream_data_dir, write_data_dir
+from shared.data_dir import Skipped, Summary, Utterance, stream_data_dir
+from shared.write_data_dir import write_data_dir
+
+from espnet_blrmoe.tables import text_table
 
 
 def problem(utterance: Utterance, fs: int, shortest: float, longest: float) -> str | None:
@@ -25,13 +28,13 @@ def problem(utterance: Utterance, fs: int, shortest: float, longest: float) -> s
 
 
 def hours_by_language(summary: Summary, fs: int) -> str:
-    """An aligned table: language, utterances, hours; the last row is the sum."""
+    """A table: language, utterances, hours; the last row is the sum."""
     rows = [(language, summary.utterances[language], summary.samples[language])
             for language in sorted(summary.utterances)]
     rows.append(("all", summary.utterances.total(), summary.samples.total()))
-    width = max(len("language"), *(len(language) for language, *_ in rows))
-    lines = [f"  {language:{width}}  {number:10,}  {samples / fs / 3600:8.2f}" for language, number, samples in rows]
-    return "\n".join([f"  {'language':{width}}  utterances     hours", *lines])
+    return text_table(("language", "utterances", "hours"), [
+        (language, f"{number:,}", f"{samples / fs / 3600:.2f}") for language, number, samples in rows
+    ])
 
 
 def main(argv: list[str] | None = None) -> None:

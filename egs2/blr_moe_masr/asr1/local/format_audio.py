@@ -17,11 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from audio import UnusableAudio, convert, find_stretch, is_ready, open_audio, read_stretch
-from data_dir import Skipped, UserError, Utterance
+from shared.data_dir import Skipped, Utterance
+from shared.kaldi_tables import UserError
+
+from espnet_blrmoe.recordings import UnusableAudio, open_audio, read_samples, resample
 
 CLIPS_PER_FOLDER = 1000
 REPORT_EVERY = 10  # seconds
+SILENCE = -70  # dB below full scale; the step of 16-bit audio is at -90
+OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
+READY_FORMATS = ("WAV", "WAVEX", "FLAC")  # exact lengths, and quick to read in every epoch
 
 
 @dataclass
@@ -84,23 +89,55 @@ def format_audio(utterances: Iterable[Utterance], writer: ClipWriter) -> Iterato
             with open_audio(path) as recording:
                 for u in group:
                     yield format_clip(u, recording, writer)
-        except UnusableAudio as reason:
-            yield from (Skipped(u.id, f"{reason}: {path}") for u in group)
+        except UnusableAudio as error:
+            yield from (Skipped(u.id, f"{error.reason}: {error}") for u in group)
 
 
 def format_clip(u: Utterance, recording: soundfile.SoundFile, writer: ClipWriter) -> Utterance | Skipped:
     """Read one utterance of an open recording; write it if ESPnet cannot read it where it is."""
+    first, end = 0, None
     try:
-        first, end = find_stretch(recording, u.start, u.end)
-        samples = read_stretch(recording, first, end)
-    except UnusableAudio as reason:
-        return Skipped(u.id, f"{reason}: {u.audio}")
+        if u.start is not None and u.end is not None:
+            first, end = find_stretch(recording, u.start, u.end)
+        samples = read_samples(recording, first, end)
+        check(samples, recording.name)
+    except UnusableAudio as error:
+        return Skipped(u.id, f"{error.reason}: {error}")
     if is_ready(recording, writer.rate) and u.speed in (None, 1):
-        stretch = "" if u.start is None else f"[{first}:{end - 1}]"
+        stretch = "" if end is None else f"[{first}:{end - 1}]"
         return replace(u, audio=u.audio + stretch, samples=len(samples), start=None, end=None, speed=None)
-    samples = convert(samples, recording.samplerate, writer.rate, u.speed or 1)
+    samples = resample(samples, recording.samplerate * (u.speed or 1), writer.rate)  # played faster, with the pitch
     audio = writer.write(u.id, samples)
     return replace(u, audio=audio, samples=len(samples), start=None, end=None, speed=None)
+
+
+def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tuple[int, int]:
+    """First sample of a stretch from `start` to `end` in seconds, and the sample after its last.
+
+    Raises:
+        UnusableAudio: it is not in the recording.
+    """
+    rate, seconds = recording.samplerate, recording.frames / recording.samplerate
+    if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
+        sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
+        raise UnusableAudio(sentence, "no such stretch")
+    return round(start * rate), min(round(end * rate), recording.frames)
+
+
+def check(samples: np.ndarray, name: str) -> None:
+    """Raise UnusableAudio if there are no samples, only silence, or NaN."""
+    if not len(samples):
+        raise UnusableAudio(f"{name} is empty; it must have at least one sample", "empty")
+    power = samples @ samples / len(samples)
+    if not np.isfinite(power):
+        raise UnusableAudio(f"{name} holds NaN or infinite samples", "not numbers")
+    if power < 10 ** (SILENCE / 10):
+        raise UnusableAudio(f"{name} is silent: below {SILENCE} dB of full scale", "silent")
+
+
+def is_ready(recording: soundfile.SoundFile, rate: int) -> bool:
+    """Whether ESPnet can read the recording as it is: wav or flac with one channel, at `rate` Hz."""
+    return recording.format in READY_FORMATS and recording.channels == 1 and recording.samplerate == rate
 
 
 def reported(entries: Iterable[Utterance | Skipped], fs: int) -> Iterator[Utterance | Skipped]:

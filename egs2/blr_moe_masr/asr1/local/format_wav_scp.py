@@ -26,17 +26,9 @@ from itertools import cycle, groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from data_dir import (
-    MAX_SKIPPED,
-    Skipped,
-    UserError,
-    Utterance,
-    replacing,
-    stream_data_dir,
-    with_audio_outside,
-    write_tables,
-)
-from kaldi_tables import sort_lines
+from shared.data_dir import MAX_SKIPPED, Skipped, Utterance, stream_data_dir
+from shared.kaldi_tables import UserError, sort_lines
+from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
 LOCAL = Path(__file__).resolve().parent
 

@@ -1,8 +1,6 @@
 """Pack a trained model for espnet_model_zoo: one zip of weights, configuration, its files, results and model card.
 
-Example:
-    python local/pack.py --asr_train_config exp/asr/config.yaml --asr_model_file exp/router/asr.pth \\
-        --results exp/asr/RESULTS.md --outpath exp/asr/model.zip
+    python local/pack.py --model exp/router --results exp/asr/RESULTS.md --outpath exp/asr/model.zip
 """
 
 import argparse
@@ -15,26 +13,33 @@ from pathlib import Path
 
 import jinja2
 import yaml
-from data_dir import UserError
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
+from shared.kaldi_tables import UserError
 
-TEMPLATE = Path(__file__).with_name("model_card.md.j2")
+TEMPLATE = Path(__file__).with_name("templates") / "model_card.md.j2"
 
 
 def main(argv: list[str] | None = None) -> None:
     """Gather the model's files in one folder, then let espnet2.bin.pack make the zip."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--asr_train_config", type=Path, required=True, help="config.yaml of the ASR training")
-    parser.add_argument("--asr_model_file", type=Path, required=True, help="checkpoint")
+    parser.add_argument("--model", type=Path, help="folder with config.yaml and model.pth; or the two files:")
+    parser.add_argument("--asr_train_config", type=Path, help="config.yaml of the ASR training")
+    parser.add_argument("--asr_model_file", type=Path, help="checkpoint")
     parser.add_argument("--results", type=Path, required=True, help="RESULTS.md of stage 18")
     parser.add_argument("--outpath", type=Path, required=True, help="zip to write")
     args = parser.parse_args(argv)
-    for path, stage in ((args.asr_train_config, 11), (args.asr_model_file, 16), (args.results, 18)):
+    if args.model:
+        config, weights = args.model / "config.yaml", args.model / "model.pth"
+    elif args.asr_train_config and args.asr_model_file:
+        config, weights = args.asr_train_config, args.asr_model_file
+    else:
+        parser.error("give --model, or --asr_train_config and --asr_model_file")
+    for path, stage in ((config, 11), (weights, 16 if args.model else 11), (args.results, 18)):
         if not path.is_file():
             raise UserError(f"{path} does not exist: run stage {stage} first")
     # Only relative names of one folder: a zip with this machine's paths would look for them on the next one.
     with tempfile.TemporaryDirectory() as folder:
-        options = gather(Path(folder), args.asr_train_config, args.asr_model_file, args.results)
+        options = gather(Path(folder), config, weights, args.results)
         command = ["espnet2.bin.pack", "asr", "--asr_train_config", "config.yaml", "--asr_model_file", "model.pth"]
         command += [word for option in options for word in ("--option", option)]
         subprocess.run(
@@ -47,13 +52,13 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{args.outpath}: {args.outpath.stat().st_size / 2**20:.1f} MiB")
 
 
-def gather(folder: Path, asr_train_config: Path, asr_model_file: Path, results: Path) -> list[str]:
+def gather(folder: Path, config_file: Path, weights: Path, results: Path) -> list[str]:
     """Put everything into the folder; the names of what ESPnet calls options: all but configuration and weights.
 
     Raises:
         UserError: a file that the configuration names does not exist.
     """
-    config = yaml.safe_load(asr_train_config.read_text(encoding="utf-8"))
+    config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
     options = ["README.md", "RESULTS.md"]
     for part, option, name in (
         (config, "bpemodel", "bpe.model"),
@@ -62,14 +67,14 @@ def gather(folder: Path, asr_train_config: Path, asr_model_file: Path, results: 
     ):
         if part.get(option):
             if not Path(part[option]).is_file():
-                raise UserError(f"{asr_train_config} names {option} {part[option]}, which does not exist")
+                raise UserError(f"{config_file} names {option} {part[option]}, which does not exist")
             shutil.copy(part[option], folder / name)
             part[option] = name
             options.append(name)
     (folder / "config.yaml").write_text(yaml_no_alias_safe_dump(config, sort_keys=False), encoding="utf-8")
     (folder / "README.md").write_text(model_card(config, results.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copy(results, folder / "RESULTS.md")
-    shutil.copy(asr_model_file, folder / "model.pth")
+    shutil.copy(weights, folder / "model.pth")
     return options
 
 

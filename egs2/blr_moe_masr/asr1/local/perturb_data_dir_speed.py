@@ -10,7 +10,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from data_dir import Utterance, stream_data_dir, write_data_dir
+from shared.data_dir import Utterance, stream_data_dir
+from shared.write_data_dir import write_data_dir
 
 
 def perturb(utterance: Utterance, factor: float) -> Utterance:

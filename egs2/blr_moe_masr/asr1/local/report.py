@@ -4,7 +4,7 @@
 
 It shows error rates by language and domain, which languages are confused, which experts are used, training curves,
 what router fine-tuning and pruning changed, and examples. It reads what the other stages left: scores.json and the
-decodings (stages 12 to 18), checkpoint.pth and config.yaml of both experiments, lid.tsv of the router's (what
+decodings (stages 12 to 18), checkpoint.pth and config.yaml of both trainings, lid.tsv of the router's (what
 espnet_blrmoe.bin.router_eval wrote), and stage_times.tsv (stage, description, seconds). What is not there yet is named
 in its place.
 """
@@ -21,11 +21,12 @@ import jiwer
 import numpy as np
 import torch
 import yaml
-from data_dir import UserError, Utterance, read_table
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from report_plots import SERIES, change_dots, rate_bars, training_curves
 from score import Decoding, align_words, find_decodings
-from score_tables import accuracy, environment, signed_interval, with_interval
+from shared.data_dir import Utterance
+from shared.kaldi_tables import UserError, read_table
+from shared.report_plots import SERIES, change_dots, rate_bars, training_curves
+from shared.score_tables import accuracy, environment, signed_interval, with_interval
 
 EXAMPLES_PER_TEST_SET = 6
 CONFIG_KEYS = ("token_type", "frontend_conf", "specaug_conf", "encoder", "encoder_conf", "decoder", "decoder_conf",
@@ -33,8 +34,8 @@ CONFIG_KEYS = ("token_type", "frontend_conf", "specaug_conf", "encoder", "encode
                "batch_bins", "batch_size", "accum_grad", "max_epoch", "seed", "preprocessor_conf")
 
 
-def read_scores(exp: Path, decodings: list[Decoding]) -> dict:
-    """The results that `score.py` wrote.
+def read_scores(exp: Path, data: Path) -> tuple[dict, list[Decoding]]:
+    """The results that `score.py` wrote, and the decodings, normalised as it did.
 
     Raises:
         UserError: there are none, or they are not those of these decodings.
@@ -43,9 +44,10 @@ def read_scores(exp: Path, decodings: list[Decoding]) -> dict:
     if not path.is_file():
         raise UserError(f"{path} does not exist: run scoring (stage 13 or 18) first")
     results = json.loads(path.read_text(encoding="utf-8"))
+    decodings = find_decodings(exp, data, results.get("digits", "kept"))
     if {(e["decoding"], e["test_set"]) for e in results["scores"]} != {(d.tag, d.test_set) for d in decodings}:
         raise UserError(f"{path} is not of the decodings beside it: run scoring (stage 13 or 18) again")
-    return results
+    return results, decodings
 
 
 def read_checkpoint(folder: Path | None) -> dict | None:
@@ -186,8 +188,8 @@ def language_colours(languages: set[str]) -> dict[str, str]:
 
 def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
     """Everything that the template shows."""
-    decodings = find_decodings(exp, data)
-    results = read_scores(exp, decodings)
+    results, decodings = read_scores(exp, data)
+    router_training = router_exp and router_exp / "training"
     by_test_set = {test_set: [d for d in decodings if d.test_set == test_set]
                    for test_set in sorted({d.test_set for d in decodings})}
     shown = {test_set: examples(own) for test_set, own in by_test_set.items()}
@@ -210,7 +212,7 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
         "sizes": sizes(checkpoint),
         "times": read_times(exp / "stage_times.tsv"),
         "asr_config": read_config(exp),
-        "router_config": read_config(router_exp),
+        "router_config": read_config(router_training),
         "language_bars": {t: rate_bars([e for e in scores if e["by"] == "language" and e["test_set"] == t],
                                        lambda e: e["group"]) for t in by_test_set},
         "domain_bars": rate_bars([e for e in scores if e["by"] == "domain"],
@@ -218,15 +220,15 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
         "change_dots": {change: change_dots([c for c in changes if c["change"] == change and c["by"] != "domain"])
                         for change in dict.fromkeys(c["change"] for c in changes)},
         "asr_curves": curves(checkpoint),
-        "router_curves": curves(read_checkpoint(router_exp)),
+        "router_curves": curves(read_checkpoint(router_training)),
         "router_scores": read_router_scores(router_exp),
     }
 
 
 def render(content: dict) -> str:
     """The page as HTML."""
-    templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True,
-                            lstrip_blocks=True, undefined=StrictUndefined)
+    templates = Environment(loader=FileSystemLoader(Path(__file__).with_name("templates")), autoescape=True,
+                            trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
     templates.filters.update(accuracy=accuracy, with_interval=with_interval, signed_interval=signed_interval)
     return templates.get_template("report.html.j2").render(content)
 

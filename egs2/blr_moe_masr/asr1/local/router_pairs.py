@@ -15,8 +15,9 @@ from itertools import groupby
 from pathlib import Path
 
 import soundfile
-from data_dir import UserError, Utterance, replacing, stream_data_dir, with_audio_outside, write_tables
-from kaldi_tables import write_inverse
+from shared.data_dir import Utterance, stream_data_dir
+from shared.kaldi_tables import UserError, write_inverse
+from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
 
 def read_pairs(folder: Path) -> Iterator[Utterance]:

@@ -30,9 +30,10 @@ from pathlib import Path
 
 import jiwer
 import numpy as np
-from data_dir import UserError, Utterance, read_data_dir, read_table
-from score_tables import result_text, results_markdown, terminal_table
-from text_normalization import DIGITS, UNSPACED, normalise
+from shared.data_dir import Utterance, read_data_dir
+from shared.kaldi_tables import UserError, read_table
+from shared.score_tables import result_text, results_markdown, terminal_table
+from shared.text_normalization import DIGITS, UNSPACED, normalise
 from tqdm import tqdm
 
 MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
@@ -271,7 +272,7 @@ def main(argv: list[str] | None = None) -> None:
     decodings = find_decodings(args.exp, args.data, args.digits)
     for decoding in decodings:
         warn_of_missing(decoding, args.data)
-    results = score(decodings)
+    results = {"digits": args.digits, **score(decodings)}
     (args.exp / "scores.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (args.exp / "RESULTS.md").write_text(results_markdown(results, args.exp), encoding="utf-8")
     print(terminal_table(results))

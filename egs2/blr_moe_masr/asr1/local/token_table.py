@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from operator import eq
 from pathlib import Path
 
-from data_dir import UserError
 from espnet2.text.char_tokenizer import CharTokenizer
 from espnet2.text.sentencepiece_tokenizer import SentencepiecesTokenizer
-from score_tables import aligned_table
-from transcripts import side_by_side
+from shared.kaldi_tables import UserError
+from shared.transcripts import side_by_side
+
+from espnet_blrmoe.tables import text_table
 
 HEAD = ("set", "language", "sentences", "characters", "vocabulary", "per character", "per second", "bytes %",
         "unknown %", "too dense")
@@ -108,7 +109,7 @@ def main(argv: list[str] | None = None) -> None:
     unfinished = table.with_name(table.name + ".unfinished")
     unfinished.write_text("".join("\t".join(row) + "\n" for row in (HEAD, *rows)), encoding="utf-8")
     unfinished.replace(table)
-    print(aligned_table([HEAD, *rows]))
+    print(text_table(HEAD, rows, names=2))
     if too_dense:
         print(f"{too_dense} utterances have more tokens than the encoder has frames of {args.frame_ms:g} ms: CTC "
               "learns nothing from them. Do the transcripts fit the audio? If so, larger pieces make fewer tokens")

@@ -16,9 +16,9 @@ from itertools import repeat
 from pathlib import Path
 
 import sentencepiece
-from data_dir import UserError
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
-from transcripts import Transcript, read_transcripts
+from shared.kaldi_tables import UserError
+from shared.transcripts import Transcript, read_transcripts
 
 BYTES = 256
 CONTROL = 3  # sentencepiece's own <unk>, <s> and </s>

@@ -10,9 +10,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from data_dir import UserError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
+from shared.kaldi_tables import UserError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     if not args.model.is_file():
         raise UserError(f"{args.model} does not exist: run stage 20 first")
     if not zipfile.is_zipfile(args.model):
-        raise UserError(f"{args.model} is no zip, or cut off: run stage 20 again")
+        raise UserError(f"{args.model} is not a zip, or is cut off: run stage 20 again")
     with zipfile.ZipFile(args.model) as packed:
         for file in packed.infolist():
             print(f"  {file.file_size / 2**20:8.2f} MiB  {file.filename}")

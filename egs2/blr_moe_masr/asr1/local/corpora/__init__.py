@@ -1,19 +1,28 @@
-"""Corpora as they are distributed: one module each, all with the same names.
+"""Corpora: one module each in this folder, which is the list of them. All have the same names:
 
-    LAYOUT                               what the folder must look like, for messages
-    languages(root, split)               codes of the languages that have something in a split: train, valid or test
-    read(root, split, languages)         the clips of a split, one after the other
+    LAYOUT                            what the corpus's folder must look like, for messages
+    languages(root, split)            codes of the languages that have something in a split
+    read(root, split, languages)      the clips of a split, one after the other
 
-The modules read tables and open no audio. Language codes are those of Common Voice, whatever a corpus calls them.
-docs/corpora.md has the layouts, the codes and what is skipped.
+and may have these:
+
+    SPLITS                            its splits, if they are not just train, valid and test: also test_out
+                                      (another domain), and router_train and router_valid (audio-language pairs)
+    ASR_CONFIG                        configuration that run.sh trains with, unless another is named
+    TAG                               its part of the names of folders in exp/ (default: "_" and the module's name)
+    make(root, languages, train_hours, test_sentences, nj)
+                                      makes the corpus in the folder `root`, for one that is not downloaded; [] and
+                                      None leave the choice to the corpus
+
+The modules open no audio but that which they make. Language codes are those of Common Voice, whatever a corpus calls
+them. docs/corpora.md has the layouts, the codes, what is skipped, and how to add a corpus.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_dir import UserError
-from kaldi_tables import decode
+from shared.kaldi_tables import UserError, decode
 
 
 @dataclass(frozen=True)
@@ -23,7 +32,7 @@ class Clip:
     Attributes:
         name: unique among the clips of its speaker and language.
         audio: path of the audio file.
-        text: transcript, not normalised.
+        text: transcript, not normalised; None for an audio-language pair.
         language: code.
         speaker: the corpus's label; "" if it has none.
         source: "file:line" that the clip is from.
@@ -31,11 +40,12 @@ class Clip:
         start, end: seconds in the audio file; both or none.
         duration: in seconds, where the corpus says so.
         problem: why the clip is left out, if the table says so already; details follow a colon.
+        id: the utterance's whole id, starting with the speaker, where the corpus has such; "": one is made.
     """
 
     name: str
     audio: str
-    text: str
+    text: str | None
     language: str
     speaker: str
     source: str
@@ -44,6 +54,7 @@ class Clip:
     end: float | None = None
     duration: float | None = None
     problem: str = ""
+    id: str = ""
 
 
 def unreadable(source: str, language: str, problem: str) -> Clip:
@@ -67,8 +78,8 @@ def read_lines(path: Path, distributed: bool = True) -> Iterator[tuple[str, str]
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if distributed and not line.endswith(b"\n"):
-                    raise UserError(f"{path}:{number} has no line end, so the file is cut off: unpack the corpus again, "
-                                    "or end the line if it is whole")
+                    raise UserError(f"{path}:{number} has no line end, so the file is cut off: unpack the corpus "
+                                    "again, or end the line if it is whole")
                 yield f"{path}:{number}", decode(line, path, number).rstrip("\r\n")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error

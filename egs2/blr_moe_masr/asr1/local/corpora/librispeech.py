@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_dir import UserError
+from shared.kaldi_tables import UserError
 
 from corpora import Clip, read_lines
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 
-from data_dir import UserError
+from shared.kaldi_tables import UserError
 
 from corpora import Clip, read_lines, read_tsv, unreadable
 

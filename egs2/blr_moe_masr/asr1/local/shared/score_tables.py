@@ -7,7 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jiwer
-from data_dir import Utterance
+
+from espnet_blrmoe.tables import text_table
+from shared.data_dir import Utterance
 
 COLUMNS = ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 
@@ -39,12 +41,6 @@ def signed_interval(entry: dict, sign: int = 1) -> str:
     return f"{difference:+5.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def aligned_table(rows: list[list[str]]) -> str:
-    """Columns padded to equal width, two spaces apart."""
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
-
-
 def markdown_table(head: tuple[str, ...], rows: list[list[str]]) -> str:
     return "\n".join("|" + "|".join(row) + "|" for row in (head, ["---"] * len(head), *rows)) + "\n"
 
@@ -60,7 +56,7 @@ def result_text(entries: list[dict], measure: str, references: list[Utterance], 
     names = {"language": "{}", "all": "Sum/Avg"}
     rows = [[names[e["by"]].format(e["group"]), *cells(e[measure])]
             for by in names for e in entries if e["by"] == by]
-    table = aligned_table([["LANG", *COLUMNS], *rows]).splitlines()
+    table = text_table(("LANG", *COLUMNS), rows).splitlines()
     drawn = [jiwer.visualize_alignment(alignment, show_measures=False, skip_correct=False).split("\n", 2)[2]
              for alignment in alignments]
     return "\n".join([*(f"| {line} |" for line in table), "",
@@ -113,15 +109,15 @@ def terminal_table(results: dict) -> str:
     """The pooled figures, and what each step changed, for people."""
     pooled = [e for e in results["scores"] if e["by"] == "all"]
     rows = [[e["decoding"], e["test_set"], f"{e['WER']['Snt']:,}", with_interval(e["WER"]), with_interval(e["CER"]),
-             with_interval(accuracy(e["LID"])) if "LID" in e else "    -"] for e in pooled]
+             with_interval(accuracy(e["LID"])) if "LID" in e else "-"] for e in pooled]
     lines = [f"Error rates and accuracy in % [{results['interval']}]",
-             aligned_table([["decoding", "test set", "utterances", "WER", "CER", "LID accuracy"], *rows])]
+             text_table(("decoding", "test set", "utterances", "WER", "CER", "LID accuracy"), rows, names=2)]
     if any("LID" not in e for e in pooled):
         lines += ["-: the language is given to the decoder, or not detected"]
     rows = [[c["change"], c["test_set"], signed_interval(c["WER"]), signed_interval(c["CER"]),
-             signed_interval(c["LID"], sign=-1) if "LID" in c else "    -"]
+             signed_interval(c["LID"], sign=-1) if "LID" in c else "-"]
             for c in results["changes"] if c["by"] == "all"]
     if rows:
         lines += ["", "Changes in percentage points [95 % paired bootstrap]; better: WER and CER down, LID up",
-                  aligned_table([["change", "test set", "WER", "CER", "LID accuracy"], *rows])]
+                  text_table(("change", "test set", "WER", "CER", "LID accuracy"), rows, names=2)]
     return "\n".join(lines) + "\n"

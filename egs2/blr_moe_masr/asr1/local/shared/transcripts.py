@@ -5,7 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from data_dir import UserError
+from shared.kaldi_tables import UserError
 
 
 class Transcript(NamedTuple):

@@ -1,27 +1,31 @@
-# The standard stages by the asr.sh of an ESPnet checkout: run.sh sources this where there is one. What asr.sh needs,
-# and why stages 1 and 5 are the recipe's own: docs/espnet_checkout.md.
-[ "${num_splits_asr}" -eq 1 ] || die "asr.sh of ESPnet does not split the table of languages: leave out --num_splits_asr"
-[ "${datadir}" = data ] || die "asr.sh of ESPnet always prepares data/: leave out --datadir"
+# The standard stages by the asr.sh of an ESPnet checkout, where there is one. What asr.sh needs, and why stages 1 and 5
+# are the recipe's own: docs/espnet_checkout.md.
+in_checkout() { [ -e asr.sh ]; }
+if in_checkout; then
+    [ "${num_splits_asr}" -eq 1 ] \
+        || die "asr.sh of ESPnet does not split the table of languages: leave out --num_splits_asr"
+    [ "${datadir}" = data ] || die "asr.sh of ESPnet always prepares data/: leave out --datadir"
+fi
 
-# stock STAGE: does the stage with asr.sh, or ends run.sh.
-stock() {
+# asr_stage NAME: does a stage with asr.sh, or ends run.sh.
+asr_stage() {
+    local number name what
     case "$1" in
-        2) [ -z "${speed_perturb_factors}" ] || need_program sox ;;
-        3) ${python} -c "import resampy" 2> /dev/null \
+        speed) [ -z "${speed_perturb_factors}" ] || need_program sox ;;
+        format) ${python} -c "import resampy" 2> /dev/null \
             || die "asr.sh formats audio with resampy, which $(command -v "${python}") lacks: pip install resampy" ;;
-        11) [ -z "${host}${torchrun}" ] || return 1 ;;  # asr.sh knows neither
-        12)
-            need "${asr_model_file}" 11
+        decoding)
             find_folders
             ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${folders[@]}" || exit 1
             rm -rf "${asr_exp:?}/${inference_tag}"  # rather no result than a mixture of old and new
             ;;
-        13) need_program sclite ;;
+        scoring) need_program sclite ;;
     esac
-    asr_sh "$1" || die "stage $1 failed in asr.sh; its messages are above"
+    stage_line "$1"
+    asr_sh "$1" "${number}" || die "stage ${number} failed in asr.sh; its messages are above"
     case "$1" in
-        4) carry_domains ;;
-        12) gather_languages ;;
+        length) carry_domains ;;
+        decoding) gather_languages ;;
     esac
 }
 
@@ -30,11 +34,11 @@ need_program() {
         "(ESPnet's tools/installers has install_sctk.sh for sclite; Debian has packages sox and sctk)"
 }
 
-asr_sh() {  # asr_sh STAGE
-    local programs="${python} -m espnet_blrmoe.run" asr_options='' batch_size
-    [ "$1" -ne 13 ] || programs=${python}  # scoring needs no plugin, whose import takes most of a program's start
+asr_sh() {  # asr_sh NAME NUMBER
+    local programs="${python} -m espnet_blrmoe.run" asr_options='' batch_size words
+    [ "$1" != scoring ] || programs=${python}  # it needs no plugin, whose import takes most of a program's start
     batch_size=$(sed -nE 's/^batch_size: *([0-9]+).*/\1/p' "${inference_config}")
-    if [ "$1" -ge 10 ]; then
+    if [[ "$1" =~ ^(statistics|training|decoding|scoring)$ ]]; then
         mapfile -t words < <(language_options "${dumpdir}/raw/${train_set}")
         if [ "${token_type}" = bpe ]; then
             # asr.sh looks for sentencepiece models in one folder for all; the model is to remember its own.
@@ -43,7 +47,7 @@ asr_sh() {  # asr_sh STAGE
         fi
         printf -v asr_options '%q ' "${words[@]}"  # run.pl, slurm.pl and their like hand words to a shell once more
     fi
-    ./asr.sh --stage "$1" --stop_stage "$1" --python "${programs}" \
+    ./asr.sh --stage "$2" --stop_stage "$2" --python "${programs}" \
         --dumpdir "${dumpdir}" --expdir "${expdir}" --asr_exp "${asr_exp}" --asr_stats_dir "${asr_stats_dir}" \
         --train_set train --valid_set valid --test_sets "$(test_sets | paste -sd' ')" --lm_train_text data/train/text \
         --ngpu "${ngpu}" --num_nodes "${num_nodes}" --nj "${nj}" --speed_perturb_factors "${speed_perturb_factors}" \

@@ -12,7 +12,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from score_tables import accuracy
+
+from shared.score_tables import accuracy
 
 SERIES = ("#7b8794", "#2f7fc1", "#c96a1b", "#2b8a5f", "#9261c2")  # decodings, in the order of their tags
 BETTER, WORSE, UNCLEAR = SERIES[1], SERIES[2], SERIES[0]

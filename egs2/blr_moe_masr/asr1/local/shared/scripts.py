@@ -4,7 +4,7 @@ import unicodedata
 from collections import Counter
 from functools import cache
 
-from text_normalization import without_region
+from shared.text_normalization import without_region
 
 # Script, as the names of its characters in Unicode begin -> languages that are not written in Latin letters.
 LANGUAGES = {

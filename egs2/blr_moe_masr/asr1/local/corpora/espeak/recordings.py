@@ -1,8 +1,5 @@
-"""Stage 1: the default corpus, speech that eSpeak NG synthesises from sentences of the recipe's own grammars.
+"""What eSpeak NG says in the default corpus, in which voices, and how it is recorded.
 
-    python local/espeak_corpus.py --langs de en es pt --train_hours 4.5 --data_dir data
-
-writes 16-bit wav files and the data directories
     train, valid                  training voices; valid has other sentences
     test_in                       other voices in the training domain ("clean")
     test_out                      other voices again, wider speeds and pitches, under each audio condition
@@ -10,12 +7,12 @@ writes 16-bit wav files and the data directories
                                   under every audio condition: voices of their own
 No sentence occurs twice in the corpus, and no voice in two of: train and valid, test_in, test_out, router_train,
 router_valid.
-"de" is Standard German, "en" American English, "es" Spanish of Spain, "pt" Brazilian Portuguese. A small --train_hours
+"de" is Standard German, "en" American English, "es" Spanish of Spain, "pt" Brazilian Portuguese. Little training speech
 makes valid and the router sets smaller too. The same options give the same samples; audio that is there already is used
 again.
 """
 
-import argparse
+import json
 import random
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -25,14 +22,15 @@ from hashlib import blake2b
 from math import ceil
 from pathlib import Path
 
-import espeak
 import numpy as np
 import soundfile
 import soxr
-from data_dir import Utterance, replacing, write_data_dir, write_table
-from sentences import grammar, sentences
+from shared.kaldi_tables import UserError, write_table
+from shared.write_data_dir import replacing
 from tqdm import tqdm
 
+from corpora.espeak import synthesis
+from corpora.espeak.sentences import grammar, sentences
 from espnet_blrmoe.training.conditions import CONDITIONS, degrade
 
 RATE = 16000
@@ -115,7 +113,7 @@ def plan(langs: list[str], sizes: dict[str, int], seed: int) -> dict[str, list[R
     """
     recordings: dict[str, list[Recording]] = {name: [] for name in SETS}
     for language in langs:
-        espeak.check_known("language", grammar(language).voice, espeak.languages())
+        synthesis.check_known("language", grammar(language).voice, synthesis.languages())
         texts = sentences(language, seed)
         for name, speech_set in SETS.items():
             draw = random.Random(f"{name} {language} {seed}")
@@ -148,7 +146,7 @@ def speak(recording: Recording) -> np.ndarray:
     """Synthesise a recording: float32 (samples,) at RATE."""
     r = recording
     rng = np.random.default_rng(r.seed)
-    speech = soxr.resample(espeak.synthesise(r.text, r.voice, r.variant, r.speed, r.pitch), espeak.RATE, RATE)
+    speech = soxr.resample(synthesis.synthesise(r.text, r.voice, r.variant, r.speed, r.pitch), synthesis.RATE, RATE)
     audio = np.pad(PEAK / np.abs(speech).max() * speech, int(MARGIN * RATE))
     audio += ROOM_TONE * rng.standard_normal(len(audio), dtype=np.float32)
     return degrade(audio, RATE, r.condition, rng)
@@ -159,78 +157,67 @@ def write_recording(recording: Recording, folder: Path) -> None:
     soundfile.write(folder / recording.file, speak(recording), RATE, subtype="PCM_16")
 
 
-def write_audio(recordings: list[Recording], folder: Path, nj: int) -> None:
-    """Write all recordings, unless the folder holds the same ones already; it appears whole or not at all.
+def make(folder: Path, langs: list[str], train_hours: float, test_sentences: int, nj: int, seed: int = 0) -> None:
+    """Make the corpus in a folder, unless the folder holds the same one already; it appears whole or not at all.
+
+    Args:
+        folder: for the wav files and, of each data set, a table of its clips: <set>.jsonl.
+        langs: language codes.
+        train_hours: training speech, about, over all languages.
+        test_sentences: sentences per language in test_in and in test_out.
+        nj: processes.
+        seed: of sentences, voices and conditions.
 
     Raises:
-        UserError: the folder holds something else than such audio.
+        UserError: a number is not positive, a language is unknown, or the folder holds something else than such audio.
     """
-    fingerprint = blake2b(repr([astuple(r) for r in recordings]).encode()).hexdigest()
+    if train_hours <= 0 or test_sentences < 1 or nj < 1:
+        raise UserError("--train_hours, --test_sentences and --nj must be positive")
+    langs = list(dict.fromkeys(langs))
+    recordings = plan(langs, sizes(train_hours, test_sentences, len(langs)), seed)
+    fingerprint = blake2b(repr([[astuple(r) for r in own] for own in recordings.values()]).encode()).hexdigest()
     if (folder / MADE_FROM).is_file() and (folder / MADE_FROM).read_text() == fingerprint:
         print(f"{folder}: has this audio already")
         return
-    with replacing(folder) as unfinished, ProcessPoolExecutor(nj) as pool:
-        for place in {(unfinished / r.file).parent for r in recordings}:
-            place.mkdir(parents=True)
-        written = pool.map(partial(write_recording, folder=unfinished), recordings, chunksize=16)
-        for _ in tqdm(written, total=len(recordings), desc="eSpeak NG", unit="sentence", disable=None, leave=False):
-            pass
-        write_table(unfinished / "wav.scp", {r.id: str(folder / r.file) for r in recordings})
+    with replacing(folder) as unfinished:
+        write_audio([r for own in recordings.values() for r in own], unfinished, nj)
+        write_table(unfinished / "wav.scp", {r.id: str(folder / r.file) for own in recordings.values() for r in own})
+        for name, own in recordings.items():
+            write_clips(unfinished / f"{name}.jsonl", own, SETS[name].transcribed)
+            seconds = sum(soundfile.info(unfinished / r.file).duration for r in own)
+            print(f"{folder}: {name} has {len(own)} sentences by {len({r.variant for r in own})} voices, "
+                  f"{seconds / 3600:.2f} hours")
         (unfinished / MADE_FROM).write_text(fingerprint)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--langs", nargs="+", default=["de", "en", "es", "pt"], metavar="LANG",
-                        help="language codes (default: de en es pt)")
-    parser.add_argument("--train_hours", type=float, default=4.5, metavar="HOURS",
-                        help="training speech, about, over all languages (default 4.5)")
-    parser.add_argument("--test_sentences", type=int, default=100, metavar="N",
-                        help="sentences per language in test_in and in test_out (default 100)")
-    parser.add_argument("--seed", type=int, default=0, help="of sentences, voices and conditions (default 0)")
-    parser.add_argument("--nj", type=int, default=2, help="processes (default 2)")
-    parser.add_argument("--audio_dir", type=Path, default=Path("downloads/espeak"),
-                        help="folder for the wav files (default downloads/espeak)")
-    parser.add_argument("--data_dir", type=Path, default=Path("data"),
-                        help="folder for the data directories (default data)")
-    args = parser.parse_args(argv)
-    if args.train_hours <= 0 or args.test_sentences < 1 or args.nj < 1:
-        parser.error("--train_hours, --test_sentences and --nj must be positive")
-
-    langs = list(dict.fromkeys(args.langs))
-    train = ceil(args.train_hours * 3600 / SECONDS / len(langs))
-    sizes = {
+def sizes(train_hours: float, test_sentences: int, languages: int) -> dict[str, int]:
+    """Sentences of each data set, for each of so many languages."""
+    train = ceil(train_hours * 3600 / SECONDS / languages)
+    valid = min(ceil(train / 8), 50)  # it is gone through after every epoch
+    return {
         "train": train,
-        "valid": min(ceil(train / 8), 50),  # it is gone through after every epoch
-        "test_in": args.test_sentences,
-        "test_out": args.test_sentences,
+        "valid": valid,
+        "test_in": test_sentences,
+        "test_out": test_sentences,
         "router_train": min(ceil(train * 0.6), 300),
-        "router_valid": min(ceil(train / 8), 50),
+        "router_valid": valid,
     }
-    recordings = plan(langs, sizes, args.seed)
-    write_audio([r for name in SETS for r in recordings[name]], args.audio_dir, args.nj)
-    for name, speech_set in SETS.items():
-        write_set(args.data_dir / name, args.audio_dir, recordings[name], speech_set.transcribed)
 
 
-def write_set(folder: Path, audio_dir: Path, recordings: list[Recording], transcribed: bool) -> None:
-    """Write a data directory over recordings whose audio is there, and say how large it is."""
-    write_data_dir(folder, [
-        Utterance(
-            id=r.id,
-            audio=str(audio_dir / r.file),
-            language=r.language,
-            speaker=f"{r.language}-{r.variant}",
-            domain=r.condition,
-            text=r.text if transcribed else None,
-        )
-        for r in recordings
-    ])
-    seconds = [soundfile.info(audio_dir / r.file).duration for r in recordings]
-    voices = len({r.variant for r in recordings})
-    size = f"{len(recordings)} sentences, {sum(seconds) / 3600:.2f} hours, {np.mean(seconds):.1f} s each"
-    print(f"{folder}: {size}, {voices} voices")
+def write_audio(recordings: list[Recording], folder: Path, nj: int) -> None:
+    """Synthesise into wav files below the folder."""
+    for place in {(folder / r.file).parent for r in recordings}:
+        place.mkdir(parents=True)
+    with ProcessPoolExecutor(nj) as pool:
+        written = pool.map(partial(write_recording, folder=folder), recordings, chunksize=16)
+        for _ in tqdm(written, total=len(recordings), desc="eSpeak NG", unit="sentence", disable=None, leave=False):
+            pass
 
 
-if __name__ == "__main__":
-    main()
+def write_clips(table: Path, recordings: list[Recording], transcribed: bool) -> None:
+    """Write the fields of `corpora.Clip`, a line of JSON for each recording."""
+    with table.open("w", encoding="utf-8") as lines:
+        for r in recordings:
+            clip = {"name": r.id, "audio": r.file, "text": r.text if transcribed else None, "language": r.language,
+                    "speaker": f"{r.language}-{r.variant}", "domain": r.condition, "id": r.id}
+            lines.write(json.dumps(clip, ensure_ascii=False) + "\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import espeakng_loader
 import numpy as np
-from data_dir import UserError
+from shared.kaldi_tables import UserError
 
 RATE = 22050  # samples a second, of every voice
 VOLUME = 50  # eSpeak clips loud voices at its default of 100

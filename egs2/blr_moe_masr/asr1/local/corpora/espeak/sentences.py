@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 
 import num2words
-from data_dir import UserError
-from text_normalization import normalise
+from shared.kaldi_tables import UserError
+from shared.text_normalization import normalise
 
 GRAMMARS = Path(__file__).parent / "grammars"
 WORDS = range(3, 11)  # of a sentence: some 2 to 5 seconds of speech

@@ -1,0 +1,179 @@
+"""Kaldi-style data directories, which every stage of the recipe reads and writes.
+
+A data directory has a line per utterance in each of the tables `wav.scp` (audio path), `utt2lang` (language code),
+`utt2spk` (speaker), `utt2domain` (where the audio is from) and, as far as they are known, `text`, `utt2num_samples` and
+`utt2speed`. Where utterances are stretches of longer recordings, `segments` has a line per utterance (recording, start
+and end in seconds, -1 for the recording's end) and `wav.scp` one per recording. `skipped` lists what was left out, and
+why.
+
+Directories are read and written in one pass, an utterance at a time, whatever their size.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shared.kaldi_tables import UserError, sort_lines, stream_table
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance of a corpus.
+
+    Attributes:
+        id: unique in its data directory, starts with the speaker (Kaldi's sorting rule), no white space.
+        audio: path of the audio file.
+        language: language code, as in Common Voice ("en", "zh-CN").
+        speaker: unique speaker label.
+        domain: where the audio is from ("espeak", "telephone", "commonvoice", ...).
+        text: transcript, or None for audio-language pairs.
+        start, end: seconds in `audio`, for an utterance in a longer recording; None for the whole file.
+        samples: length in samples at the sampling rate of stage 3, from then on.
+        speed: how many times faster stage 3 is to play the audio (stage 2); None: as it is.
+        source: where the corpus says all this, "file:line", for messages.
+    """
+
+    id: str
+    audio: str
+    language: str
+    speaker: str
+    domain: str
+    text: str | None = None
+    start: float | None = None
+    end: float | None = None
+    samples: int | None = None
+    speed: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that is left out of a data directory, and listed in its table `skipped`.
+
+    Attributes:
+        source: where it is: "file:line", or the utterance's id.
+        reason: why. What follows a colon is detail ("no such clip: a.mp3"): reasons are counted without it.
+    """
+
+    source: str
+    reason: str
+
+
+@dataclass
+class Summary:
+    """What a data directory has.
+
+    Attributes:
+        utterances: language -> utterances.
+        samples: language -> their samples, as far as they are known.
+        skipped: reason, without detail -> how often.
+        segments: how many of the utterances are stretches of longer recordings.
+    """
+
+    utterances: Counter[str] = field(default_factory=Counter)
+    samples: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+    segments: int = 0
+
+
+# Table -> the attribute of an utterance that is in it. The optional ones are there for all utterances or for none.
+TABLES = {"utt2lang": "language", "utt2spk": "speaker", "utt2domain": "domain"}
+OPTIONAL = {"text": "text", "utt2num_samples": "samples", "utt2speed": "speed"}
+MAX_SKIPPED = 0.5  # a larger share of a language's clips is no accident
+
+
+def stream_data_dir(folder: str | Path, *needed: str) -> Iterator[Utterance]:
+    """Read a data directory, utterance by utterance. `wav.scp`, `utt2lang` and the tables `needed` must be there.
+
+    Raises:
+        UserError: a table is missing or not sorted by id, or has an utterance that another lacks.
+    """
+    folder = Path(folder)
+    main = folder / ("segments" if (folder / "segments").is_file() else "wav.scp")
+    names = [name for name in (*TABLES, *OPTIONAL) if name in ("utt2lang", *needed) or (folder / name).is_file()]
+    tables = {name: stream_table(folder / name, allow_empty=name == "text") for name in names}
+    row = {}
+    for key, audio, start, end in _stream_audio(folder):
+        for name, table in tables.items():
+            other, row[name] = next(table, (None, ""))
+            if other != key:
+                raise _mismatch(folder / name, other, main, key)
+        yield Utterance(
+            id=key,
+            audio=audio,
+            language=row["utt2lang"],
+            speaker=row.get("utt2spk", key),
+            domain=row.get("utt2domain", "unknown"),
+            text=row.get("text"),
+            start=start,
+            end=end,
+            samples=_number(folder, key, row, "utt2num_samples", int),
+            speed=_number(folder, key, row, "utt2speed", float),
+        )
+    for name, table in tables.items():
+        if rest := next(table, None):
+            raise _mismatch(folder / name, rest[0], main, None)
+
+
+def read_data_dir(folder: str | Path) -> list[Utterance]:
+    """Read a small data directory as a whole; see `stream_data_dir`."""
+    return list(stream_data_dir(folder))
+
+
+def _number(folder: Path, key: str, row: dict[str, str], name: str, kind: type) -> int | float | None:
+    """A number from a table that need not be there."""
+    try:
+        return kind(row[name]) if name in row else None
+    except ValueError:
+        raise UserError(f"{folder / name}: {key}: expected a number, found {row[name]!r}") from None
+
+
+def _mismatch(table: Path, key: str | None, main: Path, main_key: str | None) -> UserError:
+    """The first place where two sorted tables differ; None: the table has ended."""
+    unless = "(or the tables are not sorted: LC_ALL=C sort -k1,1)"
+    if main_key is None or (key is not None and key < main_key):
+        return UserError(f"{table} has utterance {key}, which {main} lacks; remove it {unless}")
+    return UserError(f"{table} has no line for utterance {main_key} of {main}; add it {unless}")
+
+
+Span = tuple[str, str, float | None, float | None]  # utterance, audio path, start and end in seconds
+
+
+def _stream_audio(folder: Path) -> Iterator[Span]:
+    """The audio of every utterance, sorted by utterance."""
+    if (folder / "segments").is_file():
+        spans = (f"{key}\t{json.dumps(rest)}" for key, *rest in _stream_segments(folder))
+        for line in sort_lines(spans):
+            key, _, rest = line.partition("\t")
+            yield key, *json.loads(rest)
+    else:
+        for key, audio in stream_table(folder / "wav.scp"):
+            yield key, audio, None, None
+
+
+def _stream_segments(folder: Path) -> Iterator[Span]:
+    """`segments` and its recordings in `wav.scp`, sorted by recording."""
+    segments, recordings = folder / "segments", stream_table(folder / "wav.scp")
+    recording, audio = "", ""
+    for line in sort_lines(_segments_by_recording(segments)):
+        wanted, key, start, end = line.split("\t")
+        while recording < wanted:
+            recording, audio = next(recordings, (wanted, ""))
+        if recording != wanted or not audio:
+            raise UserError(f"{folder / 'wav.scp'} has no line for recording {wanted} of {segments}; add it")
+        yield key, audio, *((None, None) if float(end) == -1 else (float(start), float(end)))
+
+
+def _segments_by_recording(segments: Path) -> Iterator[str]:
+    """Lines "recording, utterance, start, end" with tabs between them."""
+    for key, value in stream_table(segments):
+        try:
+            recording, start, end = value.split()
+            if float(end) <= float(start) and (float(start), float(end)) != (0, -1):
+                raise ValueError
+        except ValueError:
+            line = f"{key} {value}"
+            raise UserError(f"{segments}: {line!r}: expected 'utterance recording start end', in seconds") from None
+        yield "\t".join((recording, key, start, end))

@@ -1,0 +1,67 @@
+# The data sets of run.sh, and the options of programs that read them.
+
+test_sets() { (cd "${datadir}" && ls -d test_*) 2> /dev/null | grep -v '\.unfinished$'; }  # of a run that was killed
+# Audio-language pairs that have no transcripts; a corpus need not have any.
+router_sets() { (cd "${datadir}" && ls -d router_train router_valid) 2> /dev/null || true; }
+
+# find_folders SET...: sets `folders` to the formatted ones of these sets and of all test sets.
+find_folders() {
+    [ -n "$(test_sets)" ] || need "${datadir}/test_*" data
+    folders=()
+    for dset in "$@" $(test_sets); do
+        need "${dumpdir}/raw/${dset}/wav.scp" format
+        folders+=("${dumpdir}/raw/${dset}")
+    done
+}
+
+# Complete tables, and no language that the training set lacks.
+check_data() {
+    find_folders valid $(router_sets)
+    ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
+}
+
+languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
+
+# has_router NAME: whether there are several languages; otherwise says that the stage is left out.
+has_router() {
+    need "${asr_model_file}" training
+    need "${dumpdir}/raw/${train_set}/utt2lang" length
+    [ "$(languages | wc -l)" -gt 1 ] || { echo "one language needs no router: stage '$1' is left out"; return 1; }
+}
+
+# data_options TRAIN_DIR VALID_DIR TABLE,NAME,TYPE...: tables that a training reads, an option's word a line.
+data_options() {
+    local what
+    for what in "${@:3}"; do
+        printf '%s\n' --train_data_path_and_name_and_type "$1/${what}" --valid_data_path_and_name_and_type "$2/${what}"
+    done
+}
+
+# language_options TRAIN_DIR: what a model with experts gets beside the options of any ASR model: the language of every
+# utterance, and those of the training set, in this order its experts; in quotes, since YAML takes Norwegian's `no` for
+# false.
+language_options() {
+    data_options "$1" "${dumpdir}/raw/valid" utt2lang,lid,text
+    printf '%s\n' --allow_variable_data_keys true \
+        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]"
+}
+
+# find_asr_options TRAIN_DIR: sets `asr_options` to what stages 10 and 11 give to ESPnet's asr_train.
+find_asr_options() {
+    mapfile -t asr_options < <(data_options "$1" "${dumpdir}/raw/valid" wav.scp,speech,sound text,text,text
+        language_options "$1")
+    asr_options+=(--config "${asr_config}" --frontend_conf "fs=${fs}" --token_type "${token_type}"
+        --token_list "${token_list}" --bpemodel "${bpemodel}" --cleaner none --g2p none --use_preprocessor true)
+}
+
+# Training resumes what is there; it must not resume, or overwrite, a model of other data, languages or tokens.
+note_what_is_trained_on() {
+    local noted=${asr_exp}/trained_on data
+    data=$({ languages; cat "${token_list}"; cut -d' ' -f1 "${dumpdir}/raw/${train_set}/wav.scp"; } | cksum)
+    # An empty file is what a full disk left of it.
+    [ ! -s "${noted}" ] || [ "$(< "${noted}")" = "${data}" ] \
+        || die "${asr_exp} is a model of other data, languages or tokens than ${dumpdir}/raw/${train_set}:" \
+            "remove it, or train beside it with --asr_tag NAME"
+    mkdir -p "${asr_exp}"
+    echo "${data}" > "${noted}"
+}

@@ -1,0 +1,59 @@
+# The options of run.sh: checks, and the names of folders and files that follow from them.
+
+for option in stage stop_stage ngpu num_nodes nj inference_nj nbpe num_splits_asr; do
+    [[ "${!option}" =~ ^[0-9]+$ ]] || die "--${option} must be a whole number, not '${!option}'"
+    [[ "${option}" =~ ^(stop_stage|ngpu)$ ]] || [ "${!option}" -gt 0 ] || die "--${option} must be at least 1"
+done
+[[ "${fs}" =~ ^[1-9][0-9]*k?$ ]] || die "--fs must be a sampling rate such as 16000 or 16k, not '${fs}'"
+fs=${fs/%k/000}
+between=$(printf '%s\n' "${STAGES[@]}" | awk -v first="${stage}" -v last="${stop_stage}" 'first <= $1 && $1 <= last')
+[ -n "${between}" ] \
+    || die "no stage lies between --stage ${stage} and --stop_stage ${stop_stage}; ./run.sh --help lists them"
+
+choose() {  # choose OPTION VALUE...: the option must have one of the values
+    local values=${*:2}
+    [[ " ${values} " == *" ${!1} "* ]] || die "--$1 ${!1}: unknown; choose one of: ${values// /, }"
+}
+choose digits kept spelled
+choose token_type char bpe
+choose bpemode bpe unigram char
+choose bpe_per_language true false
+choose feats_normalize utterance_mvn global_mvn
+choose audio_format wav flac
+
+[ -z "${host}" ] || [ -z "${torchrun}" ] || die "--host and --torchrun are two ways to start a training: choose one"
+[ -z "${host}" ] || [ "${num_nodes}" -eq 1 ] || die "--host names the machines; leave --num_nodes out"
+[ "${num_nodes}" -eq 1 ] || [ -n "${torchrun}" ] || [ "${cuda_cmd}" != local/run_jobs.sh ] \
+    || die "--num_nodes ${num_nodes}: ${cuda_cmd} runs jobs on this machine only; name the machines with --host," \
+        "start run.sh on each of them with --torchrun, or set cuda_cmd in cmd.sh to slurm.pl"
+
+settings=$(${python} local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
+read -r config_of_corpus corpus_tag <<< "${settings}"
+asr_config=${asr_config:-${config_of_corpus}}
+for file in "${asr_config}" "${router_config}" "${inference_config}"; do
+    [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
+done
+langs=${langs//,/ }
+
+inference_tag=${inference_tag:-$(basename "${inference_config}" .yaml)}
+[[ "${inference_tag}" == decode_* ]] || die "--inference_tag must begin with decode_, not '${inference_tag}'"
+[[ ! "${inference_tag}" =~ _(router|pruned)$ ]] \
+    || die "--inference_tag must not end in _router or _pruned, which stage 17 adds, as '${inference_tag}' does"
+
+train_set=train${speed_perturb_factors:+_sp}
+tokens_tag=${token_type}
+if [ "${token_type}" = bpe ]; then
+    tokens_tag=bpe$([ "${bpemode}" = bpe ] || echo "_${bpemode}")${nbpe}
+    [ "${bpe_per_language}" = false ] || tokens_tag+=_per_language
+fi
+token_dir=${datadir}/token_list/${tokens_tag}
+token_list=${token_dir}/tokens.txt
+bpemodel=none
+[ "${token_type}" != bpe ] || bpemodel=${token_dir}/bpe.model
+
+data_tag=raw${corpus_tag}_${tokens_tag}${speed_perturb_factors:+_sp}
+asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_${data_tag}}
+asr_stats_dir=${expdir}/asr_stats_${data_tag}
+asr_exp=${expdir}/asr_${asr_tag}
+router_exp=${expdir}/router_${asr_tag}
+asr_model_file=${asr_exp}/${inference_asr_model}
