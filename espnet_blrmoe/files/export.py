@@ -2,7 +2,7 @@
 
 The graph is a trace of the training modules over one utterance, front end included. Three things are made traceable:
 the short-time Fourier transform, the positional encoding, and the sort of frames by expert, where every number of
-frames has to be computed by the graph. Every frame still goes through its own expert alone.
+frames has to be computed by the graph. Every frame still goes through its own expert only.
 """
 
 import json
@@ -247,7 +247,7 @@ def export_onnx(graph: RecogniserGraph, path: Path, metadata: dict) -> None:
     outputs = ["log_probs", "language_log_probs", "expert"]
     with warnings.catch_warnings(), torch.no_grad():
         # That the exporter is the old one: the new one takes no shapes that depend on data. And that checks of
-        # arguments saw the example alone, which is right.
+        # arguments saw only the example, which is right.
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(

@@ -31,7 +31,7 @@ class BLRMoEPreprocessor(CommonPreprocessor):
     `lid_lengths` (B,).
 
     Args:
-        augmentation: options of espnet_blrmoe.training.conditions.Augmentation, drawn anew whenever an utterance is
+        augmentation: options of espnet_blrmoe.training.conditions.Augmentation, drawn again whenever an utterance is
             read in training; needs ESPnet's `fs`, the sampling rate. None: the audio stays as it is.
         repeatable: draw by the utterance's id instead, so that it is the same every time, for validation.
         Others: CommonPreprocessor's.
