@@ -28,7 +28,7 @@ def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
 def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)
 ) -> None:
-    """End the program with one sentence if there is no model or two, or language options do not fit each other.
+    """End the program with one sentence unless one model is named and the language options fit each other.
 
     Args:
         parser, args: of the program.

@@ -37,7 +37,7 @@ def main(cmd: list[str] | None = None) -> None:
 
     from espnet_blrmoe.tables import text_table
 
-    logging.basicConfig(level=logging.ERROR)  # ESPnet warns of every CTC model that it has no decoder
+    logging.basicConfig(level=logging.ERROR)  # ESPnet warns that a CTC model has no decoder
     try:
         rows = [row(name, config) for name, config in models(args)]
     except ValueError as error:

@@ -220,7 +220,7 @@ def export_onnx(graph: RecogniserGraph, path: Path, metadata: dict) -> None:
     outputs = ["log_probs", "language_log_probs", "expert"]
     with warnings.catch_warnings(), torch.no_grad():
         # That the exporter is the old one: the new one takes no shapes that depend on data. And that checks of
-        # arguments saw the example alone, which is right.
+        # arguments saw only the example, which is right.
         warnings.simplefilter("ignore")
         try:
             torch.onnx.export(

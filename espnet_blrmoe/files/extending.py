@@ -21,7 +21,7 @@ def add_language(
 
     Args:
         config: the model's training configuration.
-        model: a model trained with CTC alone; is used up.
+        model: a model trained with CTC only; is used up.
         language: code of the new language.
         texts: its transcripts, whose tokens the model gets too.
         like: a language of the model whose expert and router class are copied; None: fresh ones.
@@ -31,7 +31,7 @@ def add_language(
             texts.
     """
     if model.decoder is not None:
-        raise ValueError("languages can be added to models trained with CTC alone; this one has a decoder")
+        raise ValueError("languages can be added to models trained with CTC only; this one has a decoder")
     model.encoder.add_language(language, like)
     config = {**config, "encoder_conf": {**config["encoder_conf"], "languages": list(model.languages)}}
     config = extend_vocabulary(config, model, texts)

@@ -17,7 +17,7 @@ SPACE_TOKEN = "\u2581"
 def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[str]) -> dict:
     """Remove the experts of all other languages from the model, and return the smaller model's configuration.
 
-    Tokens that were added with those languages alone go with them.
+    Tokens that only came with those languages go with them.
 
     Args:
         config: the model's training configuration.
@@ -47,7 +47,7 @@ def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> 
         ValueError: the model has a decoder, whose vocabulary this cannot prune.
     """
     if model.decoder is not None:
-        raise ValueError("the vocabulary of a model with a decoder cannot be pruned; leave --text away")
+        raise ValueError("the vocabulary of a model with a decoder cannot be pruned; leave out --text")
     used = tokens_of(config, texts)
     special = {model.blank_id, model.sos, model.eos}
     tokens = config["token_list"]
@@ -70,7 +70,7 @@ def tokens_of(config: dict, texts: Iterable[str]) -> Counter[str]:
 
 
 def _keep_tokens(config: dict, model: BLRMoEModel, kept: list[int]) -> dict:
-    """Forget all tokens but these, and which tokens were added with languages that the model has no longer."""
+    """Forget all tokens but these, and which tokens were added with languages that the model no longer has."""
     tokens = [config["token_list"][n] for n in kept]
     if len(kept) < len(config["token_list"]):
         keep_rows(model.ctc.ctc_lo, kept)

@@ -33,7 +33,7 @@ COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open
 MOST_EXPANSION, SMALL_BYTES = 20, 10 * 2**20
 LONGEST_HEADER = 2**14
 TOO_LARGE = "it would unpack to far more than a model of its size"
-# ESPnet's parts that consist of the checkpoint's weights alone, by configuration key. The others download or unpickle
+# ESPnet's parts that consist only of the checkpoint's weights, by configuration key. The others download or unpickle
 # files of further projects.
 SELF_CONTAINED = {
     "frontend": ("default", "sliding_window"),
@@ -104,7 +104,7 @@ def folder_of_url(url: str, cache: Path) -> Path:
 
 
 def version_of_url(url: str) -> str:
-    """What the server says of the file, which changes when the file does; where it says nothing, the URL alone.
+    """What the server says of the file, which changes when the file does; where it says nothing, only the URL.
 
     Raises:
         requests.RequestException: no answer, or an error.

@@ -1,1 +1,1 @@
-"""Training on ESPnet's Trainer: the ASR model, its router alone, one more language."""
+"""Training on ESPnet's Trainer: the ASR model, only its router, one more language."""

@@ -32,7 +32,7 @@ def balanced_shares(amounts: np.ndarray, temperature: float) -> np.ndarray:
 
 
 class BalancedBatchSampler(AbsSampler):
-    """Batches of utterances of similar length in which languages have their balanced shares, drawn anew every epoch.
+    """Batches of utterances of similar length in which languages have their balanced shares, drawn again every epoch.
 
     A draw is as long as the corpus. It is made in rounds, which are so short that no utterance comes twice in one, and
     so none twice in a batch. ESPnet's samplers make the batches of a round, so that all its types of batches are there.
@@ -151,13 +151,13 @@ def read_shapes(paths: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """The utterances of ESPnet's shape files, and what each file says of them, in the same order.
 
     Raises:
-        ValueError: a file is missing or broken, they are of different utterances, or the first has no lengths.
+        ValueError: a file is missing or broken, they have different utterances, or the first has no lengths.
     """
     tables = [read_table(path) for path in paths]
     keys = list(tables[0])
     for path, table in zip(paths, tables):
         if table.keys() != tables[0].keys():
-            raise ValueError(f"{path} and {paths[0]} are of different utterances; collect the statistics anew")
+            raise ValueError(f"{path} and {paths[0]} have different utterances; collect the statistics again")
     for key, shape in tables[0].items():
         if not shape.split(",")[0].isdecimal():
             raise ValueError(f"{paths[0]}: utterance {key} has {shape!r} for its length; balancing needs lengths")

@@ -116,7 +116,7 @@ def degrade(audio: np.ndarray, rate: int, condition: str, rng: np.random.Generat
 
 
 def change_speed(audio: np.ndarray, rate: int, factor: float) -> np.ndarray:
-    """Play so many times faster, with the pitch, like `sox speed`: (samples,) -> about (samples / factor,)."""
+    """Play `factor` times as fast, pitch included, like `sox speed`: (samples,) -> about (samples / factor,)."""
     return soxr.resample(audio, rate * factor, rate)
 
 

@@ -66,7 +66,7 @@ def read_options(path: str | Path, known: set[str]) -> dict:
             raise ValueError(f"{files[-1]}: base names one file, for example ../train_asr.yaml, not {base!r}")
         files.append(files[-1].parent / base)
         if files[-1].resolve() in (file.resolve() for file in files[:-1]):
-            raise ValueError(f"{files[-2]}: base {base} builds on {files[-2]} in its turn; take one of them out")
+            raise ValueError(f"{files[-2]}: base {base} builds on {files[-2]} itself; remove one of the two")
         if not files[-1].is_file():
             raise ValueError(f"{files[-2]}: base {base} does not exist; its path starts from {files[-2].parent}")
         layers.append(read_mapping(files[-1], aliases=True))

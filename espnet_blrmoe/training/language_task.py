@@ -25,7 +25,7 @@ TEXT_OPTIONS = ("token_list", "token_type", "bpemodel", "non_linguistic_symbols"
 class NewRows(torch.nn.Module):
     """Parametrization of a tensor whose first rows are frozen: only the others are a parameter.
 
-    A gradient of zero would not freeze them: weight decay moves what has no gradient too.
+    A gradient of zero would not freeze them: weight decay moves parameters without a gradient too.
     """
 
     def __init__(self, frozen: torch.Tensor):

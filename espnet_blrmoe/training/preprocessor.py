@@ -31,8 +31,8 @@ class BLRMoEPreprocessor(CommonPreprocessor):
     `lid_lengths` (B,).
 
     Args:
-        augmentation: options of Augmentation (training/conditions.py), drawn anew whenever an utterance is read in
-            training; needs ESPnet's `fs`, the sampling rate. None: the audio stays as it is.
+        augmentation: options of espnet_blrmoe.training.conditions.Augmentation, drawn again whenever an utterance is
+            read in training; needs ESPnet's `fs`, the sampling rate. None: the audio stays as it is.
         repeatable: draw by the utterance's id instead, so that it is the same every time, for validation.
         Others: CommonPreprocessor's.
 

@@ -1,4 +1,4 @@
-"""Router augmentation: trains the router alone, on audio-language pairs without transcripts (paper section
+"""Router augmentation: trains only the router, on audio-language pairs without transcripts (paper section
 "Router augmentation"), with ESPnet's own Trainer."""
 
 import argparse

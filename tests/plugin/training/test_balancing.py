@@ -151,7 +151,7 @@ def test_tables_that_do_not_fit(corpus, tmp_path):
     with pytest.raises(ValueError, match="utt2lang has no language for utterance de-000; add it"):
         sampler_of(tmp_path)
     (tmp_path / "text_shape").write_text("de-000 3,30\n")
-    with pytest.raises(ValueError, match="text_shape and .*speech_shape are of different utterances"):
+    with pytest.raises(ValueError, match="text_shape and .*speech_shape have different utterances"):
         sampler_of(tmp_path)
     (tmp_path / "speech_shape").write_text("de-000 de-000.wav\n")
     with pytest.raises(ValueError, match="speech_shape: utterance de-000 has 'de-000.wav' for its length"):

@@ -72,7 +72,7 @@ def test_a_chain_of_bases_in_several_folders(tmp_path, monkeypatch):
     ("files", "message"),
     [
         ({"a": {"base": "b.yaml"}}, "a.yaml: base b.yaml does not exist"),
-        ({"a": {"base": "a.yaml"}}, "a.yaml: base a.yaml builds on .*a.yaml in its turn"),
+        ({"a": {"base": "a.yaml"}}, "a.yaml: base a.yaml builds on .*a.yaml itself"),
         ({"a": {"base": "b.yaml"}, "b": {"base": "c.yaml"}, "c": {"base": "b.yaml"}}, "c.yaml: base b.yaml builds on"),
         ({"a": {"base": "b.yaml"}, "b": "- 1\n- 2\n"}, "b.yaml is not a configuration: expected 'option: value' lines"),
         ({"a": {"base": "b.yaml"}, "b": ""}, "b.yaml is not a configuration"),
