@@ -116,7 +116,8 @@ def test_rows_of_other_columns_than_the_first_line_are_no_clips(name, root):
 @pytest.mark.parametrize("name, table", [
     ("commonvoice", "de/train.tsv"), ("mls", "mls_german/train/transcripts.txt"),
     ("librispeech", "LibriSpeech/train-clean-100/84/121123/84-121123.trans.txt"),
-    ("aishell", "data_aishell/transcript/aishell_transcript_v0.8.txt"), ("voxpopuli", "transcribed_data/de/asr_train.tsv"),
+    ("aishell", "data_aishell/transcript/aishell_transcript_v0.8.txt"),
+    ("voxpopuli", "transcribed_data/de/asr_train.tsv"),
 ])
 def test_a_table_that_is_cut_off(name, table, root):
     path = getattr(corpus_folders, name)(root) / table
