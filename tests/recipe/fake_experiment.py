@@ -101,8 +101,8 @@ def make_experiment(root: Path, languages: tuple[str, ...] = LANGUAGES,
             make_decoding(exp / tag / test_set, data / test_set, wrong_words * (1 + s),
                           wrong_languages and wrong_languages * (1 + 2 * s), seed=10 * d + s)
     make_checkpoint(exp, epochs=20, with_ctc=True)
-    make_checkpoint(router, epochs=5, with_ctc=False)
-    for folder in (exp, router):
+    make_checkpoint(router / "training", epochs=5, with_ctc=False)
+    for folder in (exp, router / "training"):
         (folder / "config.yaml").write_text(
             "encoder: blr_moe\nencoder_conf:\n    num_moe_blocks: 3\n    languages:\n"
             + "".join(f"    - {language}\n" for language in languages)

@@ -5,6 +5,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+STAGES = (1, 2, 3, 4, 5, 10, 11, 12, 13, 16, 17, 18, 19, 20, 21)
 RECIPE = Path(__file__).resolve().parents[2] / "egs2" / "blr_moe_masr" / "asr1"
 
 # Small enough for a minute of training and decoding, whatever comes out.

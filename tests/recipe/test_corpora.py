@@ -116,7 +116,8 @@ def test_rows_of_other_columns_than_the_first_line_are_no_clips(name, root):
 @pytest.mark.parametrize("name, table", [
     ("commonvoice", "de/train.tsv"), ("mls", "mls_german/train/transcripts.txt"),
     ("librispeech", "LibriSpeech/train-clean-100/84/121123/84-121123.trans.txt"),
-    ("aishell", "data_aishell/transcript/aishell_transcript_v0.8.txt"), ("voxpopuli", "transcribed_data/de/asr_train.tsv"),
+    ("aishell", "data_aishell/transcript/aishell_transcript_v0.8.txt"),
+    ("voxpopuli", "transcribed_data/de/asr_train.tsv"),
 ])
 def test_a_table_that_is_cut_off(name, table, root):
     path = getattr(corpus_folders, name)(root) / table
@@ -219,10 +220,10 @@ def test_ids_of_a_manifest_are_kept_in_ids(root):
 
 
 @pytest.mark.parametrize("line, complaint", [
-    ('{"audio": "recordings/a.wav"', "train.jsonl:2 is no JSON: .* column 29"),
+    ('{"audio": "recordings/a.wav"', "train.jsonl:2 is not JSON: .* column 29"),
     ("[1, 2]", "train.jsonl:2: expected an object"),
     ('{"audio": "recordings/a.wav", "lang": "de"}', "train.jsonl:2: the field 'text' is missing"),
-    ('{"audio": "a.wav", "lang": "de", "text": 21}', "train.jsonl:2: the field 'text' is missing or no text"),
+    ('{"audio": "a.wav", "lang": "de", "text": 21}', "train.jsonl:2: the field 'text' is missing or not text"),
     (r'{"audio": "a\ud800.wav", "lang": "de", "text": "a"}', "train.jsonl:2 has half a character"),
     ('{"audio": "", "lang": "de", "text": "a"}', "train.jsonl:2: 'audio' is empty"),
     ('{"audio": "a.wav", "lang": "de DE", "text": "a"}', "train.jsonl:2: 'lang' must be a language code"),

@@ -110,7 +110,7 @@ class TestLinking:
     def test_help_says_what_it_does(self):
         done = link("--help")
         assert done.returncode == 0
-        assert done.stdout.startswith("Puts this recipe into an ESPnet checkout, as ESPNET_ROOT/egs2/blr_moe_masr/asr1:\n")
+        assert done.stdout.startswith("Puts this recipe into an ESPnet checkout, as ESPNET_ROOT/egs2/blr_moe_masr/asr1:")
         assert "#" not in done.stdout and "set -e" not in done.stdout
 
     def test_what_is_not_a_checkout_is_refused(self, checkout, tmp_path):

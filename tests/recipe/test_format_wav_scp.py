@@ -228,7 +228,7 @@ def test_never_replaces_its_own_input_or_a_foreign_folder(tmp_path):
         run(tmp_path / "out", tmp_path / "out")
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "thesis").touch()
-    with pytest.raises(UserError, match="is no data directory"):
+    with pytest.raises(UserError, match="is not a data directory"):
         run(source, tmp_path / "documents")
     assert Path(read_table(tmp_path / "out" / "wav.scp")["a"]).is_file()
     assert (tmp_path / "documents" / "thesis").is_file()

@@ -120,6 +120,20 @@ def test_sixteen_languages(tmp_path):
     assert html.count("zh-CN") > 6
 
 
+@pytest.mark.parametrize(("digits", "shown"), [("spelled", "twenty one"), ("kept", "21")])
+def test_examples_have_numbers_as_scoring_had_them(copy, digits, shown):
+    exp, _, data = copy
+    for path in (data / "test_in" / "text", *exp.glob("*/test_in/text")):
+        write_table(path, dict.fromkeys(read_table(path, allow_empty=True), "21"))
+    score.main([str(exp), "--data", str(data), "--digits", digits])
+    _, decodings = report.read_scores(exp, data)
+    examples = report.examples([d for d in decodings if d.test_set == "test_in"])
+    (english,) = (example for example in examples if example["utterance"].language == "en")
+    assert english["utterance"].text == shown
+    for result in english["results"]:
+        assert result["words"] == [(word, "equal") for word in shown.split()]
+
+
 def test_transcripts_are_escaped(copy, tmp_path):
     exp, _, data = copy
     text = data / "test_in" / "text"

@@ -19,7 +19,7 @@ recipe=${espnet}/egs2/blr_moe_masr/asr1
     || die "${template}/utils leads nowhere: Kaldi's scripts are missing;" \
         "clone https://github.com/kaldi-asr/kaldi to ${espnet}/tools/kaldi"
 [ ! -e "${recipe}" ] || [ -L "${recipe}/run.sh" ] \
-    || die "${recipe} exists and is not from this command (its run.sh is no link): move it away"
+    || die "${recipe} exists and is not from this command (its run.sh is not a link): move it away"
 
 mkdir -p "${recipe}/conf"
 ln -sfn "${clone}/run.sh" "${recipe}/run.sh"  # first: what an interruption leaves is known as ours

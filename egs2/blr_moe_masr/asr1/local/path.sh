@@ -1,4 +1,4 @@
-# The end of path.sh, with pip alone and in an ESPnet checkout.
+# The end of path.sh, inside and outside an ESPnet checkout.
 missing=$(python3 -c 'from importlib.util import find_spec as find
 print(*(package for package in ("espnet2", "espnet_blrmoe") if find(package) is None))')
 if [ -n "${missing}" ]; then

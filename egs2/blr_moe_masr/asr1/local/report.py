@@ -181,7 +181,7 @@ def examples(decodings: list[Decoding]) -> list[dict]:
 
 
 def language_colours(languages: set[str]) -> dict[str, str]:
-    """One hue per language, evenly spaced; labels say the language too, so that colour alone never carries it."""
+    """One hue per language, evenly spaced; labels say the language too, so that it never depends on colour."""
     return {language: f"hsl({(200 + 360 * i / len(languages)) % 360:.0f} 42% 34%)"
             for i, language in enumerate(sorted(languages))}
 

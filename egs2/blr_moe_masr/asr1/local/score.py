@@ -14,7 +14,7 @@ Rules:
 - Scripts written without spaces (Han, kana, Thai, Lao, Burmese, Khmer) count by character in the word error rate
   too, as in the mixed error rate of code-switching papers. In the CER a space is a character, as in ESPnet.
 - Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
-  left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance one language alone.
+  left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance only one language.
 - An utterance without a hypothesis counts as deleted altogether.
 - Intervals are 95 % percentile bootstrap over utterances. Utterances of one speaker are not independent, so the
   true uncertainty is somewhat larger.
@@ -50,7 +50,7 @@ class Decoding:
         folder: exp/<asr_exp>/<decode_tag>/<test_set>.
         references: the utterances of the test set, with normalised transcripts.
         hypotheses: id -> normalised transcript, maybe empty; an utterance that was not decoded is absent.
-        detected: id -> detected language; None when the language was given (every utterance allowed one alone), or
+        detected: id -> detected language; None when the language was given (every utterance allowed only one), or
             when the recogniser detects none (a stock ESPnet model).
     """
 
@@ -105,7 +105,7 @@ def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
 
 
 def language_is_given(folder: Path) -> bool:
-    """Whether pruning left every utterance of a decoding one language alone."""
+    """Whether pruning left every utterance of a decoding only one language."""
     allowed = folder / "utt2langs"
     return allowed.is_file() and all("," not in languages for languages in read_table(allowed).values())
 

@@ -93,7 +93,7 @@ def draw(
 
 
 def learn(sentences: Iterable[str], mode: str, pieces: int, coverage: float) -> ModelProto:
-    """Train a sentencepiece model with so many pieces, or fewer where the text has not so many, and the bytes."""
+    """Train a sentencepiece model with `pieces` pieces, or fewer where the text has fewer, and the bytes."""
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(sentences),
@@ -179,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
                         help="share of the text whose characters get pieces; the rarest become bytes, which are so "
                         "learned (default 0.9995)")
     parser.add_argument("--bpe_input_sentence_size", type=int, default=200_000,
-                        help="at most so many sentences are learned from (default 200,000)")
+                        help="learn from this many sentences at most (default 200,000)")
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default 0)")
     parser.add_argument("data_dir", type=Path, help="utt2lang and text of the training set")
     parser.add_argument("output_dir", type=Path)

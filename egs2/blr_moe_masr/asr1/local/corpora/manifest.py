@@ -104,7 +104,7 @@ def _read(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
             raise UserError(f"{source} has more or fewer cells than the first line; there must be no tab in a text")
         for field in fields:
             if not isinstance(row.get(field), str):
-                raise UserError(f"{source}: the field '{field}' is missing or no text; every row needs "
+                raise UserError(f"{source}: the field '{field}' is missing or not text; every row needs "
                                 f"{', '.join(fields)}")
         if not row["audio"]:
             raise UserError(f"{source}: 'audio' is empty; it must name an audio file")
@@ -124,7 +124,7 @@ def _read_jsonl(path: Path) -> Iterator[tuple[str, dict]]:
         except UnicodeEncodeError as error:
             raise UserError(f"{source} has half a character, {error.object[error.start]!r}; write it whole") from error
         except json.JSONDecodeError as error:
-            raise UserError(f"{source} is no JSON: {error.msg} in column {error.colno}") from error
+            raise UserError(f"{source} is not JSON: {error.msg} in column {error.colno}") from error
         if not isinstance(row, dict):
             raise UserError(f'{source}: expected an object like {{"audio": ..., "text": ..., "lang": ...}}')
         yield source, row

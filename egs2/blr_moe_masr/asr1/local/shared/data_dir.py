@@ -81,7 +81,7 @@ class Summary:
 # Table -> the attribute of an utterance that is in it. The optional ones are there for all utterances or for none.
 TABLES = {"utt2lang": "language", "utt2spk": "speaker", "utt2domain": "domain"}
 OPTIONAL = {"text": "text", "utt2num_samples": "samples", "utt2speed": "speed"}
-MAX_SKIPPED = 0.5  # a larger share of a language's clips is no accident
+MAX_SKIPPED = 0.5  # a larger share of a language's clips is not an accident
 
 
 def stream_data_dir(folder: str | Path, *needed: str) -> Iterator[Utterance]:

@@ -23,7 +23,7 @@ def stream_table(path: str | Path, allow_empty: bool = False, in_order: bool = T
 
     Args:
         path: the table.
-        allow_empty: take a line with an id alone as an empty value, as decoders write for "nothing recognised".
+        allow_empty: take a line with only an id as an empty value, as decoders write for "nothing recognised".
         in_order: the table must be sorted by id.
 
     Raises:

@@ -39,7 +39,7 @@ LANGUAGES = {
     "TIBETAN": "bo dz",
     "TIFINAGH": "zgh",
 }
-SHARE = 0.2  # so many of a transcript's letters must be in a script of its language; the others may be names
+SHARE = 0.2  # this share of a transcript's letters must be in a script of its language; the others may be names
 
 
 @cache
@@ -58,7 +58,7 @@ def script(character: str) -> str:
 
 
 def foreign_script(text: str, language: str) -> str | None:
-    """The script of a text if that is none of its language's; None if all is well, or it has no letters.
+    """The script of a text if its language is not written in it; None if all is well, or it has no letters.
 
         foreign_script("spasibo bolshoe", "ru") == "LATIN"
         foreign_script("我用 iphone 手机", "zh-CN") is None

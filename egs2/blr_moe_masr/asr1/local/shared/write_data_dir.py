@@ -23,11 +23,11 @@ def replacing(folder: str | Path) -> Iterator[Path]:
     """An empty folder that takes the place of `folder` when the block ends; after an error `folder` is as before.
 
     Raises:
-        UserError: `folder` has files and is no data directory: they would be lost; or it cannot be written.
+        UserError: `folder` has files and is not a data directory: they would be lost; or it cannot be written.
     """
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "wav.scp").is_file():
-        raise UserError(f"{folder} has files but is no data directory (no wav.scp): move it away or name another")
+        raise UserError(f"{folder} has files but is not a data directory (no wav.scp): move it away or name another")
     unfinished = folder.with_name(folder.name + UNFINISHED)
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
@@ -69,7 +69,7 @@ def write_tables(folder: Path, entries: Iterable[Utterance | Skipped]) -> Summar
 
     Raises:
         UserError: there is no utterance; or an id occurs twice (names both sources) or has white space; or an optional
-            attribute is known for some utterances alone.
+            attribute is known only for some utterances.
     """
     summary = Summary()
     utterances = _without_duplicates(sort_lines(_records(entries, folder / "skipped", summary)))
@@ -144,7 +144,7 @@ def _check_fields(u: Utterance) -> None:
 
 
 def _check_complete(u: Utterance, first: Utterance) -> None:
-    """Raise UserError if an optional attribute is known for one of two utterances alone."""
+    """Raise UserError if an optional attribute is known only for one of two utterances."""
     for name, attribute in OPTIONAL.items():
         if (getattr(u, attribute) is None) != (getattr(first, attribute) is None):
             has, lacks = (first, u) if getattr(u, attribute) is None else (u, first)

@@ -191,7 +191,7 @@ def make(folder: Path, langs: list[str], train_hours: float, test_sentences: int
 
 
 def sizes(train_hours: float, test_sentences: int, languages: int) -> dict[str, int]:
-    """Sentences of each data set, for each of so many languages."""
+    """Sentences of each data set, for each of this many languages."""
     train = ceil(train_hours * 3600 / SECONDS / languages)
     valid = min(ceil(train / 8), 50)  # it is gone through after every epoch
     return {

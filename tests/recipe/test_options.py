@@ -1,0 +1,84 @@
+"""The options of run.sh and of its scripts: --help, names, and what is said to wrong values."""
+
+import re
+import subprocess
+
+import pytest
+from recipe_run import RECIPE, STAGES, run_recipe
+
+
+def test_help_has_every_option_and_stage():
+    script = (RECIPE / "run.sh").read_text(encoding="utf-8")
+    table = script.partition(". local/shared/parse_options.sh")[0]
+    options = re.findall(r"^([a-z_]+)=(\S*) +# (.+)$", table, flags=re.MULTILINE)
+    assert len(options) == len(re.findall(r"^[a-z_]+=", table, flags=re.MULTILINE)) > 40, "an option has no comment"
+    shown = run_recipe(RECIPE, "--help").output
+    for name, default, comment in options:
+        assert re.search(rf"^  --{name} +{re.escape(comment)}", shown, flags=re.MULTILINE)
+        assert not default or f"(default {default})" in shown
+    for stage in STAGES:
+        assert re.search(rf"^  +{stage} [a-z]+ ", shown, flags=re.MULTILINE)
+
+
+def test_every_option_and_stage_is_used():
+    table, _, rest = (RECIPE / "run.sh").read_text(encoding="utf-8").partition(". local/shared/parse_options.sh")
+    rest += "".join(path.read_text(encoding="utf-8") for path in (RECIPE / "local/shared").glob("*.sh"))
+    for name in re.findall(r"^([a-z_]+)=", table, flags=re.MULTILINE):
+        assert re.search(rf"\$\{{{name}[:}}/]|\(\({name}\b", rest), name
+    for name in re.findall(r'^    "[ \d]\d (\w+) ', table, flags=re.MULTILINE):
+        assert re.search(rf"^if begin {name}\b", rest, flags=re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stage", "3"], "run stage 1 first"),
+        (["--stage", "10"], "run stage 5 first"),
+        (["--stage", "11"], "run stage 10 first"),
+        (["--stage", "12"], "run stage 11 first"),
+        (["--stage", "16"], "run stage 11 first"),
+        (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, commonvoice, espeak"),
+        (["--corpus", "nowhere.corpus"], "corpus nowhere.corpus: there is no module nowhere; install the package"),
+        (["--corpus", "json.decoder"], "decoder.py lacks LAYOUT, languages, read; docs/corpora.md says what"),
+        (["--corpus", ""], "--corpus is empty; docs/corpora.md lists the corpora"),
+        (["--out_of_domain", "nothing"], "corpus 'nothing' is unknown; choose from"),
+        (["--digits", "words"], "--digits words: unknown; choose one of: kept, spelled"),
+        (["--langs", "en xx"], "no text for the language 'xx'"),
+        (["--langz", "en"], "unknown option --langz"),
+        (["--langs"], "option --langs needs a value"),
+        (["--stage", "one"], "--stage must be a whole number, not 'one'"),
+        (["--nj", "0"], "--nj must be at least 1"),
+        (["--stage", "5", "--stop_stage", "3"], "no stage lies between --stage 5 and --stop_stage 3"),
+        (["--stage", "22", "--stop_stage", "30"], "no stage lies between"),
+        (["--stage", "14", "--stop_stage", "15"], "no stage lies between"),
+        (["--token_type", "abc"], "--token_type abc: unknown; choose one of: char, bpe"),
+        (["--feats_normalize", "none"], "--feats_normalize none: unknown; choose one of: utterance_mvn, global_mvn"),
+        (["--num_splits_asr", "0"], "--num_splits_asr must be at least 1"),
+        (["--asr_config", "conf/none.yaml"], "conf/none.yaml does not exist"),
+        (["--inference_tag", "decode_pruned"], "--inference_tag must not end in _router or _pruned"),
+        (["--inference_tag", "beam"], "--inference_tag must begin with decode_, not 'beam'"),
+        (["--corpus", "commonvoice"], "commonvoice: where is it? Write COMMONVOICE=FOLDER into db.sh"),
+        (["--num_nodes", "2"], "local/run_jobs.sh runs jobs on this machine only; name the machines with --host"),
+        (["--host", "a,b", "--num_nodes", "2"], "--host names the machines; leave --num_nodes out"),
+        (["--host", "a,b", "--torchrun", "--standalone"], "--host and --torchrun are two ways to start a training"),
+        (["--corpus", "mls=/nowhere"], "mls: /nowhere does not exist. Correct mls=FOLDER"),
+    ],
+)
+def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
+    run = run_recipe(tmp_path, *options, COMMONVOICE="")
+    assert run.exit_code != 0
+    assert message in run.output
+    assert "Traceback" not in run.output
+
+
+def test_the_former_name_of_an_option(tmp_path):
+    run = run_recipe(tmp_path, "--prune", "es,pt", "--stage", "3")
+    assert run.output.startswith("--prune is now called --allowed_languages\n")
+    assert "run stage 1 first" in run.output
+
+
+@pytest.mark.parametrize("script", ["local/decode.sh", "local/train.sh", "local/collect_stats.sh"])
+def test_scripts_print_their_options(script):
+    command = [script, "--help"]
+    shown = subprocess.run(command, cwd=RECIPE, capture_output=True, text=True, check=True).stdout
+    assert script in shown and "\nOptions:\n  --" in shown
