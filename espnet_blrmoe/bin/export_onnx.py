@@ -26,9 +26,6 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite
-from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
-
 
 def get_parser() -> argparse.ArgumentParser:
     """The program's options."""
@@ -55,6 +52,9 @@ def export(args: argparse.Namespace) -> None:
     Raises:
         ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file would be overwritten.
     """
+    from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite
+    from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
+
     names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
     refuse_to_overwrite(*(args.output_dir / name for name in names))
     config = read_config(args.asr_train_config)

@@ -1,11 +1,13 @@
 """Options that several programs have: the model, and the languages that it may detect."""
 
+from __future__ import annotations
+
 import argparse
 import math
+from typing import TYPE_CHECKING
 
-import torch
-
-from espnet_blrmoe.inference.speech2text import Speech2Text
+if TYPE_CHECKING:  # programs answer --help before PyTorch and ESPnet are loaded
+    from espnet_blrmoe.inference.speech2text import Speech2Text
 
 
 def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -47,6 +49,10 @@ def load_model(options: dict) -> Speech2Text:
     Raises:
         ValueError: the device cannot be used; else as Speech2Text and its from_pretrained.
     """
+    import torch
+
+    from espnet_blrmoe.inference.speech2text import Speech2Text
+
     try:
         torch.zeros(1, device=options["device"])
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA

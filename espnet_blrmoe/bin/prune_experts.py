@@ -14,10 +14,6 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite, write_model
-from espnet_blrmoe.files.pruning import prune_languages, prune_vocabulary
-from espnet_blrmoe.tables import read_table
-
 
 def get_parser() -> argparse.ArgumentParser:
     """The program's options."""
@@ -50,6 +46,9 @@ def prune(args: argparse.Namespace) -> None:
         ValueError, OSError: a file is missing, damaged or does not fit, a language is unknown, or the folder holds a
             model already.
     """
+    from espnet_blrmoe.files.checkpoint import load_asr_model, read_config, refuse_to_overwrite, write_model
+    from espnet_blrmoe.files.pruning import prune_languages, prune_vocabulary
+
     written = [args.output_dir / "config.yaml", args.output_dir / "model.pth"]
     refuse_to_overwrite(*written)
     config = read_config(args.asr_train_config)
@@ -72,6 +71,8 @@ def texts_of(text: str, utt2lang: str, languages: tuple[str, ...]) -> list[str]:
     Raises:
         ValueError: a file is missing or broken, an utterance has no language, or a language has no transcript.
     """
+    from espnet_blrmoe.tables import read_table
+
     transcripts, language_of = read_table(text), read_table(utt2lang)
     for utterance in transcripts:
         if utterance not in language_of:

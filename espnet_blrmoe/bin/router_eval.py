@@ -7,12 +7,15 @@ prints, for every data directory and each of its domains (utt2domain), the accur
 equal error rate over languages and the calibration error, all in %. Only what the router needs is run.
 """
 
+from __future__ import annotations
+
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from espnet_blrmoe.files.checkpoint import load_asr_model, read_blr_moe_config, sampling_rate
-from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
+if TYPE_CHECKING:  # loading PyTorch takes seconds, which --help does not need
+    from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores
 
 HEAD = ("data", "domain", "model", "utterances", "frames %", "utterances %", "EER %", "calibration error %")
 
@@ -49,6 +52,9 @@ def rows_of(data_dir: Path, models: list[tuple[str, str]]) -> list[tuple[str, ..
     Raises:
         ValueError: a file is missing or does not fit, or a model has one language, and so no router.
     """
+    from espnet_blrmoe.files.checkpoint import load_asr_model, read_blr_moe_config, sampling_rate
+    from espnet_blrmoe.inference.lid_scores import LidScores, hear
+
     heard = []
     for config_file, checkpoint in models:
         config = read_blr_moe_config(config_file)

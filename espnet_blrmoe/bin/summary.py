@@ -16,9 +16,6 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.languages import parse_languages
-from espnet_blrmoe.training.asr_task import BLRMoETask
-from espnet_blrmoe.training.config_files import over, read_options
-from espnet_blrmoe.training.footprint import Footprint, as_lr_moe, of_one_language
 
 HEAD = ("model", "parameters", "active", "router", "GFLOP/s of speech", "checkpoint")
 SPECIAL_TOKENS = "<blank>", "<unk>", "<sos/eos>"
@@ -53,6 +50,8 @@ def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
     Raises:
         ValueError: an option, file or configuration is wrong.
     """
+    from espnet_blrmoe.training.footprint import as_lr_moe, of_one_language
+
     languages = parse_size(args.languages)
     if args.vocab is not None and args.vocab <= len(SPECIAL_TOKENS):
         raise ValueError(f"--vocab must be more than the {len(SPECIAL_TOKENS)} special tokens, not {args.vocab}")
@@ -78,6 +77,9 @@ def complete(path: Path, languages: list[str] | None, vocab: int | None) -> dict
     Raises:
         ValueError: the file is missing, no configuration, or has an option that does not exist.
     """
+    from espnet_blrmoe.training.asr_task import BLRMoETask
+    from espnet_blrmoe.training.config_files import over, read_options
+
     defaults = vars(BLRMoETask.get_parser().parse_args([]))
     config = {**defaults, **read_options(path, {*defaults, *WRITTEN_BY_TRAINING})}
     if config["encoder"] == "blr_moe":
@@ -96,6 +98,8 @@ def row(name: str, config: dict) -> tuple[str, ...]:
     Raises:
         ValueError: an option of the model, or a class, does not exist.
     """
+    from espnet_blrmoe.training.footprint import Footprint
+
     try:
         footprint = Footprint.of(config)
     except (AssertionError, TypeError, ValueError) as error:

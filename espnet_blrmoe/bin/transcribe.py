@@ -8,13 +8,18 @@ each line is a JSON object: file, duration (seconds), language, language_probabi
 long audio was cut into) and timeline (which stretch of speech was in which language).
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
-from espnet_blrmoe.inference.speech2text import Transcript
+
+if TYPE_CHECKING:
+    from espnet_blrmoe.inference.speech2text import Transcript
 
 
 def get_parser() -> argparse.ArgumentParser:
