@@ -20,11 +20,11 @@ import torch
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
-from espnet2.train.iterable_dataset import DATA_TYPES
 from torch.utils.data import DataLoader, Dataset
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
+from espnet_blrmoe.espnet_internals import DATA_READERS
 from espnet_blrmoe.files.checkpoint import read_config, read_weights
 from espnet_blrmoe.inference.speech2text import Transcript
 from espnet_blrmoe.languages import parse_languages
@@ -109,7 +109,7 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
             utterance of the key file is missing.
     """
     sources = [(path, kind) for path, name, kind in data if name == "speech"]
-    if not sources or sources[0][1] not in DATA_TYPES:
+    if not sources or sources[0][1] not in DATA_READERS:
         raise ValueError("--data_path_and_name_and_type gives no speech; write it as wav.scp,speech,sound")
     path, kind = sources[0]
     if not Path(path).is_file():
@@ -144,7 +144,7 @@ class Recordings(Dataset):
     def __getitem__(self, position: int) -> tuple[str, torch.Tensor | ValueError]:
         utterance, source, kind = self.recordings[position]
         try:
-            return utterance, audio.load(source if kind == "sound" else DATA_TYPES[kind](source), self.fs)
+            return utterance, audio.load(source if kind == "sound" else DATA_READERS[kind](source), self.fs)
         except (ValueError, OSError, RuntimeError) as error:
             return utterance, ValueError(error)
 

@@ -14,7 +14,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.espnet_internals import Hypothesis
+from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
 from espnet_blrmoe.files.checkpoint import (
     check_bpemodel,
     check_model,
@@ -289,7 +289,7 @@ class Speech2Text(asr_inference.Speech2Text):
         """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get tokens of their own in."""
         languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
         with self.asr_model.recognise_among(languages):
-            nbest = self._best_path(encoder_out) if self._is_best_path else self._decode_single_sample(encoder_out)
+            nbest = self._best_path(encoder_out) if self._is_best_path else decode_encoded(self, encoder_out)
         # Byte fallback can spell a line's end, which would break tables of texts.
         return [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
 

@@ -7,6 +7,7 @@ import torch
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 from espnet2.train.distributed_utils import get_node_rank
 
+from espnet_blrmoe.espnet_internals import extract_features
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileTask
@@ -22,7 +23,7 @@ class FineTunedModel(AbsESPnetModel):
 
     def collect_feats(self, speech: torch.Tensor, speech_lengths: torch.Tensor, **kwargs) -> dict[str, torch.Tensor]:
         """ESPnet's interface; features of this model are those of the ASR model."""
-        feats, lengths = self.asr_model._extract_feats(speech, speech_lengths)
+        feats, lengths = extract_features(self.asr_model, speech, speech_lengths)
         return {"feats": feats, "feats_lengths": lengths}
 
 

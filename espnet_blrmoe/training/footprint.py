@@ -8,6 +8,7 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from espnet_blrmoe.espnet_internals import extract_features
 from espnet_blrmoe.files.checkpoint import sampling_rate
 from espnet_blrmoe.training.asr_task import BLRMoETask
 from espnet_blrmoe.training.config_files import over
@@ -91,7 +92,7 @@ def count(module: torch.nn.Module) -> int:
 @torch.no_grad()
 def path_flops(model: AbsESPnetModel, samples: int) -> tuple[int, int]:
     """Frames that the encoder makes of one utterance, and FLOPs of encoder and CTC for it."""
-    feats, lengths = model._extract_feats(torch.randn(1, samples), torch.tensor([samples]))
+    feats, lengths = extract_features(model, torch.randn(1, samples), torch.tensor([samples]))
     model.frontend = None  # from here on features are the model's input
     # PyTorch counts no fused attention on CPUs.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
