@@ -4,6 +4,8 @@ Works with ESPnet 202511 and 202611; what differs between them is told apart her
 espnet_log.py, because they are read by programs that must start without PyTorch.)
 """
 
+import argparse
+import re
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -59,6 +61,7 @@ __all__ = [
     "decode_encoded",
     "extract_features",
     "get_activation",
+    "inference_parser",
     "make_pad_mask",
     "name_projection_as_here",
     "replace_sound_readers",
@@ -95,6 +98,17 @@ def extract_features(
 def decode_encoded(speech2text, encoder_out: torch.Tensor) -> list[tuple]:
     """The n-best list that ESPnet's Speech2Text finds for the encoder's output (T, D) of one utterance."""
     return speech2text._decode_single_sample(encoder_out)
+
+
+def inference_parser() -> argparse.ArgumentParser:
+    """The parser of ESPnet's asr_inference; a bare % in a text of 202611 ends its --help in an error."""
+    from espnet2.bin import asr_inference  # imports ESPnet's task, for which this module is imported
+
+    parser = asr_inference.get_parser()
+    for action in parser._actions:
+        if action.help:
+            action.help = re.sub(r"(?<!%)%(?![(%])", "%%", action.help)
+    return parser
 
 
 def replace_sound_readers(load_table: Callable, read_value: Callable) -> None:

@@ -39,8 +39,11 @@ LOADERS = {
     # Print that there is no flash attention, which no model of the plugin uses. (ESPnet 202511, 202611)
     "espnet.nets.pytorch_backend.transformer.attention": _WithoutPrint,
     "espnet2.legacy.nets.pytorch_backend.transformer.attention": _WithoutPrint,
-    # English phonemes for speech synthesis: loads NLTK, and has it download two files, or wait for a network. (202511)
+    # English phonemes: loads NLTK, and has it download two files, or wait for a network. (202511)
     "g2p_en": _AtFirstUse,
+    # A cleaner of English texts: three seconds of computing, and warnings of its syntax. (202511)
+    "tacotron_cleaner": _AtFirstUse,
+    "tacotron_cleaner.cleaners": _AtFirstUse,
 }
 
 

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
-from espnet_blrmoe.espnet_internals import DATA_READERS
+from espnet_blrmoe.espnet_internals import DATA_READERS, inference_parser
 from espnet_blrmoe.files.checkpoint import read_config, read_weights
 from espnet_blrmoe.inference.speech2text import Transcript
 from espnet_blrmoe.languages import parse_languages
@@ -43,7 +43,7 @@ OWN_OPTIONS = ("config", "languages", "utt2langs", "language_penalty", "language
 
 def get_parser():
     """ESPnet's parser with the language options."""
-    parser = ConfigFileParser.of(asr_inference.get_parser())
+    parser = ConfigFileParser.of(inference_parser())
     parser.description = __doc__
     group = add_language_options(parser)
     group.add_argument("--utt2langs", help="file with one line per utterance: its id, then its languages: utt1 en,de")
