@@ -4,7 +4,9 @@ Each is stopped where it comes from; nothing else is hidden.
 """
 
 import importlib.abc
+import logging
 import sys
+import warnings
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 
@@ -59,7 +61,19 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
+# What the plugin's models are by design: they have a CTC alone. (202511, 202611)
+EXPECTED = "Set decoder to none as ctc_weight==1.0"
+# 202511 asks PyTorch for mixed precision by an old name.
+OLD_AUTOCAST = r"`torch\.cuda\.amp\.autocast\(args\.\.\.\)` is deprecated"
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg != EXPECTED
+
+
 def install() -> None:
-    """Import the modules of LOADERS quietly from now on; again is harmless."""
+    """Stop all this from now on; again is harmless."""
     if not any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _QuietFinder())
+    logging.getLogger().addFilter(_is_news)
+    warnings.filterwarnings("ignore", OLD_AUTOCAST, FutureWarning, module=r"espnet2\.")

@@ -41,6 +41,19 @@ def test_the_import_of_espnet_is_quiet():
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
+def test_other_messages_are_not_hidden():
+    script = """
+import logging, warnings
+import espnet_blrmoe
+logging.warning("Set decoder to none as ctc_weight==1.0")
+logging.warning("something else")
+warnings.warn("`torch.cuda.amp.autocast(args...)` is deprecated", FutureWarning)
+"""
+    first, second, _ = run("-c", script).stderr.splitlines()
+    assert first == "WARNING:root:something else"
+    assert second.endswith("FutureWarning: `torch.cuda.amp.autocast(args...)` is deprecated")
+
+
 def test_a_module_that_waits_for_its_use_is_the_real_one(tmp_path):
     (tmp_path / "g2p_en").mkdir()
     (tmp_path / "g2p_en" / "__init__.py").write_text("from g2p_en.phonemes import G2p\nprint('loaded')\n")
