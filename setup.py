@@ -6,26 +6,32 @@ from setuptools import find_packages, setup
 
 setup(
     name="espnet_blrmoe",
-    version="0.1.0",
+    version="0.2.0",
     description="BLR-MoE: language-routed mixture of experts for multilingual speech recognition, as an ESPnet plugin",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_blrmoe", "espnet_blrmoe.*"]),
-    python_requires=">=3.11,<3.13",
+    python_requires=">=3.11,<3.14",
     install_requires=[
-        # The plugin reaches into ESPnet's internals, which move in the next release; this one is tested.
-        "espnet>=202511,<202601",
-        "setuptools<74",  # espnet imports distutils through it
-        "torch>=2.11,<2.12",  # the newest that has a matching torchaudio
-        "torchaudio>=2.11,<2.12",
-        "sentencepiece",  # BPE tokens
-        "scipy",  # audio conditions of the augmentation
-        "soundfile",  # audio files
-        "soxr",  # audio conditions: resampling by any factor
+        # Tested with 202511 and 202611: the plugin builds on ESPnet's internals (espnet_internals.py). ESPnet says which
+        # torch it works with, so none of another version is installed beside an ESPnet that is there.
+        "espnet>=202511,<202612",
+        "torch>=2.10",  # torch.nn.functional.grouped_mm
+        "torchaudio",  # ESPnet 202511 imports it, but does not require it
         "espnet_model_zoo",  # Speech2Text.from_pretrained
-        "torchmetrics>=1.8",  # equal error rate and calibration of a router
+        "humanfriendly",  # sizes of files
+        "numpy>=2",
+        "PyYAML",  # configurations
+        "rapidfuzz",  # counts errors where editdistance is not installed
         "requests",  # whether a shared model has changed; espnet_model_zoo downloads through it
+        "scipy",  # audio conditions of the augmentation
+        "sentencepiece",  # BPE tokens
+        "soundfile",  # audio files
+        "soxr",  # resampling
+        "torchmetrics>=1.8",  # equal error rate and calibration of a router
+        "tqdm",  # progress bars
+        "wrapt",  # registers the plugin when ESPnet is imported
     ],
     entry_points={"console_scripts": ["espnet-blrmoe = espnet_blrmoe.bin.main:main"]},
     extras_require={

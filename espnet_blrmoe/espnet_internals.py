@@ -1,9 +1,22 @@
 """Every part of ESPnet that the plugin builds on and that ESPnet does not promise to keep in place.
 
-ESPnet 202511 keeps its network parts in `espnet.nets`; its next release moves them to `espnet2.legacy.nets`.
+Works with ESPnet 202511 and 202611; what differs between them is told apart here. (The lines of ESPnet's log are in
+espnet_log.py, because they are read by programs that must start without PyTorch.)
 """
 
-try:
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+import torch
+from espnet2.fileio.sound_scp import SoundScpReader, soundfile_read
+from espnet2.train import dataset, iterable_dataset
+from espnet2.train.dataset import AdapterForSoundScpReader
+from rapidfuzz.distance import Levenshtein
+
+try:  # 202511
     from espnet.nets.beam_search import Hypothesis
     from espnet.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
     from espnet.nets.pytorch_backend.transformer import subsampling
@@ -13,6 +26,13 @@ except ModuleNotFoundError:
     from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
     from espnet2.legacy.nets.pytorch_backend.transformer import subsampling
     from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
+
+try:
+    import editdistance  # noqa: F401
+except ModuleNotFoundError:
+    # 202611 leaves it to an extra; its trainings import it all the same. It has no wheel for Python 3.13.
+    sys.modules["editdistance"] = ModuleType("editdistance")
+    sys.modules["editdistance"].eval = Levenshtein.distance
 
 TooShortUttError = subsampling.TooShortUttError
 
@@ -26,12 +46,77 @@ CONV_SUBSAMPLINGS = {
     "conv2d8": subsampling.Conv2dSubsampling8,
 }
 
+# What reads one utterance's data of each of ESPnet's types, from its value in a table.
+DATA_READERS: dict[str, Callable] = iterable_dataset.DATA_TYPES
+
 __all__ = [
     "CONV_SUBSAMPLINGS",
+    "DATA_READERS",
+    "AdapterForSoundScpReader",
     "Hypothesis",
     "PositionalEncoding",
     "RelPositionalEncoding",
+    "SoundScpReader",
     "TooShortUttError",
+    "decode_encoded",
+    "extract_features",
     "get_activation",
+    "inference_parser",
     "make_pad_mask",
+    "name_projection_as_here",
+    "replace_sound_readers",
+    "soundfile_read",
 ]
+
+
+def name_projection_as_here(
+    front_end: torch.nn.Module, state_dict: dict[str, torch.Tensor], prefix: str, *_: object
+) -> None:
+    """Hook before loading: weights that were saved with either release fit this one.
+
+    The projection behind the convolutions is `out.0` in 202511 and `out` in 202611, which loads the older name too, but
+    with --init_param, which puts a checkpoint over fresh weights, keeps the fresh ones.
+
+    Args:
+        front_end: module whose `layer` is one of CONV_SUBSAMPLINGS'.
+        state_dict: the weights, which are changed.
+        prefix: of the front end's keys.
+    """
+    here, there = ("out", "out.0") if isinstance(front_end.layer.out, torch.nn.Linear) else ("out.0", "out")
+    for name in ("weight", "bias"):
+        if (value := state_dict.pop(f"{prefix}layer.{there}.{name}", None)) is not None:
+            state_dict[f"{prefix}layer.{here}.{name}"] = value
+
+
+def extract_features(
+    model: torch.nn.Module, speech: torch.Tensor, lengths: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """An ESPnet ASR model's features of (B, samples) and (B,): (B, T, F), not normalised, and (B,)."""
+    return model._extract_feats(speech, lengths)
+
+
+def decode_encoded(speech2text, encoder_out: torch.Tensor) -> list[tuple]:
+    """The n-best list that ESPnet's Speech2Text finds for the encoder's output (T, D) of one utterance."""
+    return speech2text._decode_single_sample(encoder_out)
+
+
+def inference_parser() -> argparse.ArgumentParser:
+    """The parser of ESPnet's asr_inference; a bare % in a text of 202611 ends its --help in an error."""
+    from espnet2.bin import asr_inference  # imports ESPnet's task, for which this module is imported
+
+    parser = asr_inference.get_parser()
+    for action in parser._actions:
+        if action.help:
+            action.help = re.sub(r"(?<!%)%(?![(%])", "%%", action.help)
+    return parser
+
+
+def replace_sound_readers(load_table: Callable, read_value: Callable) -> None:
+    """Let ESPnet's data type `sound` be read by others, in this process.
+
+    Args:
+        load_table: for trainings: takes a wav.scp, `float_dtype` and `allow_multi_rates`; gives a mapping of utterances.
+        read_value: for statistics and decoding: takes an utterance's value in it.
+    """
+    dataset.DATA_TYPES["sound"]["func"] = load_table
+    iterable_dataset.DATA_TYPES["sound"] = read_value

@@ -1,21 +1,35 @@
-"""Registers the plugin in ESPnet's class choices and data types."""
+"""Registers the plugin in ESPnet's class choices as soon as ESPnet has them, and not before: loading ESPnet takes
+seconds."""
 
-from espnet2.tasks.asr import encoder_choices, model_choices, preprocessor_choices
-from espnet2.train import dataset, iterable_dataset
+from types import ModuleType
 
-from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.model.encoder import BLRMoEEncoder
-from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
-from espnet_blrmoe.training.sound import read_sound, sound_loader
+import wrapt
 
 NAME = "blr_moe"
+TASKS = (
+    "espnet2.tasks.asr",
+    "espnet3.systems.esp2_asr.task",  # ESPnet 202611 has class choices of its own there
+)
 
 
-def register() -> None:
-    """Make `encoder: blr_moe`, `model: blr_moe` and `preprocessor: blr_moe` known to ESPnet, and let its data type
-    `sound` read stretches of recordings; again is harmless."""
-    encoder_choices.classes[NAME] = BLRMoEEncoder
-    model_choices.classes[NAME] = BLRMoEModel
-    preprocessor_choices.classes[NAME] = BLRMoEPreprocessor
-    dataset.DATA_TYPES["sound"]["func"] = sound_loader
-    iterable_dataset.DATA_TYPES["sound"] = read_sound
+def register_with_espnet() -> None:
+    """Register in the tasks that are imported already, and in the others when they are; again is harmless."""
+    for task in TASKS:
+        wrapt.when_imported(task)(register)
+
+
+def register(task: ModuleType) -> None:
+    """Make `encoder: blr_moe`, `model: blr_moe` and `preprocessor: blr_moe` known to a task; again is harmless.
+
+    What is imported here must not import a task itself: it would be half-loaded when the task's import calls this.
+
+    Args:
+        task: module with ESPnet's class choices.
+    """
+    from espnet_blrmoe.model.asr_model import BLRMoEModel
+    from espnet_blrmoe.model.encoder import BLRMoEEncoder
+    from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
+
+    task.encoder_choices.classes[NAME] = BLRMoEEncoder
+    task.model_choices.classes[NAME] = BLRMoEModel
+    task.preprocessor_choices.classes[NAME] = BLRMoEPreprocessor

@@ -14,7 +14,7 @@ import runpy
 import sys
 from pathlib import Path
 
-import espnet_blrmoe  # noqa: F401 (registers)
+from espnet_blrmoe.training.sound import read_stretches
 
 REPLACED = {f"espnet2.bin.{name}": f"espnet_blrmoe.bin.{name}" for name in ("asr_train", "asr_inference")}
 SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to the processes that it spawns
@@ -23,6 +23,7 @@ SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to
 def main() -> None:
     """Hand over to the module (`-m name`) or script that the command line names."""
     arguments = sys.argv[1:]
+    read_stretches()
     os.environ.pop(SCRIPT, None)
     if arguments and arguments[0] in ("-h", "--help"):
         print(__doc__)
@@ -48,5 +49,7 @@ def run_script() -> None:
 
 if __name__ == "__main__":
     main()
-elif __name__ == "__mp_main__" and SCRIPT in os.environ:  # a process that the script spawned
-    run_script()
+elif __name__ == "__mp_main__":  # a process that the command spawned
+    read_stretches()
+    if SCRIPT in os.environ:
+        run_script()

@@ -24,11 +24,11 @@ import torch
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
-from espnet2.train.iterable_dataset import DATA_TYPES
 from torch.utils.data import DataLoader, Dataset
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
+from espnet_blrmoe.espnet_internals import DATA_READERS, inference_parser
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.files.weights import read_weights
@@ -50,7 +50,7 @@ OWN_OPTIONS = ("config", "model", "languages", "utt2langs", "language_penalty", 
 
 def get_parser():
     """ESPnet's parser with the language options."""
-    parser = ConfigFileParser.of(asr_inference.get_parser())
+    parser = ConfigFileParser.of(inference_parser())
     parser.description = __doc__
     add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
     group = add_language_options(parser)
@@ -119,7 +119,7 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
             utterance of the key file is missing.
     """
     sources = [(path, kind) for path, name, kind in data if name == "speech"]
-    if not sources or sources[0][1] not in DATA_TYPES:
+    if not sources or sources[0][1] not in DATA_READERS:
         raise ValueError("--data_path_and_name_and_type gives no speech; write it as wav.scp,speech,sound")
     path, kind = sources[0]
     if not Path(path).is_file():
@@ -154,7 +154,7 @@ class Recordings(Dataset):
     def __getitem__(self, position: int) -> tuple[str, torch.Tensor | ValueError]:
         utterance, source, kind = self.recordings[position]
         try:
-            return utterance, audio.load(source if kind == "sound" else DATA_TYPES[kind](source), self.fs)
+            return utterance, audio.load(source if kind == "sound" else DATA_READERS[kind](source), self.fs)
         except (ValueError, OSError, RuntimeError) as error:
             return utterance, ValueError(error)
 

@@ -14,7 +14,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.espnet_internals import Hypothesis
+from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import (
     check_bpemodel,
@@ -248,7 +248,7 @@ class Speech2Text(asr_inference.Speech2Text):
     def _beam_search(self, encoder_out: torch.Tensor) -> NBest:
         """ESPnet's search."""
         with self._beam_search_lock:
-            return self._decode_single_sample(encoder_out)
+            return decode_encoded(self, encoder_out)
 
     def _best_path(self, encoder_out: torch.Tensor) -> NBest:
         """The most probable token of every frame, without repetitions and blanks, from (T, D)."""

@@ -10,6 +10,7 @@ from espnet2.asr.specaug.abs_specaug import AbsSpecAug
 from espnet2.torch_utils.device_funcs import force_gatherable
 from torch.nn import functional as F
 
+from espnet_blrmoe.espnet_internals import extract_features
 from espnet_blrmoe.languages import decode_label
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.prior import LanguageChoice
@@ -169,7 +170,7 @@ class BLRMoEModel(ESPnetASRModel):
             (B, T_in, input_size) normalised features, (B,) lengths.
         """
         with torch.autocast(speech.device.type, enabled=self.autocast_frontend):
-            feats, lengths = self._extract_feats(speech, speech_lengths)
+            feats, lengths = extract_features(self, speech, speech_lengths)
             if specaug is not None:
                 feats, lengths = specaug(feats, lengths)
             if self.normalize is not None:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from espnet_blrmoe.espnet_internals import CONV_SUBSAMPLINGS, TooShortUttError
+from espnet_blrmoe.espnet_internals import CONV_SUBSAMPLINGS, TooShortUttError, name_projection_as_here
 
 
 class DepthwiseSubsampling(nn.Module):
@@ -53,6 +53,7 @@ class InputLayer(nn.Module):
         super().__init__()
         if name in CONV_SUBSAMPLINGS:
             self.layer = CONV_SUBSAMPLINGS[name](idim, odim, dropout_rate, nn.Identity())
+            self.register_load_state_dict_pre_hook(name_projection_as_here)
         elif name in ("dwconv2d", "dwconv2d8"):
             self.layer = DepthwiseSubsampling(idim, odim, 8 if name == "dwconv2d8" else 4)
         elif name == "linear":

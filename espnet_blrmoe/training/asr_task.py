@@ -14,6 +14,7 @@ from espnet2.tasks.abs_task import IteratorOptions
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.sound import read_stretches
 from espnet_blrmoe.training.trainer import WholeFilesTrainer
 
 
@@ -21,6 +22,12 @@ class BLRMoETask(ConfigFileTask):
     """ESPnet's ASRTask; `python -m espnet_blrmoe.run -m espnet2.bin.asr_train` runs it in ASRTask's place."""
 
     trainer = WholeFilesTrainer
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """ESPnet's training in one process, which reads stretches of recordings."""
+        read_stretches()
+        super().main_worker(args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

@@ -6,10 +6,19 @@ beforehand.
 
 import numpy as np
 import soundfile
-from espnet2.fileio.sound_scp import SoundScpReader, soundfile_read
-from espnet2.train.dataset import AdapterForSoundScpReader
 
 from espnet_blrmoe.audio import split_range
+from espnet_blrmoe.espnet_internals import (
+    AdapterForSoundScpReader,
+    SoundScpReader,
+    replace_sound_readers,
+    soundfile_read,
+)
+
+
+def read_stretches() -> None:
+    """Let ESPnet's data type `sound` read stretches, in this process; again is harmless."""
+    replace_sound_readers(sound_loader, read_sound)
 
 
 class StretchScpReader(SoundScpReader):
@@ -17,6 +26,8 @@ class StretchScpReader(SoundScpReader):
 
     def __getitem__(self, key: str) -> tuple[int, np.ndarray]:
         file, first, end = split_range(self.data[key])
+        if end is None:
+            return super().__getitem__(key)
         samples, rate = soundfile_read(file, dtype=self.dtype, always_2d=self.always_2d, start=first, end=end)
         return rate, samples
 
@@ -27,7 +38,10 @@ def sound_loader(path, float_dtype=None, allow_multi_rates=False) -> AdapterForS
     return AdapterForSoundScpReader(reader, allow_multi_rates=allow_multi_rates)
 
 
-def read_sound(path: str) -> np.ndarray:
-    """What ESPnet's iterable data set does with a path, with ranges: float64 (samples,)."""
+def read_sound(path: str | None) -> np.ndarray | None:
+    """What ESPnet's iterable data set does with a path, with ranges: float64 (samples,); ESPnet 202611 has None for a
+    recording that is missing."""
+    if path is None:
+        return None
     file, first, end = split_range(path)
     return soundfile.read(file, start=first, stop=end)[0]

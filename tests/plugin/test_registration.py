@@ -4,12 +4,12 @@ import subprocess
 import sys
 
 import pytest
-from espnet2.tasks.asr import ASRTask, encoder_choices, model_choices, preprocessor_choices
+from espnet2.tasks.asr import ASRTask
 
 from espnet_blrmoe import run
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
-from espnet_blrmoe.registration import register
+from espnet_blrmoe.registration import register_with_espnet
 from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
 SCRIPT = '''
@@ -33,15 +33,46 @@ if __name__ == "__main__":
 '''
 
 
-def test_the_classes_have_their_names_in_espnet():
+@pytest.mark.parametrize("task", ["espnet2.tasks.asr", "espnet3.systems.esp2_asr.task"])
+def test_the_classes_have_their_names_in_espnet(task):
+    encoder_choices, model_choices, preprocessor_choices = choices_of(task)
     for _ in range(2):  # again is harmless
-        register()
+        register_with_espnet()
         assert encoder_choices.get_class("blr_moe") is BLRMoEEncoder
         assert model_choices.get_class("blr_moe") is BLRMoEModel
         assert preprocessor_choices.get_class("blr_moe") is BLRMoEPreprocessor
     for choices in (encoder_choices, model_choices, preprocessor_choices):
         assert list(choices.classes).count("blr_moe") == 1
         assert "blr_moe" in choices.choices()
+
+
+def choices_of(task: str) -> list:
+    """The class choices that the plugin registers in."""
+    module = pytest.importorskip(task, reason="ESPnet 202511 has no ESPnet3", exc_type=ModuleNotFoundError)
+    return [module.encoder_choices, module.model_choices, module.preprocessor_choices]
+
+
+@pytest.mark.parametrize(
+    "imports",
+    [
+        "import espnet_blrmoe, espnet2.tasks.asr as task",
+        "import espnet2.tasks.asr as task, espnet_blrmoe",
+        "import espnet_blrmoe.files.checkpoint, espnet2.tasks.asr as task",
+    ],
+)
+def test_whatever_is_imported_first(imports):
+    choices = "task.encoder_choices, task.model_choices, task.preprocessor_choices"
+    assert python(f"{imports}\nprint(*('blr_moe' in names.classes for names in ({choices})))") == "True True True\n"
+
+
+def test_what_registers_does_not_import_the_task_that_it_registers_in():
+    modules = ", ".join(cls.__module__ for cls in (BLRMoEModel, BLRMoEEncoder, BLRMoEPreprocessor))
+    assert python(f"import sys, {modules}; print('espnet2.tasks.asr' in sys.modules)") == "False\n"
+
+
+def python(script: str) -> str:
+    """Standard output of a fresh process."""
+    return subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("option", ["encoder", "model", "preprocessor"])

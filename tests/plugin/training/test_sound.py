@@ -1,13 +1,44 @@
 """Stretches of recordings as ESPnet's data type `sound`."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import soundfile
+from espnet2.train import dataset, iterable_dataset
 from espnet2.train.dataset import ESPnetDataset
 from espnet2.train.iterable_dataset import IterableESPnetDataset
 
-import espnet_blrmoe  # noqa: F401 (registers)
 from espnet_blrmoe import audio
+from espnet_blrmoe.training.asr_task import BLRMoETask
+from espnet_blrmoe.training.sound import read_stretches
+
+# Reads a table in a process that it spawns, in which a loader's workers read it.
+SCRIPT = """
+import sys
+
+import torch
+from espnet2.train.dataset import ESPnetDataset
+
+
+def read(rank, table):
+    loader = torch.utils.data.DataLoader(ESPnetDataset([(table, "speech", "sound")]), None, sampler=["a"], num_workers=1)
+    for _, data in loader:
+        print((2**15 * data["speech"]).tolist(), flush=True)
+
+
+if __name__ == "__main__":
+    read(0, sys.argv[1])
+    torch.multiprocessing.spawn(read, args=(sys.argv[1],))
+"""
+
+
+@pytest.fixture(autouse=True)
+def espnets_readers(monkeypatch):
+    """ESPnet's readers, to which it goes back after the test."""
+    monkeypatch.setitem(dataset.DATA_TYPES["sound"], "func", dataset.sound_loader)
+    monkeypatch.setitem(iterable_dataset.DATA_TYPES, "sound", lambda path: soundfile.read(path)[0])
 
 
 @pytest.fixture
@@ -21,6 +52,8 @@ def recording(tmp_path):
 @pytest.mark.parametrize("data_set", [lambda tables: dict(iter_uniform(tables)), lambda tables: by_key(tables)],
                          ids=["iterable", "by utterance"])
 def test_both_data_sets_of_espnet_read_stretches(tmp_path, recording, data_set):
+    read_stretches()
+    read_stretches()  # again is harmless
     (tmp_path / "wav.scp").write_text(f"a {recording}[10:12]\nb {recording}[0:999]\nc {recording}\n")
     speech = data_set([(str(tmp_path / "wav.scp"), "speech", "sound")])
     assert (2**15 * speech["a"]).tolist() == [10, 11, 12]
@@ -36,6 +69,31 @@ def by_key(tables):
     """Utterances in any order, as training reads them."""
     data_set = ESPnetDataset(tables)
     return {key: data_set[key][1]["speech"] for key in data_set}
+
+
+def test_every_process_of_a_launched_script_reads_stretches(tmp_path, recording):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "wav.scp").write_text(f"a {recording}[10:12]\n")
+    command = [sys.executable, "-m", "espnet_blrmoe.run", "script.py", "wav.scp"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "[10.0, 11.0, 12.0]\n" * 2, done.stderr
+
+
+def test_a_training_reads_stretches_in_each_of_its_processes(monkeypatch):
+    monkeypatch.setattr(BLRMoETask.__mro__[1], "main_worker", lambda args: None)
+    BLRMoETask.main_worker(None)  # which ESPnet calls in every process
+    assert dataset.DATA_TYPES["sound"]["func"].__module__ == "espnet_blrmoe.training.sound"
+
+
+def test_the_import_alone_does_not_change_espnets_readers():
+    script = "import espnet_blrmoe, espnet2.tasks.asr; from espnet2.train.dataset import DATA_TYPES"
+    command = [sys.executable, "-c", f"{script}; print(DATA_TYPES['sound']['func'].__module__)"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "espnet2.train.dataset\n"
+
+
+def test_a_recording_that_is_missing_stays_missing():
+    read_stretches()
+    assert iterable_dataset.DATA_TYPES["sound"](None) is None  # ESPnet 202611's
 
 
 def test_recognition_reads_stretches(recording):

@@ -9,14 +9,12 @@ import re
 import sys
 from pathlib import Path
 
-EPOCH = re.compile(r"(\d+)epoch results: \[train\] (.*?), \[valid\] (.*?)(?:, \[att_plot\].*)?$")
+from espnet_blrmoe.espnet_log import EPOCH_RESULTS, EPOCH_STARTED, FINISHED, STOPPED_EARLY
+
 # As Python's last line says it, with PyTorch's "[rank0]: " before it in distributed trainings, a program of ours, or
 # argparse; but not that another process is gone.
 CONSEQUENCE = r"torch\.distributed\.|RuntimeError: .*(gloo|NCCL|Connection closed by peer)"
 ERROR = re.compile(rf"(\[rank\d+\]: )?(?!{CONSEQUENCE})([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
-STARTED = "epoch started"
-STOPPED_EARLY = "[Early stopping] "
-ENDS = ("The training was finished", "already reached at max_epoch", STOPPED_EARLY)
 SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt": "LID utterances"}
 
 
@@ -43,13 +41,13 @@ def follow(path: Path) -> None:
         for line in sys.stdin:
             log.write(line)
             log.flush()
-            started = started or STARTED in line
-            finished = finished or any(end in line for end in ENDS)
+            started = started or EPOCH_STARTED in line
+            finished = finished or any(end in line for end in FINISHED)
             if ERROR.match(line):
                 reason = line
             elif reason.rstrip().endswith("Error:"):  # what it says follows
                 reason = f"{reason.rstrip()} {line}"
-            if epoch := EPOCH.search(line):
+            if epoch := EPOCH_RESULTS.search(line):
                 print(epoch_line(*epoch.groups()), flush=True)
             if STOPPED_EARLY in line:
                 print("  " + line.partition(STOPPED_EARLY)[2].strip(), flush=True)

@@ -1,0 +1,73 @@
+"""Importing the package and asking for help are quick and quiet."""
+
+import subprocess
+import sys
+
+import espnet_blrmoe
+
+PROGRAMS = ("transcribe", "prune_experts", "export_onnx", "router_eval", "summary")
+HEAVY = ("torch", "espnet2", "scipy", "torchaudio")
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
+
+
+def loaded_by(script: str) -> str:
+    """Which of the heavy packages a script has loaded at its end."""
+    return run("-c", f"import sys\n{script}\nprint(*sys.modules.keys() & {set(HEAVY)})").stdout.splitlines()[-1]
+
+
+def test_the_import_loads_neither_pytorch_nor_espnet():
+    assert loaded_by("import espnet_blrmoe; dir(espnet_blrmoe)") == ""
+
+
+def test_public_names_load_at_first_use():
+    assert set(espnet_blrmoe.__all__) <= set(dir(espnet_blrmoe))
+    for name in espnet_blrmoe.__all__:
+        assert getattr(espnet_blrmoe, name).__module__.startswith(("espnet_blrmoe.", "espnet2."))
+    assert not hasattr(espnet_blrmoe, "anything_else")
+
+
+def test_help_loads_neither_pytorch_nor_espnet():
+    asking = "try: main(['--help'])\nexcept SystemExit: pass"
+    for program in PROGRAMS:
+        assert loaded_by(f"from espnet_blrmoe.bin.{program} import main\n{asking}") == "", program
+    assert loaded_by(f"from espnet_blrmoe.bin.main import main\n{asking}") == ""
+
+
+def test_the_import_of_espnet_is_quiet():
+    done = run("-c", "import espnet_blrmoe, espnet2.tasks.asr, sys; print('nltk' in sys.modules)")
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
+def test_other_messages_are_not_hidden():
+    script = """
+import logging, warnings
+import espnet_blrmoe
+logging.warning("Set decoder to none as ctc_weight==1.0")
+logging.warning("something else")
+warnings.warn("`torch.cuda.amp.autocast(args...)` is deprecated", FutureWarning)
+"""
+    first, second, _ = run("-c", script).stderr.splitlines()
+    assert first == "WARNING:root:something else"
+    assert second.endswith("FutureWarning: `torch.cuda.amp.autocast(args...)` is deprecated")
+
+
+def test_a_module_that_waits_for_its_use_is_the_real_one(tmp_path):
+    (tmp_path / "g2p_en").mkdir()
+    (tmp_path / "g2p_en" / "__init__.py").write_text("from g2p_en.phonemes import G2p\nprint('loaded')\n")
+    (tmp_path / "g2p_en" / "phonemes.py").write_text("class G2p: pass\n")
+    script = f"""
+import inspect, sys
+sys.path.insert(0, {str(tmp_path)!r})
+import espnet_blrmoe, g2p_en
+inspect.stack()
+print(hasattr(g2p_en, '__wrapped__'), g2p_en.__file__)
+print(g2p_en.G2p, g2p_en.G2p, hasattr(g2p_en, 'H2p'))
+"""
+    assert run("-c", script).stdout.splitlines() == [
+        f"False {tmp_path}/g2p_en/__init__.py",
+        "loaded",
+        "<class 'g2p_en.phonemes.G2p'> <class 'g2p_en.phonemes.G2p'> False",
+    ]
