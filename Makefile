@@ -9,7 +9,7 @@ REQUIREMENTS := requirements/espnet$(ESPNET).txt
 # Byte code makes every later start of ESPnet about 8 s quicker, so a machine's wish not to write it is ignored.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo test smoke lock clean python
+.PHONY: env demo test lint smoke lock clean python
 
 env: $(VENV)/.installed
 
@@ -19,6 +19,11 @@ demo: env
 
 test: env
 	$(VENV)/bin/python -m pytest tests
+
+# Style and types; both are configured in pyproject.toml.
+lint: env
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
 
 # What depends on ESPnet's release: registration, loading, packing, and every stage of the recipe at tiny size.
 smoke: env

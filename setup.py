@@ -12,10 +12,11 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["espnet_blrmoe", "espnet_blrmoe.*"]),
+    package_data={"espnet_blrmoe": ["py.typed"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
-        # Tested with 202511 and 202611: the plugin builds on ESPnet's internals (espnet_internals.py). ESPnet says which
-        # torch it works with, so none of another version is installed beside an ESPnet that is there.
+        # Tested with 202511 and 202611: the plugin builds on ESPnet's internals (espnet_internals.py). ESPnet says
+        # which torch it works with, so none of another version is installed beside an ESPnet that is there.
         "espnet>=202511,<202612",
         "torch>=2.10",  # torch.nn.functional.grouped_mm
         "torchaudio",  # ESPnet 202511 imports it, but does not require it
@@ -29,6 +30,7 @@ setup(
         "sentencepiece",  # BPE tokens
         "soundfile",  # audio files
         "soxr",  # resampling
+        "tabulate",  # tables on the terminal
         "torchmetrics>=1.8",  # equal error rate and calibration of a router
         "tqdm",  # progress bars
         "wrapt",  # registers the plugin when ESPnet is imported
