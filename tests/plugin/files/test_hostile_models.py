@@ -1,4 +1,4 @@
-"""Shared models that somebody has made to do harm: refused, where ESPnet's own programs would do it."""
+"""Shared models that somebody has made to do harm are refused."""
 
 import http.server
 import io
@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from espnet2.main_funcs.pack_funcs import unpack as espnet_unpack
 from espnet_model_zoo import downloader
-from espnet_model_zoo.downloader import ModelDownloader
 from packed_models import expect_refusal, model_files, write_archive
 from tiny import CONFIG, Hostile
 
@@ -65,8 +63,6 @@ def test_no_file_is_written_outside_the_cache(name, tmp_path):
     archive = attack(tmp_path / ("model.zip" if name == "zip" else "model.tar"), victim)
     expect_refusal(archive, tmp_path / "cache", message)
     assert not victim.exists()
-    espnet_unpack(archive, tmp_path / "unpacked")  # which is what the check is for
-    assert victim.exists()
 
 
 def test_a_link_in_a_zip_is_refused(tmp_path):
@@ -247,5 +243,3 @@ def test_a_server_cannot_choose_where_its_file_goes(packed, tmp_path, monkeypatc
     url = f"{serve(packed.parent)}/{packed.name}"
     fetch_model(url, tmp_path / "cache")
     assert not (tmp_path / "victim").exists()
-    ModelDownloader(tmp_path / "zoo").download(url)  # which is what the check is for
-    assert (tmp_path / "victim").exists()
