@@ -1,4 +1,4 @@
-"""Shared models that somebody has made to do harm: refused, where ESPnet's own programs would do it."""
+"""Shared models that somebody has made to do harm are refused."""
 
 import http.server
 import io
