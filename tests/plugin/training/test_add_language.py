@@ -201,7 +201,7 @@ def test_a_model_with_a_decoder_is_refused(french, tmp_path):
     decoder = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
     changes = {"decoder": "transformer", "decoder_conf": decoder, "model_conf": {"ctc_weight": 0.5}}
     model = write_model(tmp_path / "hybrid", **changes)
-    with pytest.raises(SystemExit, match="^add_language: languages can be added to models trained with CTC alone"):
+    with pytest.raises(SystemExit, match="^add_language: languages can be added to models trained with CTC only"):
         add(model, french, tmp_path / "asr")
 
 
