@@ -16,8 +16,8 @@ def test_help_has_every_option_and_stage():
     for name, default, comment in options:
         assert re.search(rf"^  --{name} +{re.escape(comment)}", shown, flags=re.MULTILINE)
         assert not default or f"(default {default})" in shown
-    for stage in STAGES:
-        assert re.search(rf"^  +{stage} [a-z]+ ", shown, flags=re.MULTILINE)
+    for number, name in STAGES.items():
+        assert re.search(rf"^ +{number} {name} +\S", shown, flags=re.MULTILINE)
 
 
 def test_every_option_and_stage_is_used():
@@ -25,8 +25,7 @@ def test_every_option_and_stage_is_used():
     rest += "".join(path.read_text(encoding="utf-8") for path in (RECIPE / "local/shared").glob("*.sh"))
     for name in re.findall(r"^([a-z_]+)=", table, flags=re.MULTILINE):
         assert re.search(rf"\$\{{{name}[:}}/]|\(\({name}\b", rest), name
-    for name in re.findall(r'^    "[ \d]\d (\w+) ', table, flags=re.MULTILINE):
-        assert re.search(rf"^if begin {name}\b", rest, flags=re.MULTILINE), name
+    assert re.findall(r"^if begin (\w+)", rest, flags=re.MULTILINE) == list(STAGES.values())
 
 
 @pytest.mark.parametrize(

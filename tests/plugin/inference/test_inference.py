@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-import torchaudio
 import yaml
 from espnet2.tasks.asr import ASRTask
 from tiny import (
@@ -24,7 +23,7 @@ from tiny import (
     write_training_config,
 )
 
-from espnet_blrmoe import Chunk, LanguagePrior, Speech2Text, Transcript
+from espnet_blrmoe import Chunk, LanguagePrior, Speech2Text, Transcript, audio
 from espnet_blrmoe.bin import asr_inference
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.inference import speech2text as inference
@@ -168,8 +167,8 @@ def test_a_file_is_recognised_as_its_samples_are(speech2text, tmp_path):
 
 @pytest.mark.parametrize("rate", [8000, 16000, 96000])
 def test_audio_of_any_sampling_rate_is_brought_to_the_models(speech2text, tmp_path, rate):
-    speech = torchaudio.functional.resample(torch.from_numpy(SPEECHES[0]), RATE, rate)
-    expected = speech2text(torchaudio.functional.resample(speech, rate, RATE))
+    speech = audio.resample(torch.from_numpy(SPEECHES[0]), RATE, rate)
+    expected = speech2text(audio.resample(speech, rate, RATE))
     assert_same(speech2text(speech, rate=rate), expected)
     soundfile.write(tmp_path / "stereo.wav", torch.stack([speech, speech], dim=1).numpy(), rate, subtype="FLOAT")
     assert_same(speech2text(tmp_path / "stereo.wav"), expected)
