@@ -14,8 +14,8 @@ setup(
     packages=find_packages(include=["espnet_blrmoe", "espnet_blrmoe.*"]),
     python_requires=">=3.11,<3.14",
     install_requires=[
-        # Tested with 202511 and 202611: the plugin builds on ESPnet's internals (espnet_internals.py). ESPnet says which
-        # torch it works with, so none of another version is installed beside an ESPnet that is there.
+        # Tested with 202511 and 202611: the plugin builds on ESPnet's internals (espnet_internals.py). ESPnet says
+        # which torch it works with, so none of another version is installed beside an ESPnet that is there.
         "espnet>=202511,<202612",
         "torch>=2.10",  # torch.nn.functional.grouped_mm
         "torchaudio",  # ESPnet 202511 imports it, but does not require it
