@@ -9,7 +9,7 @@ REQUIREMENTS := requirements/espnet$(ESPNET).txt
 # Byte code makes every later start of ESPnet about 8 s quicker, so a machine's wish not to write it is ignored.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: env demo test lint smoke lock clean python
+.PHONY: env demo test lint smoke lock clean system
 
 env: $(VENV)/.installed
 
@@ -33,16 +33,15 @@ smoke: env
 	  tests/recipe/test_run_sh.py::test_every_stage_leaves_its_files \
 	  tests/recipe/test_run_sh.py::test_the_packed_model_gives_the_same_transcripts_elsewhere
 
-python:
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo "Python 3.11, 3.12" \
-	  "or 3.13 is needed, and $$($(PYTHON) --version) is neither; choose one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; \
-	  exit 1; }
+# Before anything is downloaded.
+system:
+	@$(PYTHON) requirements/check_system.py
 
-$(UV): | python
+$(UV): | system
 	$(PYTHON) -m venv .bootstrap
 	.bootstrap/bin/pip install --quiet --disable-pip-version-check uv
 
-$(VENV)/.installed: $(REQUIREMENTS) setup.py | python $(UV)
+$(VENV)/.installed: $(REQUIREMENTS) setup.py | system $(UV)
 	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
 	$(UV) pip sync --quiet --python $(VENV) --require-hashes $(REQUIREMENTS)
 	$(UV) pip install --quiet --python $(VENV) --no-deps --editable .

@@ -14,8 +14,6 @@ import runpy
 import sys
 from pathlib import Path
 
-from espnet_blrmoe.training.sound import read_stretches
-
 REPLACED = {f"espnet2.bin.{name}": f"espnet_blrmoe.bin.{name}" for name in ("asr_train", "asr_inference")}
 SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to the processes that it spawns
 
@@ -23,20 +21,28 @@ SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to
 def main() -> None:
     """Hand over to the module (`-m name`) or script that the command line names."""
     arguments = sys.argv[1:]
-    read_stretches()
     os.environ.pop(SCRIPT, None)
     if arguments and arguments[0] in ("-h", "--help"):
         print(__doc__)
     elif len(arguments) > 1 and arguments[0] == "-m":
         module = REPLACED.get(arguments[1], arguments[1])
         sys.argv = [module, *arguments[2:]]
+        read_stretches()
         runpy.run_module(module, run_name="__main__")
     elif arguments and Path(arguments[0]).is_file():
         sys.argv = arguments
         os.environ[SCRIPT] = os.path.abspath(arguments[0])
+        read_stretches()
         run_script()
     else:
         sys.exit("usage: python -m espnet_blrmoe.run (-m MODULE | SCRIPT.py) [arguments]; --help says more")
+
+
+def read_stretches() -> None:
+    """Let ESPnet's data type `sound` read stretches of recordings in this process."""
+    from espnet_blrmoe.training import sound  # --help does without ESPnet
+
+    sound.read_stretches()
 
 
 def run_script() -> None:

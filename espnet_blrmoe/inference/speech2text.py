@@ -199,6 +199,19 @@ class Speech2Text(asr_inference.Speech2Text):
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
         return [self._transcript(list(chunks), return_timeline) for _, chunks in utterances]
 
+    def batch_decode(
+        self, speech: Sequence[Audio] | torch.Tensor, speech_lengths: Sequence[int] | torch.Tensor | None = None
+    ) -> list[NBest]:
+        """The n-best lists of several utterances, as ESPnet 202611's method of this name gives them.
+
+        Args:
+            speech: utterances as of `batch`, or (B, samples), padded.
+            speech_lengths: (B,) samples of each padded utterance.
+        """
+        if speech_lengths is not None:
+            speech = [wave[: int(length)] for wave, length in zip(speech, speech_lengths)]
+        return [transcript.hypotheses for transcript in self.batch(speech)]
+
     def _pieces(self, utterance: int, speech: Audio, rate: int | None) -> list[_Piece]:
         """An utterance in pieces, each long enough for a frame."""
         wave = audio.load(speech, self.fs, rate)

@@ -87,6 +87,19 @@ def test_a_batch_equals_its_utterances_one_by_one(tiny_model, options):
             assert_same(transcript, speech2text(speech, own))
 
 
+@pytest.mark.parametrize("is_padded", [False, True], ids=["list", "padded"])
+def test_espnets_batches_keep_to_the_languages_of_the_instance(tiny_model, is_padded):
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, languages=["de"], **BEST_PATH)
+    waves = [torch.from_numpy(speech) for speech in SPEECHES]
+    lengths = [len(wave) for wave in waves]
+    if is_padded:
+        nbests = speech2text.batch_decode(torch.nn.utils.rnn.pad_sequence(waves, batch_first=True), lengths)
+    else:
+        nbests = speech2text.batch_decode(waves)
+    expected = [transcript.text for transcript in speech2text.batch(waves)]
+    assert [nbest[0][0] for nbest in nbests] == expected
+
+
 def test_timeline_covers_the_utterance_without_gaps(speech2text):
     seconds_per_frame = 4 * HOP / RATE
     several = 0

@@ -23,8 +23,8 @@ from espnet2.train.dataset import ESPnetDataset
 
 
 def read(rank, table):
-    loader = torch.utils.data.DataLoader(ESPnetDataset([(table, "speech", "sound")]), None, sampler=["a"], num_workers=1)
-    for _, data in loader:
+    data_set = ESPnetDataset([(table, "speech", "sound")])
+    for _, data in torch.utils.data.DataLoader(data_set, batch_size=None, sampler=["a"], num_workers=1):
         print((2**15 * data["speech"]).tolist(), flush=True)
 
 
