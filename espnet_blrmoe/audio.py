@@ -22,14 +22,14 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
         audio: a file that soundfile reads (wav, flac, ogg, mp3, ...), a stretch of one ("rec.flac[16000:47999]"), or an
             array, (samples,) or (samples, channels), floating point in [-1, 1]. Channels are averaged.
         fs: wanted sampling rate in Hz.
-        rate: the array's sampling rate in Hz; None: `fs`. A file says its own.
+        rate: the array's sampling rate in Hz; None: `fs`. A file states its own.
 
     Returns:
         (samples,) floating point, at least one sample, all finite.
 
     Raises:
         ValueError: audio that is missing, unreadable, cut off, empty or of another shape or type, that holds NaN, or
-            whose sampling rate is no sampling rate; names the file.
+            whose sampling rate cannot be one; names the file.
     """
     if isinstance(audio, (str, os.PathLike)):
         name = str(audio)
@@ -77,7 +77,7 @@ def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech")
     """(samples,) at `rate` Hz -> (samples,) at `new_rate` Hz.
 
     Raises:
-        ValueError: no sampling rate of audio; calls the audio `name`.
+        ValueError: the rate is not a sampling rate of audio; calls the audio `name`.
     """
     if not LOWEST_RATE <= rate <= HIGHEST_RATE:
         raise ValueError(f"{name} has a sampling rate of {rate} Hz; it must be from {LOWEST_RATE} to {HIGHEST_RATE}")
@@ -117,7 +117,8 @@ def _quietest_place(wave: torch.Tensor, window: int) -> int:
 def in_batches(waves: Iterable[torch.Tensor], most: float) -> Iterator[list[int]]:
     """Positions of consecutive waves (samples,) that together have at most `most` samples with their padding; at least
     one a batch."""
-    batch, longest = [], 0
+    batch: list[int] = []
+    longest = 0
     for position, wave in enumerate(waves):
         longest = max(longest, len(wave))
         if batch and (len(batch) + 1) * longest > most:

@@ -115,7 +115,8 @@ def replace_sound_readers(load_table: Callable, read_value: Callable) -> None:
     """Let ESPnet's data type `sound` be read by others, in this process.
 
     Args:
-        load_table: for trainings: takes a wav.scp, `float_dtype` and `allow_multi_rates`; gives a mapping of utterances.
+        load_table: for trainings: takes a wav.scp, `float_dtype` and `allow_multi_rates`; gives a mapping of
+            utterances.
         read_value: for statistics and decoding: takes an utterance's value in it.
     """
     dataset.DATA_TYPES["sound"]["func"] = load_table

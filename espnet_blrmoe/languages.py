@@ -82,7 +82,7 @@ class AllowedLanguages:
 
 
 def _by_start(given: str | Sequence[str]) -> list[tuple[str, str | Sequence[str]]]:
-    """Lists, each behind the second, as text, at which it begins."""
+    """Lists, each with the second, as text, at which it begins."""
     if not isinstance(given, str):
         return [("0", given)]
     parts = re.sub(r"\s*,\s*", ",", given).split() or [""]
@@ -102,8 +102,8 @@ def _seconds(start: str | float) -> float:
 def encode_label(language: str) -> np.ndarray:
     """A language code as an array, which is what ESPnet's loaders carry: its characters' code points, (L,) int64.
 
-    So the label itself says which language it is, and no second list of languages has to agree in its order
-    with the encoder's.
+    The label itself says which language it is, so no second list of languages has to agree with the encoder's in its
+    order.
     """
     return np.array([ord(character) for character in language], dtype=np.int64)
 

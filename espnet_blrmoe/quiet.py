@@ -23,7 +23,7 @@ class _WithoutPrint(SourceFileLoader):
 class _AtFirstUse(SourceFileLoader):
     """Loads a module when something in it is first used.
 
-    importlib.util.LazyLoader would do so, too, when inspect only asks all modules for their files.
+    importlib.util.LazyLoader would also load it when inspect merely asks all modules for their files.
     """
 
     def exec_module(self, module: ModuleType) -> None:

@@ -5,8 +5,8 @@
 
 With ESPnet's asr.sh: `--python "python3 -m espnet_blrmoe.run"`. `espnet2.bin.asr_train` and `asr_inference` become the
 plugin's own, which know more options (`--languages`). Processes that a command spawns, one per GPU, import the main
-module again; that is this one, so they have the plugin too. It must not be a `__main__.py`, which Python leaves out
-there.
+module again; that is this one, so they have the plugin too. It must not be a `__main__.py`, which Python does not
+import there.
 """
 
 import os
@@ -46,7 +46,7 @@ def read_stretches() -> None:
 
 
 def run_script() -> None:
-    """Run the script as `python SCRIPT` does, but within this module, which so stays the main one."""
+    """Run the script as `python SCRIPT` does, but within this module, which thus stays the main one."""
     path = Path(os.environ[SCRIPT])
     sys.path.insert(0, str(path.parent))
     globals()["__file__"] = str(path)

@@ -10,8 +10,8 @@
         --valid_shape_file dump/raw/valid_fr/utt2num_samples
 
 writes OUTPUT_DIR/config.yaml and OUTPUT_DIR/model.pth, which are used like any other model's. Only the new expert
-learns, and the output of tokens that the model lacked; the old languages' results under a list without the new one do
-not change. The router does not know the new language yet: fine-tune it with router_train on audio of all languages, or
+and the output of tokens that the model lacked learn; the old languages' results under a list without the new one do not
+change. The router does not know the new language yet: fine-tune it with router_train on audio of all languages, or
 decode with --languages fr. ESPnet's training options apply; its own files go to OUTPUT_DIR/training.
 """
 

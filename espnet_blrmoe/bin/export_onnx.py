@@ -2,8 +2,8 @@
 
     python -m espnet_blrmoe.bin.export_onnx --model exp/router --output_dir exp/asr_onnx --quantize
 
-writes OUTPUT_DIR/model.onnx and, with --quantize, OUTPUT_DIR/model.int8.onnx. What the first computes was compared with
-PyTorch before it got its name.
+writes OUTPUT_DIR/model.onnx and, with --quantize, OUTPUT_DIR/model.int8.onnx. What the first computes is compared
+with PyTorch's results before it is put in its place.
 
 inputs    speech                 (1, samples) float32 in [-1, 1], of any length
           language_log_weights   (E,) float32, added to the log-probabilities of the languages: 0 allows one, minus
@@ -13,7 +13,7 @@ outputs   log_probs              (T, V) float32, CTC's log-probabilities of the 
           language_log_probs     (T, E) float32, the router's log-probabilities under those weights
           expert                 (T,) int64, the language whose expert each frame went to
 
-The file's metadata say the rest, as JSON: `tokens` (the text that each of the V tokens stands for, to be put together;
+The file's metadata say the rest, as JSON: `tokens` (the text that each of the V tokens stands for, to be joined;
 <0xC3> is a byte of a sentencepiece model, and a run of them the UTF-8 of a character), `blank` (which of them is CTC's
 blank), `languages` (E codes), `sampling_rate` (Hz), `samples_per_frame`.
 """

@@ -21,7 +21,7 @@ def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
     group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
                        help="ignore an utterance's list where the other languages are more probable than this")
     group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|MILLISECONDS",
-                       help="over what the router averages before it chooses a frame's language (default: frame)")
+                       help="what the router averages over before it chooses a frame's language (default: frame)")
     return group  # fmt: skip
 
 

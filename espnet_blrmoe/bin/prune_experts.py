@@ -5,8 +5,8 @@
         --text dump/raw/train/text --utt2lang dump/raw/train/utt2lang
 
 write OUTPUT_DIR/config.yaml and OUTPUT_DIR/model.pth, which are used like any other model's. Its results are those of
-the whole model with --languages en,de. A model of one language has no router. The second command removes the tokens too
-that the kept languages do not use.
+the whole model with --languages en,de. A model of one language has no router. The second command also removes the
+tokens that the kept languages do not use.
 """
 
 import argparse

@@ -28,7 +28,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, action="append", required=True, metavar="FOLDER",
                         help=f"folder of a model, with {CONFIG_NAME} and {WEIGHTS_NAME}; may be given several times")
     parser.add_argument("--data_dir", type=Path, action="append", required=True,
-                        help="folder with wav.scp, utt2lang and, if it has several domains, utt2domain; likewise")
+                        help="folder with wav.scp, utt2lang and, if it has several domains, utt2domain; repeatable")
     parser.add_argument("--output", type=Path, help="file for the same table, separated by tabs")
     return parser
 

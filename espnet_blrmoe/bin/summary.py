@@ -4,7 +4,7 @@
     python -m espnet_blrmoe.bin.summary conf/tuning/*.yaml --languages de,en,fr
 
 A single BLR-MoE configuration is put next to the dense model and the LR-MoE of the same shape. "Active" are the
-parameters that speech of one language runs through; the FLOPs, two for a multiplication with its addition, are those of
+parameters that speech in one language runs through; the FLOPs (a multiplication with its addition counts as two) are of
 encoder, router and CTC for a second of speech in an utterance of 10 seconds, without a decoder.
 """
 
@@ -64,7 +64,7 @@ def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
 
 
 def parse_size(languages: str | None) -> list[str] | None:
-    """--languages as codes, made up where it is a number; None where it is not given."""
+    """--languages as codes, invented if it is a number; None if it is not given."""
     if languages is None or not languages.strip().lstrip("-").isdigit():
         return languages and list(parse_languages(languages))
     if int(languages) < 1:

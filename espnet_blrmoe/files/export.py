@@ -28,7 +28,7 @@ from espnet_blrmoe.model.router_inputs import SubsampledBatch
 OPSET = 17  # the first with layer normalisation
 MAX_BYTES = 2**31  # of one ONNX file
 TOLERANCE = 1e-3  # of log-probabilities, against PyTorch
-# Modules that stay in floating point in the int8 model: small, and all else depends on them.
+# Modules that stay in floating point in the int8 model: small, and everything else depends on them.
 NOT_QUANTISED = ("logmel", "router")
 
 
@@ -58,7 +58,7 @@ class TracedFrontend(nn.Module):
         self.logmel = frontend.logmel
 
     def forward(self, speech: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """(1, samples), lengths of no account -> (1, T_in, n_mels)."""
+        """(1, samples), lengths (ignored) -> (1, T_in, n_mels)."""
         speech = torch.cat([speech, self.silence[:, speech.size(1) :]], dim=1)
         features, _ = self.logmel(self.power_spectrum(speech))
         return features, None
@@ -272,7 +272,7 @@ def noise(samples: int, seed: int) -> torch.Tensor:
 
 
 def quantise(source: Path, target: Path, metadata: dict) -> None:
-    """Write an exported model again with the weights of its linear layers as int8, one scale an output unit.
+    """Write an exported model again with the weights of its linear layers as int8, one scale per output unit.
 
     Activations are quantised as they come (dynamic quantisation); convolutions stay as they are. Weights take 7 of the
     8 bits: with all 8, CPUs with AVX2 but without VNNI overflow.
@@ -290,6 +290,6 @@ def quantise(source: Path, target: Path, metadata: dict) -> None:
         per_channel=True,
         reduce_range=True,
         weight_type=QuantType.QInt8,
-        nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],  # onnxruntime renames Gemm nodes so
+        nodes_to_exclude=[*kept, *(f"{name}_MatMul" for name in kept)],  # as onnxruntime renames Gemm nodes
     )
     describe(target, metadata)

@@ -10,7 +10,7 @@ from espnet_blrmoe.files.trained_model import build_asr_model
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.rows import append_rows
 
-EXTENDABLE = ("char", "word", "phn")  # token types whose lists can grow; a sentencepiece model cannot
+EXTENDABLE = ("char", "word", "phn")  # token types whose lists can grow; a sentencepiece model's cannot
 UNKNOWN_LIMIT = 0.1  # a text with more unknown characters than this is in another script
 
 

@@ -1,7 +1,7 @@
 """Shared models: fetched and unpacked as espnet_model_zoo does, but with nothing in them trusted.
 
 ESPnet packs a model into a zip or tar whose meta.yaml says which file is which option of Speech2Text. Anybody may have
-made it, so that only what has been checked here is unpacked; weights and configurations are then read without executing
+made it, so only what has been checked here is unpacked; weights and configurations are then read without executing
 anything (espnet_blrmoe.files.yaml_files, weights). Each version of a model has a folder of its own in
 espnet_model_zoo's cache, which appears there whole or not at all: a new file of the same name, or at the same URL, is a
 new version.
@@ -76,14 +76,14 @@ def fetch_model(model_tag: str | Path, cachedir: str | Path | None = None) -> di
             folder, fetch = cache / digest(snapshot), functools.partial(shutil.copytree, snapshot)
         if not folder.exists():
             install(fetch, folder)
-    except Exception as error:  # requests, huggingface_hub, zipfile and tarfile raise many kinds
+    except Exception as error:  # requests, huggingface_hub, zipfile and tarfile raise many kinds of errors
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"model {model_tag}: {reason}") from error
     return {option: str(folder / name) for option, name in read_meta(folder).items()}
 
 
 def digest(text: str) -> str:
-    """A name for what may be no file's name."""
+    """A file's name for a text that cannot be one."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -165,7 +165,7 @@ def with_places(value: object, places: dict[str, str]) -> object:
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Extract a zip or tar into a new folder; only plain files, and none beside the folder.
+    """Extract a zip or tar into a new folder; only plain files, and none outside the folder.
 
     Raises:
         ValueError: it is neither, or holds a link, a device, a path that leads elsewhere, or far more than its size.
@@ -212,7 +212,7 @@ def decompress(archive: Path, target: Path, most: int) -> Path:
 
 
 class _SmallHeader(tarfile.TarInfo):
-    """Refuses long extended headers, for which Pythons before 3.11.10 and 3.12.6 need time that grows as the square."""
+    """Refuses long extended headers, for which Python before 3.11.10 and 3.12.6 needs time that grows as the square."""
 
     def _proc_pax(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.size > LONGEST_HEADER:
@@ -224,7 +224,7 @@ def open_archive(path: Path) -> tarfile.TarFile | zipfile.ZipFile:
     """Open a tar or zip.
 
     Raises:
-        ValueError: it is neither, cut off, or made so as to take any amount of time or memory.
+        ValueError: it is neither, cut off, or made to take unlimited time or memory.
     """
     try:  # first: a tar that ends with a checkpoint looks like a zip too
         return tarfile.open(path, "r:", tarinfo=_SmallHeader)
@@ -237,7 +237,7 @@ def open_archive(path: Path) -> tarfile.TarFile | zipfile.ZipFile:
     if not members or min(m.header_offset for m in members) > 0:  # what is left of a cut zip may end with a checkpoint
         raise ValueError("it is neither zip nor tar: cut off, damaged, or something else, such as a web page")
     if {m.compress_type for m in members} - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise ValueError("it is compressed in another way than zips usually are; pack it as ESPnet does")
+        raise ValueError("it is not compressed the way zips usually are; pack it as ESPnet does")
     return packed
 
 

@@ -97,7 +97,7 @@ def check_model(task: type[AbsTask], config: dict, config_file: str | Path, mode
         _check_arrays(config, weights)
         with torch.device("meta"), _FewCalls(MOST_CALLS * len(weights)):  # tensors have shapes, but no memory
             model = task.build_model(argparse.Namespace(**config))
-    except Exception as error:  # ESPnet checks no configuration: TypeError, KeyError, OSError, ...
+    except Exception as error:  # ESPnet does not check configurations: TypeError, KeyError, OSError, ...
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"{config_file} describes no model that can be built: {reason}") from error
     put_weights(model, weights, model_file, assign=True)
@@ -116,10 +116,10 @@ def check_bpemodel(path: str | Path) -> None:
 
 
 def _check_arrays(config: dict, weights: dict[str, torch.Tensor]) -> None:
-    """Check what ESPnet makes of NumPy arrays, which take memory on every device.
+    """Check what ESPnet makes from NumPy arrays, which take memory on every device.
 
     Raises:
-        ValueError: the frontend is of another size than the checkpoint's, or the file of statistics is compressed.
+        ValueError: the frontend's size is not the checkpoint's, or the file of statistics is compressed.
     """
     if config.get("frontend") == "default":
         options = config["frontend_conf"]
@@ -131,7 +131,7 @@ def _check_arrays(config: dict, weights: dict[str, torch.Tensor]) -> None:
 
 
 class _FewCalls(TorchFunctionMode):
-    """Ends the building of a model that calls torch more often, such as one of a billion layers."""
+    """Stops building a model that calls torch more often, such as one with a billion layers."""
 
     def __init__(self, calls: int):
         super().__init__()

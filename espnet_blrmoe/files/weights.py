@@ -22,13 +22,13 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     refuse_compressed(path)
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # torch raises many kinds for a file that is not a checkpoint, and advises to execute it
+    except Exception:  # torch raises many kinds of errors for a file that is not a checkpoint, and advises executing it
         weights = None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(
-            f"{path} is damaged or holds anything but weights; give a model file such as valid.loss.best.pth"
+            f"{path} is damaged or holds more than weights; give a model file such as valid.loss.best.pth"
         )
-    # Tensors may name one place of the file many times; twice, where a layer uses the weights of another.
+    # Tensors may name one place in the file many times; twice is fine: a layer may use another's weights.
     if sum(value.numel() * value.element_size() for value in weights.values()) > 2 * path.stat().st_size:
         raise ValueError(f"{path} is damaged: its tensors are larger than the file")
     return weights

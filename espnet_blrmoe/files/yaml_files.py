@@ -14,7 +14,7 @@ class _AliasError(ValueError):
 
 
 class _NoAliasLoader(yaml.SafeLoader):
-    """Refuses aliases, by which a short file stands for more than any memory holds; ESPnet saves none."""
+    """Refuses aliases, with which a short file can stand for more than any memory holds; ESPnet saves none."""
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.recordings import split_range
 from espnet_blrmoe.tables import read_table
 
 BATCH_SECONDS = 200  # of padded speech: only the front end and the router run
@@ -49,8 +50,8 @@ class LidScores:
         utterance_accuracy: share of the utterances whose most probable language is the right one.
         equal_error_rate: where as many utterances of a language are missed as others are taken for it, by the threshold
             on its probability; the mean over the languages.
-        calibration_error: how far the detected language's probability is from the share of right ones among utterances
-            of such probability, on average (expected calibration error, 10 bins).
+        calibration_error: how far the detected language's probability is, on average, from the share of correct ones
+            among utterances with such a probability (expected calibration error, 10 bins).
     """
 
     utterances: int
@@ -61,7 +62,7 @@ class LidScores:
 
     @classmethod
     def of(cls, heard: HeardSpeech) -> "LidScores":
-        """Score utterances; an equal error rate needs utterances of two languages, and is NaN without."""
+        """Score utterances; an equal error rate needs utterances in two languages, and is NaN otherwise."""
         right_frames = heard.frames.gather(1, heard.experts.unsqueeze(1)).sum()
         rates = [
             binary_eer(heard.probs[:, expert], (heard.experts == expert).long())
@@ -109,8 +110,8 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
 
 
 def size(path: str) -> int:
-    """Bytes of a file; of a stretch of one, about as many as it would have as a file."""
-    file, first, end = audio.split_range(path)
+    """Bytes of a file; for a stretch of one, about as many as it would have as a file."""
+    file, first, end = split_range(path)
     return Path(file).stat().st_size if end is None else 2 * (end - first)
 
 
@@ -129,7 +130,7 @@ def read_pairs(data_dir: Path, known: Sequence[str]) -> tuple[dict[str, str], di
         if languages[utterance] not in known:
             raise ValueError(f"{data_dir / 'utt2lang'}: utterance {utterance} has language {languages[utterance]!r}; "
                              f"the model knows {', '.join(known)}")
-        if not Path(audio.split_range(file)[0]).is_file():
+        if not Path(split_range(file)[0]).is_file():
             raise ValueError(f"{data_dir / 'wav.scp'}: utterance {utterance}: {file} does not exist")
     if not files:
         raise ValueError(f"{data_dir / 'wav.scp'} has no utterance")

@@ -3,9 +3,10 @@
 import math
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from espnet_blrmoe.files.trained_model import (
     sampling_rate,
 )
 from espnet_blrmoe.files.weights import load_weights
+from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, NBest, Transcript
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
@@ -34,28 +36,6 @@ BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds t
 
 Audio = str | Path | np.ndarray | torch.Tensor
 Languages = str | Sequence[str] | Mapping[float, str | Sequence[str]]  # see AllowedLanguages.of
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A chunk before and after its recognition.
-
-    Attributes:
-        utterance: position of its utterance in the batch.
-        start, end: samples.
-        wave: (samples,).
-        hypotheses: what was recognised.
-        probs: (E,) probability of each language, averaged over the chunk's frames.
-        experts: (T,) int64, expert of each frame.
-    """
-
-    utterance: int
-    start: int
-    end: int
-    wave: torch.Tensor
-    hypotheses: NBest | None = None
-    probs: torch.Tensor | None = None
-    experts: torch.Tensor | None = None
 
 
 class Speech2Text(asr_inference.Speech2Text):
@@ -80,8 +60,8 @@ class Speech2Text(asr_inference.Speech2Text):
     Several threads may use one object, each with lists of its own.
 
     Raises:
-        ValueError: a file is missing or broken, the model is no BLR-MoE model, a language is unknown, an option is out
-            of its range.
+        ValueError: a file is missing or broken, the model is not a BLR-MoE model, a language is unknown, or an option
+            is out of its range.
 
     Example:
         >>> speech2text = Speech2Text("exp/asr/config.yaml", "exp/asr/valid.loss.ave.pth", languages=["en", "de"])
@@ -98,8 +78,8 @@ class Speech2Text(asr_inference.Speech2Text):
         language_escape: float | None = None,
         language_smoothing: str | float = "frame",
         chunk_seconds: float = CHUNK_SECONDS,
-        **espnet_options,
-    ):
+        **espnet_options: Any,
+    ) -> None:
         if not chunk_seconds >= 1:
             raise ValueError(f"chunk_seconds must be a number of seconds, 1 or more, not {chunk_seconds}")
         config = checked_config(asr_train_config, asr_model_file, espnet_options)
@@ -119,7 +99,7 @@ class Speech2Text(asr_inference.Speech2Text):
         self._choice = LanguageChoice(None, window_of(language_smoothing, self._seconds_per_frame), language_escape)
         self._allowed = None if languages is None else self._parsed(languages)
 
-    def _read_settings(self, config: dict) -> None:
+    def _read_settings(self, config: dict[str, Any]) -> None:
         """What the model's configuration says of its audio and frames."""
         frontend = self.asr_train_args.frontend_conf
         embed = self.asr_model.encoder.embed
@@ -138,7 +118,9 @@ class Speech2Text(asr_inference.Speech2Text):
         return allowed
 
     @classmethod
-    def from_pretrained(cls, model_tag: str | Path, cachedir: str | Path | None = None, **options) -> "Speech2Text":
+    def from_pretrained(
+        cls, model_tag: str | Path, cachedir: str | Path | None = None, **options: Any
+    ) -> "Speech2Text":
         """Load the model of a folder, or a packed one, of which nothing is trusted: see espnet_blrmoe.files.sharing.
 
         Args:
@@ -179,7 +161,7 @@ class Speech2Text(asr_inference.Speech2Text):
         Args:
             speeches: files, or arrays (samples,) or (samples, channels), floating point in [-1, 1]; of any length.
             languages: the allowed languages of each utterance; None for the instance's.
-            rate: the arrays' sampling rate in Hz; None: the model's, `fs`. Files say their own.
+            rate: the arrays' sampling rate in Hz; None: the model's, `fs`. Files state their own.
             return_timeline: False leaves the timelines empty.
 
         Raises:
@@ -192,7 +174,7 @@ class Speech2Text(asr_inference.Speech2Text):
             return []
         allowed = [self._allowed] * len(speeches) if languages is None else [self._parsed(own) for own in languages]
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
-        recognised = []
+        recognised: list[RecognisedPiece] = []
         for positions in audio.in_batches([piece.wave for piece in pieces], BATCH_SECONDS * self.fs):
             batch = [pieces[position] for position in positions]
             recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch])
@@ -208,11 +190,11 @@ class Speech2Text(asr_inference.Speech2Text):
             speech: utterances as of `batch`, or (B, samples), padded.
             speech_lengths: (B,) samples of each padded utterance.
         """
-        if speech_lengths is not None:
-            speech = [wave[: int(length)] for wave, length in zip(speech, speech_lengths)]
-        return [transcript.hypotheses for transcript in self.batch(speech)]
+        lengths = [None] * len(speech) if speech_lengths is None else map(int, speech_lengths)
+        waves = [wave if length is None else wave[:length] for wave, length in zip(speech, lengths)]
+        return [transcript.hypotheses for transcript in self.batch(waves)]
 
-    def _pieces(self, utterance: int, speech: Audio, rate: int | None) -> list[_Piece]:
+    def _pieces(self, utterance: int, speech: Audio, rate: int | None) -> list[Piece]:
         """An utterance in pieces, each long enough for a frame."""
         wave = audio.load(speech, self.fs, rate)
         if self._volume is not None and wave.any():
@@ -221,11 +203,11 @@ class Speech2Text(asr_inference.Speech2Text):
         wave = wave.to(getattr(torch, self.dtype))
         pad = torch.nn.functional.pad
         return [
-            _Piece(utterance, start, end, pad(wave[start:end], (0, max(0, self._shortest - (end - start)))))
+            Piece(utterance, start, end, pad(wave[start:end], (0, max(0, self._shortest - (end - start)))))
             for start, end in cuts
         ]
 
-    def _recognise(self, batch: list[_Piece], allowed: list[AllowedLanguages | None]) -> list[_Piece]:
+    def _recognise(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""
         lengths = torch.tensor([len(piece.wave) for piece in batch], device=self.device)
         speech = torch.nn.utils.rnn.pad_sequence([piece.wave for piece in batch], batch_first=True).to(self.device)
@@ -236,11 +218,13 @@ class Speech2Text(asr_inference.Speech2Text):
         probs = routing.utterance_probs.cpu()
         experts = [expert[valid].cpu() for expert, valid in zip(routing.expert, routing.valid)]
         return [
-            replace(piece, hypotheses=hypotheses, probs=probs[position], experts=experts[position])
+            RecognisedPiece(
+                piece.utterance, piece.start, piece.end, hypotheses, probs[position], experts[position]
+            )
             for position, (piece, hypotheses) in enumerate(zip(batch, nbest))
         ]
 
-    def _prior(self, batch: list[_Piece], allowed: list[AllowedLanguages | None]) -> LanguagePrior | None:
+    def _prior(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> LanguagePrior | None:
         """The prior of a batch of pieces, each of which begins somewhere in its recording."""
         if all(own is None for own in allowed):
             return None
@@ -251,7 +235,7 @@ class Speech2Text(asr_inference.Speech2Text):
         return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
 
     def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> NBest:
-        """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get tokens of their own in."""
+        """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get their own tokens into it."""
         languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
         with self.asr_model.recognise_among(languages):
             nbest = self._best_path(encoder_out) if self._is_best_path else self._beam_search(encoder_out)
@@ -274,7 +258,7 @@ class Speech2Text(asr_inference.Speech2Text):
         sos = self.asr_model.sos
         return Hypothesis(yseq=torch.tensor([sos, *token_ids, sos]), score=score)
 
-    def _transcript(self, chunks: list[_Piece], return_timeline: bool) -> Transcript:
+    def _transcript(self, chunks: list[RecognisedPiece], return_timeline: bool) -> Transcript:
         """The transcript of an utterance from its recognised chunks."""
         counts = torch.stack([torch.bincount(chunk.experts, minlength=len(self.languages)) for chunk in chunks])
         share = counts.sum(dim=1, keepdim=True) / counts.sum()  # of the frames, by chunk
@@ -291,9 +275,9 @@ class Speech2Text(asr_inference.Speech2Text):
             chunks=tuple(self._chunk(chunk) for chunk in chunks),
         )
 
-    def _chunk(self, piece: _Piece) -> Chunk:
-        seconds = (round(samples / self.fs, 3) for samples in (piece.start, piece.end))
-        return Chunk(*seconds, _best_text(piece.hypotheses), *self._most_probable(piece.probs))
+    def _chunk(self, piece: RecognisedPiece) -> Chunk:
+        start, end = (round(samples / self.fs, 3) for samples in (piece.start, piece.end))
+        return Chunk(start, end, _best_text(piece.hypotheses), *self._most_probable(piece.probs))
 
     def _joined(self, nbests: list[NBest]) -> NBest:
         """One hypothesis: the best of each chunk, one after another."""
@@ -309,15 +293,16 @@ class Speech2Text(asr_inference.Speech2Text):
         probability, expert = probs.max(dim=-1)
         return self.languages[int(expert)], float(probability)
 
-    def _timeline(self, chunks: list[_Piece]) -> tuple[LanguageSpan, ...]:
-        """Runs of frames with the same expert, in seconds; what a chunk's last frame leaves over belongs to it."""
+    def _timeline(self, chunks: list[RecognisedPiece]) -> tuple[LanguageSpan, ...]:
+        """Runs of frames with the same expert, in seconds; what is left of a chunk belongs to its last frame."""
         spans = []
         for chunk in chunks:
             frame = 0
             for expert, run in groupby(chunk.experts.tolist()):
-                start, frame = frame, frame + len(list(run))
-                times = (chunk.start / self.fs + n * self._seconds_per_frame for n in (start, frame))
-                spans.append(LanguageSpan(*(round(time, 3) for time in times), self.languages[expert]))
+                first, frame = frame, frame + len(list(run))
+                times = (chunk.start / self.fs + n * self._seconds_per_frame for n in (first, frame))
+                start, end = (round(time, 3) for time in times)
+                spans.append(LanguageSpan(start, end, self.languages[expert]))
         runs = [list(run) for _, run in groupby(spans, key=lambda span: span.language)]
         ends = [run[0].start for run in runs[1:]] + [spans[-1].end]
         return tuple(LanguageSpan(run[0].start, end, run[0].language) for run, end in zip(runs, ends))
@@ -327,7 +312,9 @@ def _best_text(nbest: NBest) -> str:
     return nbest[0][0] if nbest else ""
 
 
-def checked_config(asr_train_config: str | Path, asr_model_file: str | Path, espnet_options: dict) -> dict:
+def checked_config(
+    asr_train_config: str | Path, asr_model_file: str | Path, espnet_options: dict[str, Any]
+) -> dict[str, Any]:
     """The model's configuration, once all that ESPnet is going to build, unpickle and read has been looked at.
 
     Raises:
@@ -340,7 +327,7 @@ def checked_config(asr_train_config: str | Path, asr_model_file: str | Path, esp
     lm_train_config, lm_file = (espnet_options.get(option) for option in ("lm_train_config", "lm_file"))
     if bool(lm_train_config) != bool(lm_file):
         raise ValueError("lm_train_config and lm_file need each other")
-    if lm_file:
+    if lm_train_config and lm_file:
         check_model(LMTask, read_config(lm_train_config), lm_train_config, lm_file)
     if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
         check_bpemodel(bpemodel)

@@ -23,7 +23,7 @@ class LanguageSpan:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of long audio, which is recognised for itself.
+    """A piece of long audio, which is recognised by itself.
 
     Attributes:
         start, end: seconds.

@@ -19,7 +19,7 @@ from espnet_blrmoe.model.routing import Routing
 IGNORED = -100  # cross entropy's label of padding frames
 LOG_ZERO = -1e10  # as in ESPnet's CTC prefix scorer, which would make NaN of minus infinity
 
-# Token ids that the CTC gives no probability: those of `recognise_among`, on their way round ESPnet's beam search.
+# Token ids that the CTC gives no probability: those of `recognise_among`, on their way past ESPnet's beam search.
 _FOREIGN_TOKENS: ContextVar[list[int]] = ContextVar("foreign_tokens", default=[])
 
 
@@ -111,7 +111,7 @@ class BLRMoEModel(ESPnetASRModel):
         text_lengths: torch.Tensor,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
-        """Features for ESPnet's statistics; language labels are looked at already here, before any training."""
+        """Features for ESPnet's statistics; language labels are checked here, before any training."""
         self.expert_labels(kwargs.get("lid"), kwargs.get("utt_id"))
         return super().collect_feats(speech, speech_lengths, text, text_lengths)
 
@@ -153,7 +153,7 @@ class BLRMoEModel(ESPnetASRModel):
     def route(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
     ) -> Routing:
-        """Run only what the router needs, for training it alone; arguments as in `features`."""
+        """Run only what the router needs, for training it by itself; arguments as in `features`."""
         return self.encoder.route_features(*self.features(speech, speech_lengths, specaug))
 
     def features(
@@ -202,7 +202,7 @@ class BLRMoEModel(ESPnetASRModel):
         """LID loss of a batch and its statistics, the same keys on every rank.
 
         The loss is an utterance's negative log-likelihood, summed over its frames and averaged over the batch, as
-        ESPnet's CTC loss is: only so does `lid_weight` weigh like against like.
+        ESPnet's CTC loss is: only then does `lid_weight` weigh like against like.
 
         Args:
             routing: of the batch.
@@ -233,7 +233,7 @@ class BLRMoEModel(ESPnetASRModel):
 
 
 def utterance_name(utt_id: list[str] | None, position: int) -> str:
-    """How messages call an utterance of a batch."""
+    """What messages call an utterance of a batch."""
     return utt_id[position] if utt_id else f"number {position} of the batch"
 
 

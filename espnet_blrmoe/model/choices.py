@@ -32,7 +32,7 @@ def class_of(choices: ClassChoices, name: str) -> type:
     return found
 
 
-def made(choices: ClassChoices, name: str, conf: dict | None, *arguments: object) -> object:
+def made(choices: ClassChoices, name: str, conf: dict[str, object] | None, *arguments: object) -> object:
     """An object of the class that `name` stands for, with the options `conf`.
 
     Raises:

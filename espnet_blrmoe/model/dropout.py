@@ -9,7 +9,7 @@ class SelectAndScale(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x: torch.Tensor, keep: torch.Tensor, scale: float) -> torch.Tensor:
-        """Any shape, the same of bool -> the same shape."""
+        """Any shape, and a bool tensor of it -> the same shape."""
         ctx.save_for_backward(keep)
         ctx.scale = scale
         return torch.where(keep, x, x.new_zeros(())).mul_(scale)
@@ -24,7 +24,7 @@ class Dropout(nn.Dropout):
     """torch.nn.Dropout, quicker on CPUs where PyTorch draws its random numbers one by one (benchmarks/NOTES.md).
 
     On a CPU one 64-bit draw decides four elements, each with 16 bits; so `p` is rounded to a multiple of 2 ** -16. The
-    mask kept for the backward pass takes one byte an element. Elsewhere, and compiled, it is torch.nn.Dropout.
+    mask kept for the backward pass takes one byte per element. Elsewhere, and when compiled, it is torch.nn.Dropout.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

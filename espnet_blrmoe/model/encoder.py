@@ -30,7 +30,7 @@ class BLRMoEEncoder(AbsEncoder):
     Args:
         input_size: width of the input features (ESPnet sets it).
         languages: language codes; one expert each, in this order. With one language there is no router.
-        output_size: D, as in ESPnet's encoders, like all names that they have too.
+        output_size: D; this and other names are ESPnet's, wherever its encoders have them.
         attention_heads: number of attention heads.
         linear_units: hidden units of the feed-forward modules.
         num_shared_blocks: blocks without experts, before the MLE blocks.
@@ -46,7 +46,7 @@ class BLRMoEEncoder(AbsEncoder):
             encoder frame sees: independent of the ASR part), "subsampled" (after `input_layer`),
             "shared" (after the shared blocks), or a class's dotted path (see AbsRouterInput).
         label_routing: probability with which a training utterance is routed by its label; otherwise by
-            the router's own choice. 1.0 by label, 0.0 by prediction, between: a mix.
+            the router's own choice. 1.0: by label, 0.0: by prediction, in between: a mix.
         dropout_rate, positional_dropout_rate, attention_dropout_rate: as in ESPnet.
         input_layer: front end, see espnet_blrmoe.model.subsampling.InputLayer.
         padding_idx: for `input_layer: embed`.
@@ -137,13 +137,13 @@ class BLRMoEEncoder(AbsEncoder):
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
 
     def add_language(self, language: str, like: str | None = None) -> None:
-        """Give one more language an expert, and the router a class for it, behind the others: keep_languages' reverse.
+        """Give one more language an expert, and a class of the router, after the others: the reverse of keep_languages.
 
         An encoder of one language gets a fresh router.
 
         Args:
             language: its code.
-            like: one of the encoder's languages, of whose expert and router class it gets copies; None: fresh ones.
+            like: one of the encoder's languages, whose expert and router class are copied; None: fresh ones.
 
         Raises:
             ValueError: the encoder knows the language already, does not know `like`, `language` is not one code, or
@@ -178,7 +178,7 @@ class BLRMoEEncoder(AbsEncoder):
         Args:
             labels: (B,) int64, the utterances' experts, for routing by label in training.
             prior: restricts the router's choice.
-            choice: restricts it and says more of how it is made; instead of `prior`.
+            choice: restricts it and says how it is made; instead of `prior`.
 
         Yields:
             A list that gets one Routing for every batch.

@@ -15,7 +15,7 @@ from espnet_blrmoe.model.dropout import Dropout
 from espnet_blrmoe.model.packing import Spans
 from espnet_blrmoe.model.rows import append_rows, keep_rows
 
-# Elements of a row of bfloat16 in 16 bytes, to a multiple of which grouped_mm wants rows aligned.
+# bfloat16 elements in 16 bytes, to a multiple of which grouped_mm wants rows aligned.
 ALIGNMENT = 8
 
 
@@ -63,7 +63,7 @@ class SpanProducts(torch.autograd.Function):
 
 
 class GroupedProducts(torch.autograd.Function):
-    """What SpanProducts computes, in one kernel for all experts: torch's grouped_mm, which knows no bias.
+    """What SpanProducts computes, in one kernel for all experts: torch's grouped_mm, which takes no bias.
 
     The bias is one more column of the weight, and every frame has a 1 for it; so its gradient comes out of the same
     product.
@@ -156,7 +156,7 @@ class ExpertLinear(nn.Module):
         keep_rows(self, kept)
 
     def add_expert(self, like: int | None) -> None:
-        """One more expert behind the others: a copy of expert `like`, or, where that is None, a fresh one."""
+        """One more expert after the others: a copy of expert `like`, or, where that is None, a fresh one."""
         if like is None:
             _, out_features, in_features = self.weight.shape
             append_rows(self, ExpertLinear(in_features, out_features, 1))

@@ -57,7 +57,7 @@ class Spans:
 
     Attributes:
         counts: number of frames of each expert.
-        ends: (E,) int32, on the frames' device: the row where each span ends; None where nobody reads it: in a trace,
+        ends: (E,) int32, on the frames' device: the row where each span ends; None where nothing reads it: in a trace,
             and for blocks without experts.
     """
 
@@ -101,8 +101,8 @@ class PackedFrames:
         in_batch: places in the padded batch, (B * T, D).
         groups: the batch's utterances, by length.
         in_groups: places in those groups, one after another.
-        in_sequence: places in one sequence of all utterances, with so many zero rows between them that a convolution
-            reads none of its neighbours.
+        in_sequence: places in one sequence of all utterances, with enough zero rows between them that a convolution
+            never reads a neighbour.
     """
 
     spans: Spans
@@ -114,10 +114,12 @@ class PackedFrames:
 
     @classmethod
     def in_time_order(cls, lengths: torch.Tensor, shape: tuple[int, int], gap: int = 0) -> "PackedFrames":
-        """Args:
-        lengths: (B,) int64, valid frames of each utterance, at least one.
-        shape: (B, T) of the padded batch.
-        gap: zero rows between utterances in the sequence: half a convolution's width.
+        """Pack a batch in time order.
+
+        Args:
+            lengths: (B,) int64, valid frames of each utterance, at least one.
+            shape: (B, T) of the padded batch.
+            gap: zero rows between utterances in the sequence: half a convolution's width.
         """
         device, lengths, time = lengths.device, lengths.tolist(), shape[1]
         batch_starts = [b * time for b in range(len(lengths))]
@@ -177,7 +179,7 @@ class PackedFrames:
 
 
 def group_by_length(lengths: Sequence[int]) -> list[list[int]]:
-    """Utterances in groups of similar length, the longest first, in the groups too."""
+    """Utterances in groups of similar length; groups, and utterances in a group, begin with the longest."""
     groups: list[list[int]] = []
     for utterance in sorted(range(len(lengths)), key=lambda b: -lengths[b]):
         if not groups or lengths[utterance] < GROUP_RATIO * lengths[groups[-1][0]]:

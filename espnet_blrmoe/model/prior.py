@@ -25,7 +25,7 @@ class LanguagePrior:
 
     log_weights: torch.Tensor
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.log_weights.dim() != 3:
             shape = tuple(self.log_weights.shape)
             raise ValueError(f"the language prior's log-weights must broadcast to (B, T, E), not be {shape}")
@@ -95,7 +95,7 @@ class LanguageChoice:
     Attributes:
         prior: of the languages; None: all are alike.
         window: frames over which log-probabilities are averaged around each frame: 1 (every frame for itself) or
-            another odd number; None: the whole utterance, which so gets one language.
+            another odd number; None: the whole utterance, which then gets one language.
         escape: an utterance ignores its prior where the languages that the prior weighs down are more probable than
             this without it, averaged over the utterance; None: no utterance does.
 
@@ -107,14 +107,14 @@ class LanguageChoice:
     window: int | None = 1
     escape: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.escape is not None and not 0.0 < self.escape < 1.0:
             raise ValueError(f"the escape threshold is a probability between 0 and 1, not {self.escape}")
         if self.window is not None and (self.window < 1 or self.window % 2 == 0):
             raise ValueError(f"the smoothing window must be an odd number of frames, not {self.window}")
 
     def only_expert(self) -> torch.Tensor | None:
-        """As the prior's; None too where utterances may ignore it."""
+        """As the prior's; also None where utterances may ignore it."""
         return None if self.prior is None or self.escape is not None else self.prior.only_expert()
 
     def weigh(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """What a caller knows of a batch's languages, on its way to the encoder, and the Routings on their way back.
 
-ESPnet's model calls its encoder with features and nothing else. What goes round is kept in a context variable, not on a
-module: threads that share a model do not see each other's, and one request may be made within another.
+ESPnet's model calls its encoder with features and nothing else. What goes around it is kept in a context variable, not
+on a module: threads that share a model do not see each other's, and one request may be made within another.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class RoutingRequest:
     """What is known of the batches that one encoder is given.
 
     Attributes:
-        encoder: whose batches are meant; others may run meanwhile.
+        encoder: whose batches are meant; others may run at the same time.
         labels: (B,) int64, the utterances' experts, for routing by label in training.
         choice: how the router's choice takes what is known.
         routings: gets the Routing of every batch.

@@ -32,7 +32,7 @@ class SubsampledBatch:
 
 
 class AbsRouterInput(nn.Module, ABC):
-    """A view of the batch, one row a frame, that the router reads.
+    """A view of the batch, one row per frame, that the router reads.
 
     A subclass takes the encoder's front end, the width of its input, and D.
 
@@ -94,8 +94,9 @@ class SharedBlocks(AbsRouterInput):
         super().__init__()
         self.size = output_size
 
-    def forward(self, batch: SubsampledBatch, shared: torch.Tensor) -> torch.Tensor:
+    def forward(self, batch: SubsampledBatch, shared: torch.Tensor | None) -> torch.Tensor:
         """(B, T, D), zero where padded."""
+        assert shared is not None  # reads_shared_blocks
         return batch.packed.pad(shared)
 
 

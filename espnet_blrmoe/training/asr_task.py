@@ -114,12 +114,12 @@ class BLRMoETask(ConfigFileTask):
 
 
 def wants_balancing(args: argparse.Namespace) -> bool:
-    """Whether languages are heard otherwise than the corpus and ESPnet's samplers have them."""
+    """Whether languages are heard differently from what the corpus and ESPnet's samplers would give."""
     return args.language_temperature != 1 or args.language_batches != "mixed"
 
 
 def check_balancing(args: argparse.Namespace) -> None:
-    """Check the options of balancing; options from a configuration file have passed no other check.
+    """Check the options of balancing; nothing else checks options from a configuration file.
 
     Raises:
         ValueError: a value does not exist, or does not go with the other options.
@@ -137,7 +137,7 @@ def check_balancing(args: argparse.Namespace) -> None:
             f"language_temperature and language_batches need iterator_type: sequence, not {args.iterator_type}"
         )
     if batches == "single" and args.shuffle_within_batch:
-        raise ValueError("language_batches: single and shuffle_within_batch exclude each other")
+        raise ValueError("language_batches: single and shuffle_within_batch cannot be combined")
     if wants_balancing(args) and args.train_data_path_and_name_and_type:
         language_table(args.train_data_path_and_name_and_type)
 

@@ -1,7 +1,7 @@
 """How often training hears each language, and whether its batches mix languages.
 
 A language with n hours of speech gets a share p ~ n^(1/T) of what is heard, T being the temperature. The utterances of
-a language are heard in turn, round and round from one epoch to the next: none comes again before all the others came,
+a language are heard in turn, round and round from one epoch to the next: none comes again before all the others have,
 whether the language is heard more or less often than the corpus has it.
 """
 
@@ -18,7 +18,7 @@ from espnet2.samplers.build_batch_sampler import build_batch_sampler
 from espnet_blrmoe.tables import read_table, text_table
 
 LANGUAGE_BATCHES = ("mixed", "single")
-TABLE_HEAD = ("language", "utterances", "hours", "% of corpus", "% heard", "times an epoch")
+TABLE_HEAD = ("language", "utterances", "hours", "% of corpus", "% heard", "times per epoch")
 SMALLEST_ROUND = 20  # utterances: with fewer, the batches of a round would be small, and of different lengths
 
 
@@ -136,7 +136,7 @@ class BalancedBatchSampler(AbsSampler):
         return batches
 
     def table(self, rate: int) -> str:
-        """What is heard, for the log; `rate` is the unit of lengths, in samples a second."""
+        """What is heard, for the log; `rate` is the unit of lengths, in samples per second."""
         hours = self.amounts / rate / 3600
         of_corpus, heard = 100 * hours / hours.sum(), 100 * self.shares
         rows = [

@@ -42,7 +42,7 @@ def clean(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
 def noise(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
     """Add white, pink or babble noise at SNR_DB."""
     kind = rng.choice(["white", "pink", "babble"])
-    if kind == "babble":  # the utterance's own speech, backwards: nothing else is at hand
+    if kind == "babble":  # the utterance's own speech, backwards: there is nothing else to take
         disturbance = sum(np.roll(audio[::-1], rng.integers(len(audio))) for _ in range(BABBLE_VOICES))
     else:
         disturbance = rng.standard_normal(len(audio))
@@ -64,7 +64,7 @@ def reverberation(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.
     tail_power = 10 ** (-rng.uniform(*DIRECT_TO_REVERBERANT_DB) / 10)  # the direct sound's is 1
     response = tail * np.sqrt(tail_power / np.square(tail).sum())
     response[0] = 1
-    return fftconvolve(audio, response.astype(np.float32))[: len(audio)]  # torchaudio's takes several times as long
+    return fftconvolve(audio, response.astype(np.float32))[: len(audio)]  # torchaudio's takes several times longer
 
 
 def telephone(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -99,7 +99,7 @@ def degrade(audio: np.ndarray, rate: int, condition: str, rng: np.random.Generat
 
     Args:
         audio: float32 (samples,), at least one sample.
-        rate: samples a second.
+        rate: samples per second.
         condition: a name of CONDITIONS.
         rng: draws the condition's parameters.
 
@@ -125,7 +125,7 @@ class Augmentation:
     """Makes another recording of the same speech every time: another speed, another condition.
 
     Attributes:
-        rate: of the audio, samples a second.
+        rate: of the audio, samples per second.
         speed: factors between which the speed is drawn.
         conditions: names of CONDITIONS, each with its weight: one of weight 2 is drawn twice as often as one of 1,
             one of 0 never.
@@ -147,7 +147,7 @@ class Augmentation:
             if condition not in CONDITIONS:
                 raise ValueError(f"augmentation: unknown condition {condition!r}; known: {', '.join(CONDITIONS)}")
             if not (isinstance(weight, int | float) and 0 <= weight < math.inf):
-                raise ValueError(f"augmentation: the weight of {condition} must be a number from 0 on, not {weight!r}")
+                raise ValueError(f"augmentation: the weight of {condition} must be a number, 0 or more, not {weight!r}")
         if not self.seconds > 0:
             raise ValueError(f"augmentation: seconds must be positive, not {self.seconds}")
 

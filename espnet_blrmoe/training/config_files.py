@@ -80,9 +80,9 @@ def read_options(path: str | Path, known: set[str]) -> dict:
 
 
 def over(base: dict, own: dict) -> dict:
-    """A mapping of options over another one, which it inherits the rest from.
+    """A mapping of options over another one, from which it inherits the rest.
 
-    Mappings are merged, on every level; anything else, lists too, replaces the base's. Options of a class go with
+    Mappings are merged, on every level; anything else, including lists, replaces the base's. Options of a class go with
     that class: where `own` says `router: linear` and `base` does not, nothing of the base's `router_conf` is inherited.
 
     Args:

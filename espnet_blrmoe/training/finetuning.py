@@ -44,7 +44,7 @@ class FineTuningTask(ConfigFileTask):
     def main_worker(cls, args: argparse.Namespace) -> None:
         """ESPnet's training; audio of the type `sound` is read by BLRMoEPreprocessor, whatever its sampling rate.
 
-        ESPnet's own reader says nothing of the rate. As `text`, it hands on the path.
+        ESPnet's own reader does not report the rate; with the type `text` it hands on the path.
 
         Raises:
             ValueError: a table is missing or broken, or lacks an utterance.
@@ -71,7 +71,7 @@ class FineTuningTask(ConfigFileTask):
 
 
 def check_tables(paths: list[str]) -> None:
-    """Check that tables of a data set fit; ESPnet meets a missing line in the midst of the training, as a KeyError.
+    """Check that tables of a data set fit; ESPnet meets a missing line in the middle of the training, as a KeyError.
 
     Args:
         paths: the first says which utterances the training draws.

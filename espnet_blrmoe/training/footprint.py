@@ -24,7 +24,7 @@ class Footprint:
         active: those that speech of one language runs through, the router's too.
         router: the router's; 0 without a router.
         flops: of encoder, router and CTC for a second of speech, one multiplication with its addition counted as two.
-            Those of matrix products and convolutions; what else there is, is a per cent or so.
+            Only matrix products and convolutions are counted; everything else is about one per cent.
         checkpoint: bytes of the weights.
     """
 
@@ -93,7 +93,7 @@ def path_flops(model: AbsESPnetModel, samples: int) -> tuple[int, int]:
     """Frames that the encoder makes of one utterance, and FLOPs of encoder and CTC for it."""
     feats, lengths = model.frontend(torch.randn(1, samples), torch.tensor([samples]))
     model.frontend = None  # from here on features are the model's input
-    # PyTorch counts no fused attention on CPUs.
+    # PyTorch does not count fused attention on CPUs.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         encoded, frames = model.encode(feats, lengths)
         model.ctc.ctc_lo(encoded)

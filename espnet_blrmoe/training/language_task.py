@@ -1,4 +1,4 @@
-"""Adding a language: trains its expert and its own tokens with ESPnet's Trainer; all else of the model is frozen."""
+"""Adding a language: trains its expert and its own tokens with ESPnet's Trainer; the rest of the model is frozen."""
 
 import argparse
 from pathlib import Path
@@ -65,10 +65,10 @@ class NewLanguageModel(FineTunedModel):
             learn_rows(asr_model.ctc.ctc_lo, num_old_tokens)
 
     def train(self, mode: bool = True) -> "NewLanguageModel":
-        """SpecAugment and the dropout beside experts follow `mode`; all else stays in evaluation mode."""
+        """SpecAugment and the dropout beside experts follow `mode`; everything else stays in evaluation mode."""
         super().train(mode)
         self.asr_model.eval()
-        self.asr_model.training = mode  # ESPnet's model asks itself whether to augment
+        self.asr_model.training = mode  # ESPnet's model decides by this whether to augment
         for module in self.with_experts:
             module.train(mode)
         return self
@@ -103,7 +103,7 @@ class NewLanguageModel(FineTunedModel):
                 parameter.copy_(trained[name])
 
     def joined(self) -> BLRMoEModel:
-        """The ASR model with ordinary weights; this one can learn no more."""
+        """The ASR model with ordinary weights; this one can no longer learn."""
         for module in list(self.modules()):
             if parametrize.is_parametrized(module):
                 for name in list(module.parametrizations):
@@ -192,7 +192,7 @@ def write_extended_model(args: argparse.Namespace, trained: Path, folder: Path) 
         trained: checkpoint that it wrote.
         folder: to write the model's files into.
     """
-    set_all_random_seed(args.seed)  # a fresh class of the router, which the training leaves alone, is the same again
+    set_all_random_seed(args.seed)  # a fresh class of the router, which is not trained, is then the same again
     config, model = extended_model(args)
     model.load_learned(trained)
     write_model(config, model.joined().state_dict(), folder)

@@ -1,4 +1,4 @@
-"""ESPnet's Trainer, from whose files a training can go on whenever it was killed, and the model that it leaves."""
+"""ESPnet's Trainer, from whose files a training can be resumed whenever it was killed, and the model that it leaves."""
 
 import argparse
 import logging
@@ -18,7 +18,7 @@ from espnet_blrmoe.files.model_files import WEIGHTS_NAME
 
 @contextmanager
 def saving_whole_files() -> Iterator[None]:
-    """Inside the `with` torch.save writes beside the file it is given, and replaces that only by a whole new one.
+    """Inside the `with`, torch.save writes beside the file it is given, and replaces that only with a complete new one.
 
     ESPnet's Trainer writes over its only checkpoint: killed meanwhile, or on a full disk, it would lose the training.
     """
@@ -42,9 +42,9 @@ def saving_whole_files() -> Iterator[None]:
 def leave_process_group() -> None:
     """End the process group of a training, once all its processes are done; ESPnet leaves that to their exit.
 
-    A thread of gloo lets go of the tensors of a finished collective under Python's lock. One that asks for the lock
+    A thread of gloo releases the tensors of a finished collective under Python's lock. One that asks for the lock
     when the interpreter is already exiting aborts the process, and a training that was complete seems to have failed.
-    Destroying the group does not end its threads (nor does collecting the garbage after it); so they get time.
+    Destroying the group does not end its threads (nor does collecting the garbage after it), so we give them time.
     """
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -64,7 +64,7 @@ class WholeFilesTrainer(Trainer):
 
     @staticmethod
     def resume(checkpoint: Path, model: torch.nn.Module, reporter: Reporter, *args, **kwargs) -> None:
-        """Go on from the checkpoint; also if the training was killed between it and its epoch's model, saved next."""
+        """Resume from the checkpoint, even if the training was killed before it saved the epoch's model."""
         Trainer.resume(checkpoint, model, reporter, *args, **kwargs)
         epoch_model = checkpoint.parent / f"{reporter.get_epoch()}epoch.pth"
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0

@@ -12,8 +12,8 @@ torchrun=                   # options of torchrun, which then starts the trainin
                             # (docs/multi_gpu.md)
 nj=2                        # parallel jobs for audio
 inference_nj=1              # parallel jobs for every decoding; test sets run side by side
-corpus=espeak               # one or several corpora, together: "commonvoice mls=/data/mls"; without a folder, that of
-                            # db.sh counts. espeak is synthesised at stage 1. docs/corpora.md has more
+corpus=espeak               # one or several corpora, together: "commonvoice mls=/data/mls"; without a folder, the one
+                            # in db.sh is taken. espeak is synthesised at stage 1. docs/corpora.md has more
 out_of_domain=              # corpora for a test only, named in the same way
 langs=                      # language codes; default: all that the corpora have (espeak: "de en es pt")
 digits=kept                 # kept, or spelled: numbers in words, in transcripts and when scoring
@@ -26,7 +26,7 @@ min_wav_duration=0.1        # seconds of the shortest training utterance
 max_wav_duration=20         # seconds of the longest training utterance
 token_type=char             # char, or bpe: sentencepiece pieces and, for characters without a piece, the 256 bytes
 nbpe=500                    # sentencepiece pieces
-bpemode=bpe                 # bpe, unigram, or char: a piece a character
+bpemode=bpe                 # bpe, unigram, or char: one piece per character
 bpe_temperature=5           # languages count in proportion to their characters^(1/T) for the pieces
 bpe_per_language=false      # true: --nbpe pieces for each language, together the vocabulary
 bpe_char_cover=0.9995       # share of the text whose characters get pieces
@@ -59,7 +59,7 @@ python=python3              # the Python of all programs
 STAGES=(  # number, name and what it makes; numbers are those of ESPnet's asr.sh where the work is the same
     " 1 data       data/: audio, transcripts and languages of the corpora"
     " 2 speed      data/train_sp/: speed perturbation of the training set, with --speed_perturb_factors"
-    " 3 format     dump/raw/org/: every clip as --fs mono; what is so already stays where it is"
+    " 3 format     dump/raw/org/: every clip as --fs mono; what is already like that stays where it is"
     " 4 length     dump/raw/: clips that are too short or too long leave the training and validation sets"
     " 5 tokens     data/token_list/: sentencepiece BPE over all languages, or characters"
     "10 statistics exp/asr_stats_*/: lengths and feature statistics"

@@ -1,6 +1,7 @@
 """The interface of an encoder block, and what all blocks of an encoder have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,7 +14,7 @@ from espnet_blrmoe.model.experts import FeedForward
 from espnet_blrmoe.model.packing import PackedFrames
 from espnet_blrmoe.model.positions import AbsolutePositions, RelativePositions
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     # In place, since nobody else reads its input: hidden units are the largest activations, and fresh memory is slow.
     "relu": partial(nn.ReLU, inplace=True),
     # ESPnet's Swish is the same in two operations, each of which keeps its input for the backward pass.
@@ -45,7 +46,7 @@ class BlockOptions:
     attention_experts: str
     ffn_experts: bool
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if unknown := ", ".join(sorted(set(self.attention_experts) - set("qkvo"))):
             raise ValueError(f"encoder_conf: attention_experts must be any of q, k, v and o, not {unknown!r}")
 

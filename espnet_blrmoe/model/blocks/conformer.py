@@ -38,7 +38,7 @@ class ConformerBlock(AbsBlock):
         activation = activation_of(activation_type)
         size = options.size
         self.self_attn = options.attention(RelPositionSelfAttention)
-        # In this order weights are drawn, so that a seed means the same model as ever.
+        # Weights are drawn in this order, so that a seed still means the same model.
         conv_module = ConvolutionModule(size, cnn_module_kernel, activation) if use_cnn_module else None
         feed_forward_macaron = options.feed_forward(activation) if macaron_style else None
         self.feed_forward = options.feed_forward(activation)
@@ -70,7 +70,7 @@ class ConformerBlock(AbsBlock):
 class ConvolutionModule(nn.Module):
     """Conformer's convolution module (ESPnet: ConvolutionModule).
 
-    Unlike in ESPnet, padding takes part neither in it nor in its batch statistics.
+    Unlike in ESPnet, padding enters neither the convolution nor its batch statistics.
 
     Args:
         channels: D.
@@ -104,8 +104,8 @@ def _pointwise(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
 def _depthwise(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
     """A depth-wise convolution over the rows of (T, D), as one of an image of height T and width 1.
 
-    So the rows are the image's memory with its channels last, which takes no copy and half the time on a CPU.
+    The rows are then the image's memory with channels last, which needs no copy and takes half the time on a CPU.
     """
     image = x.t()[None, :, :, None]
-    y = F.conv2d(image, conv.weight.unsqueeze(-1), conv.bias, padding=(conv.padding[0], 0), groups=conv.groups)
+    y = F.conv2d(image, conv.weight.unsqueeze(-1), conv.bias, padding=(conv.kernel_size[0] // 2, 0), groups=conv.groups)
     return y[0, :, :, 0].t()

@@ -25,7 +25,7 @@ class AbsRouter(torch.nn.Module, ABC):
         keep_rows(self._output_layer("keep_languages"), kept)
 
     def add_language(self, like: int | None) -> None:
-        """One more language behind the others, which sounds as language `like` until the router is trained.
+        """One more language after the others, which scores like language `like` until the router is trained.
 
         Args:
             like: index of a language; None for a fresh row of the last layer.

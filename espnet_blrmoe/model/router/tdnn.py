@@ -10,7 +10,7 @@ from espnet_blrmoe.model.router.abs_router import AbsRouter
 class TDNNRouter(AbsRouter):
     """Time-delay neural network, then a feed-forward layer (paper section "Router augmentation").
 
-    The paper names 500 channels and about 11 M parameters, not the depth or the kernels. Layer i sees
+    The paper gives 500 channels and about 11 M parameters, but neither the depth nor the kernels. Layer i sees
     `context` frames, `dilation ** i` frames apart.
 
     Args:
@@ -20,7 +20,7 @@ class TDNNRouter(AbsRouter):
         layers: number of layers.
         context: frames that a layer sees; odd unless causal.
         dilation: growth of the distance between those frames from layer to layer.
-        causal: see no future frame, for streaming; otherwise as many future frames as past ones.
+        causal: see no future frames, for streaming; otherwise as many future frames as past ones.
         dropout_rate: after every layer.
     """
 
@@ -44,14 +44,14 @@ class TDNNRouter(AbsRouter):
         )
         self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(channels) for _ in range(layers))
         self.output = torch.nn.Linear(channels, num_languages)
+        self.reaches = [(context - 1) * dilation**i for i in range(layers)]  # frames
         self.causal = causal
         self.dropout = Dropout(dropout_rate)
 
     def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """(B, T, input_size) -> (B, T, E)."""
         valid = valid.unsqueeze(-1)
-        for conv, norm in zip(self.convs, self.norms):
-            reach = (conv.kernel_size[0] - 1) * conv.dilation[0]
+        for conv, norm, reach in zip(self.convs, self.norms, self.reaches):
             left = reach if self.causal else reach // 2
             # Padding frames are zero before every layer, as the frames beyond an utterance's ends are.
             x = F.pad((x * valid).transpose(1, 2), (left, reach - left))

@@ -26,7 +26,7 @@ def test_a_hostile_checkpoint_is_not_executed(tmp_path, write):
 def test_a_damaged_checkpoint(tmp_path, content):
     path = tmp_path / "model.pth"
     path.write_bytes(content)
-    assert "is damaged or holds anything but weights" in one_sentence(read_weights, path)
+    assert "is damaged or holds more than weights" in one_sentence(read_weights, path)
 
 
 def test_a_missing_checkpoint(tmp_path):
@@ -38,7 +38,7 @@ def test_a_missing_checkpoint(tmp_path):
 def test_a_checkpoint_of_something_else(tmp_path, value):
     path = tmp_path / "checkpoint.pth"
     torch.save(value, path)
-    assert "holds anything but weights; give a model file" in one_sentence(read_weights, path)
+    assert "holds more than weights; give a model file" in one_sentence(read_weights, path)
 
 
 @pytest.mark.parametrize(

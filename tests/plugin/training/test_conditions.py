@@ -134,8 +134,8 @@ def test_long_audio_is_cut_to_a_stretch_at_random():
         ({"conditions": ["clean"]}, "conditions must be names with weights"),
         ({"conditions": {}}, "conditions must be names with weights"),
         ({"conditions": {"clean": 0}}, "conditions must be names with weights"),
-        ({"conditions": {"clean": 1, "noise": -1}}, "the weight of noise must be a number from 0 on, not -1"),
-        ({"conditions": {"clean": "often"}}, "the weight of clean must be a number from 0 on, not 'often'"),
+        ({"conditions": {"clean": 1, "noise": -1}}, "the weight of noise must be a number, 0 or more, not -1"),
+        ({"conditions": {"clean": "often"}}, "the weight of clean must be a number, 0 or more, not 'often'"),
         ({"seconds": 0}, "seconds must be positive"),
     ],
 )

@@ -1,8 +1,8 @@
 """Write the languages that each utterance may be recognised in (`utt2langs`), for decoding with --allowed_languages.
 
-`--groups own` allows every utterance only its own language: what a user gets who knows the language.
-`--groups "es,pt de,en"` allows it all languages of its group: what a user gets who knows two candidates. A
-language that is in no group stands for itself.
+`--groups own` allows every utterance only its own language: what a user who knows the language gets.
+`--groups "es,pt de,en"` allows it all languages of its group: what a user who knows two candidates gets. A
+language that is in no group is a group by itself.
 
 Example:
     python local/allowed_languages.py --groups "es,pt de,en" dump/raw/test_in/utt2lang utt2langs

@@ -48,7 +48,7 @@ class ClipWriter:
     clips: int = 0
 
     def write(self, name: str, samples: np.ndarray) -> str:
-        """Write float32 (samples,) with 16 bits a sample; returns the path of the finished directory.
+        """Write float32 (samples,) with 16 bits per sample; returns the path of the finished directory.
 
         Raises:
             OSError: there is no room.
@@ -148,7 +148,7 @@ def reported(entries: Iterable[Utterance | Skipped], fs: int) -> Iterator[Uttera
         yield entry
         samples += entry.samples if isinstance(entry, Utterance) else 0
         if (now := time.monotonic()) > last + REPORT_EVERY:
-            print(f"{number} clips, {samples / fs / 3600:.2f} hours, {number / (now - started):.0f} clips a second")
+            print(f"{number} clips, {samples / fs / 3600:.2f} hours, {number / (now - started):.0f} clips per second")
             last = now
     print(f"{number} clips, {samples / fs / 3600:.2f} hours, done in {time.monotonic() - started:.0f} s")
 

@@ -2,10 +2,10 @@
 
     python local/format_wav_scp.py --nj 2 --fs 16000 --audio_format wav data/train dump/raw/org/train
 
-Reads wav, flac, ogg, opus and mp3. What is mono wav or flac of that rate stays where it is: `wav.scp` of the new data
+Reads wav, flac, ogg, opus and mp3. Mono wav or flac of that rate stays where it is: `wav.scp` of the new data
 directory refers to it, and to a stretch of a longer recording as "rec.wav[16000:47999]" (first and last sample, as in
-Kaldi's tables), which ESPnet's data type `sound` reads once the plugin is imported. All else is written to the new
-directory, with 16 bits a sample; with a table `utt2speed` (stage 2), faster or slower, with the pitch.
+Kaldi's tables), which ESPnet's data type `sound` reads once the plugin is imported. Everything else is written to
+the new directory, with 16 bits per sample, and faster or slower, with the pitch, where `utt2speed` (stage 2) says so.
 
 Every recording is opened once, read and checked; unusable clips are listed in the table `skipped`, lengths are in
 `utt2num_samples`. Paths in wav.scp start at the recipe's folder, as ESPnet's do. The work is split into --nj jobs,
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
             if unusable > MAX_SKIPPED * clips:
                 shutil.copy(unfinished / "skipped", logs / "skipped")
                 raise UserError(f"{args.target}: {unusable:,} of {clips:,} clips in '{language}' are unusable, see "
-                                f"{logs / 'skipped'}: unpack the corpus again, or mend or remove what is listed there")
+                                f"{logs / 'skipped'}: unpack the corpus again, or fix or remove what is listed there")
     clips, skipped = summary.utterances.total(), summary.skipped.total()
     hours, minutes = summary.samples.total() / args.fs / 3600, (time.monotonic() - started) / 60
     print(f"{args.target}: {clips} clips, {hours:.2f} hours, in {minutes:.1f} minutes"

@@ -1,4 +1,4 @@
-"""Stage 2: three speeds of every training clip, say, for three times as many voices.
+"""Stage 2: several speeds of every training clip, for as many times more voices.
 
     python local/perturb_data_dir_speed.py --factors "0.9 1.0 1.1" data/train data/train_sp
 

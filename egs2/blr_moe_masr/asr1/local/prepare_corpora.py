@@ -4,7 +4,7 @@
         --out_of_domain fleurs=/data/fleurs --data_dir data
 
 combines the training, validation and test sets of the corpora into data/{train,valid,test_in}, and the test sets of the
-out-of-domain corpora, as far as their languages are trained, into data/test_out. A corpus is NAME[:DOMAIN][=PATH]: its
+out-of-domain corpora, in the languages that are trained, into data/test_out. A corpus is NAME[:DOMAIN][=PATH]: its
 label in utt2domain is NAME unless there is another, and its path is $NAME in capitals unless there is another. A corpus
 that makes its own audio does so first; one that has an out-of-domain test or audio-language pairs adds them to
 data/{test_out,router_train,router_valid}.
@@ -85,7 +85,7 @@ class Tally:
                 first = self.first_skipped[domain, language]
                 raise UserError(
                     f"{place}: {skipped:,} of {clips:,} clips of {domain} in '{language}' cannot be used, the first: "
-                    f"{first.source}: {first.reason}; unpack the corpus again, or mend or remove what is listed so"
+                    f"{first.source}: {first.reason}; unpack the corpus again, or fix or remove these clips"
                 )
 
 

@@ -150,7 +150,7 @@ def marked(alignment: jiwer.WordOutput) -> list[tuple[str, str]]:
 
 
 def choose_examples(decodings: list[Decoding]) -> list[Utterance]:
-    """Some utterances of one test set, one a language; first those whose language the decodings disagree on."""
+    """Some utterances of one test set, one per language; first those whose language the decodings disagree on."""
     def disputed(u: Utterance) -> bool:
         return len({d.detected.get(u.id) for d in decodings if d.detected is not None}) > 1
 

@@ -41,7 +41,7 @@ def combine(folders: list[Path]) -> Iterator[Utterance]:
 
 
 def few_of_each(pairs: Iterable[Utterance], utterances: int, seed: int) -> Iterator[Utterance]:
-    """So many utterances of every language, drawn at random; a smaller number of them is part of a larger one.
+    """This many utterances of every language, drawn at random; a smaller draw is part of a larger one.
 
     Raises:
         UserError: a language has fewer.

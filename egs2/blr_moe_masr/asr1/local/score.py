@@ -15,7 +15,7 @@ Rules:
   too, as in the mixed error rate of code-switching papers. In the CER a space is a character, as in ESPnet.
 - Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
   left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance only one language.
-- An utterance without a hypothesis counts as deleted altogether.
+- An utterance without a hypothesis counts as completely deleted.
 - Intervals are 95 % percentile bootstrap over utterances. Utterances of one speaker are not independent, so the
   true uncertainty is somewhat larger.
 """

@@ -14,7 +14,8 @@ from espnet_blrmoe.espnet_log import EPOCH_RESULTS, EPOCH_STARTED, FINISHED, STO
 # As Python's last line says it, with PyTorch's "[rank0]: " before it in distributed trainings, a program of ours, or
 # argparse; but not that another process is gone.
 CONSEQUENCE = r"torch\.distributed\.|RuntimeError: .*(gloo|NCCL|Connection closed by peer)"
-ERROR = re.compile(rf"(\[rank\d+\]: )?(?!{CONSEQUENCE})([\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: )")
+CAUSE = r"[\w.]*(Error|Exception|Interrupt)\b|router_train: |\S+: error: "
+ERROR = re.compile(rf"(\[rank\d+\]: )?(?!{CONSEQUENCE})({CAUSE})")
 SHOWN = {"loss": "loss", "cer_ctc": "CER", "acc_lid": "LID frames", "acc_lid_utt": "LID utterances"}
 
 
@@ -31,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
 def follow(path: Path) -> None:
     """Copy standard input to the log; print a line per epoch, and the reason if the training failed.
 
-    Of several machines only the first logs epochs: without them the training's exit status alone says how it ended.
+    Of several machines only the first logs epochs: without them only the training's exit status says how it ended.
 
     Raises:
         OSError: the log cannot be written.

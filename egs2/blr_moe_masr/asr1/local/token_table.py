@@ -58,7 +58,7 @@ class Use:
         self.tokens += len(tokens)
         self.byte_tokens += sum(map(BYTES.__contains__, tokens))
         self.unknown += len(tokens) - sum(map(known.__contains__, tokens))
-        blanks = sum(map(eq, tokens, tokens[1:]))  # CTC needs one between two tokens of a kind
+        blanks = sum(map(eq, tokens, tokens[1:]))  # CTC needs one between two equal tokens
         self.too_dense += len(tokens) + blanks > seconds / frame
         self.vocabulary.update(known.intersection(tokens))
 
@@ -90,7 +90,7 @@ def uses(folder: Path, tokenize: Callable[[str], list[str]], known: set[str], fs
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bpemodel", type=Path, help="sentencepiece's model (default: characters)")
-    parser.add_argument("--token_list", type=Path, required=True, help="a token a line")
+    parser.add_argument("--token_list", type=Path, required=True, help="one token per line")
     parser.add_argument("--fs", type=int, default=16000, help="sampling rate in Hz (default 16000)")
     parser.add_argument("--frame_ms", type=float, default=40, help="between the encoder's frames (default 40)")
     parser.add_argument("data_dirs", type=Path, nargs="+", help="utt2lang, text and utt2num_samples")

@@ -70,12 +70,12 @@ def balanced(amounts: dict[str, Amount], temperature: float, sentences: int) -> 
 def draw(
     transcripts: Iterable[Transcript], amounts: dict[str, Amount], wanted: dict[str, int], seed: int
 ) -> Iterator[str]:
-    """Draw `wanted` sentences of each of those languages in one pass; all of a language's equally often, but for one.
+    """Draw `wanted` sentences of each of those languages in one pass; all of a language's equally often, within one.
 
     Args:
         transcripts: all of them.
         amounts: of their languages.
-        wanted: sentences by language; of others none is drawn.
+        wanted: sentences by language; none of other languages is drawn.
         seed: the same draws the same.
     """
     generator = random.Random(seed)
@@ -125,7 +125,7 @@ def learn_from(args: argparse.Namespace, found: dict[str, Amount], wanted: dict[
 
 
 def union(models: list[ModelProto]) -> ModelProto:
-    """One model with the pieces of all; a piece that several have is as probable as in the one that likes it most."""
+    """One model with the pieces of all; a piece that several have is as probable as in the one that gives it most."""
     scores: dict[str, float] = {}
     for piece in (piece for model in models for piece in model.pieces if piece.type == PIECE.NORMAL):
         scores[piece.piece] = max(piece.score, scores.get(piece.piece, piece.score))
@@ -176,7 +176,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bpe_per_language", action="store_true",
                         help="a model of --nbpe pieces for each language; the union of their pieces is the vocabulary")
     parser.add_argument("--bpe_char_cover", type=float, default=0.9995,
-                        help="share of the text whose characters get pieces; the rarest become bytes, which are so "
+                        help="share of the text whose characters get pieces; the rarest become bytes, which are thus "
                         "learned (default 0.9995)")
     parser.add_argument("--bpe_input_sentence_size", type=int, default=200_000,
                         help="learn from this many sentences at most (default 200,000)")

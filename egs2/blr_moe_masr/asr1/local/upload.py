@@ -46,7 +46,7 @@ def unpack(model: Path, folder: Path) -> None:
 
     try:
         extract(model, folder)
-    except Exception as error:  # zipfile raises many kinds
+    except Exception as error:  # zipfile raises many kinds of errors
         raise UserError(f"{model}: {error}; run stage 20 again") from error
 
 

@@ -1,4 +1,4 @@
-"""AISHELL-1: Mandarin, read sentences. Recordings without a transcript are not looked for."""
+"""AISHELL-1: Mandarin, read sentences. Recordings without a transcript are ignored."""
 
 from collections.abc import Iterator
 from pathlib import Path

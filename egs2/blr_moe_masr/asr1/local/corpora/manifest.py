@@ -1,6 +1,6 @@
 """Recordings of your own: a folder with {train,valid,test}.jsonl (or .tsv), or one such file whose rows have a `split`.
 
-A row has `audio`, `text` and `lang`, and maybe `id`, `speaker`, `domain`, `start` and `end` or `duration` (seconds).
+A row has `audio`, `text`, `lang`, and optionally `id`, `speaker`, `domain`, `start` and `end` or `duration` (seconds).
 A relative path of audio starts at the manifest's folder. A clip with `start` is a part of its audio file.
 """
 

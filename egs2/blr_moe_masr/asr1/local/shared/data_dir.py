@@ -1,7 +1,7 @@
 """Kaldi-style data directories, which every stage of the recipe reads and writes.
 
 A data directory has a line per utterance in each of the tables `wav.scp` (audio path), `utt2lang` (language code),
-`utt2spk` (speaker), `utt2domain` (where the audio is from) and, as far as they are known, `text`, `utt2num_samples` and
+`utt2spk` (speaker), `utt2domain` (where the audio is from) and, if they are known, `text`, `utt2num_samples` and
 `utt2speed`. Where utterances are stretches of longer recordings, `segments` has a line per utterance (recording, start
 and end in seconds, -1 for the recording's end) and `wav.scp` one per recording. `skipped` lists what was left out, and
 why.

@@ -1,4 +1,4 @@
-"""Which script a language is written in, to find transcripts that are of another language than they say."""
+"""Which script a language is written in, to find transcripts that are in another language than they claim."""
 
 import unicodedata
 from collections import Counter

@@ -47,7 +47,7 @@ class SpeechSet:
 
     Attributes:
         variants: eSpeak's voice variants, the speakers.
-        speed: range in words a minute.
+        speed: range in words per minute.
         pitch: range of eSpeak's 0 to 99.
         conditions: audio conditions, the domains.
         transcribed: whether the data directory has transcripts.

@@ -1,9 +1,9 @@
-"""Open-ended text of the default corpus: sentences drawn from one small grammar a language, `grammars/<language>.toml`.
+"""Open-ended text of the default corpus: sentences from one small grammar per language, `grammars/<language>.toml`.
 
     for sentence in itertools.islice(sentences("es", seed=0), 5): ...
 
 To add a language, write its grammar. `voice` is eSpeak NG's code and `numbers` num2words' code; under `[rules]` each
-rule lists its alternatives, one a line or separated by commas, and `sentence` is where sentences start. In an
+rule lists its alternatives, one per line or separated by commas, and `sentence` is where sentences start. In an
 alternative, `{rule}` stands for any alternative of that rule, `{2..99}` for a number in words, and `{year 1900..1999}`
 for a year as it is read out. A language without a grammar still has phrases of numbers.
 """

@@ -19,7 +19,7 @@ import espeakng_loader
 import numpy as np
 from shared.kaldi_tables import UserError
 
-RATE = 22050  # samples a second, of every voice
+RATE = 22050  # samples per second, of every voice
 VOLUME = 50  # eSpeak clips loud voices at its default of 100
 DATA_PATH_LIMIT = 140  # characters; eSpeak cuts a longer path (160 with the names of its own files)
 
@@ -36,7 +36,7 @@ def synthesise(text: str, language: str, variant: str, speed: int = 170, pitch: 
         text: in the language's ordinary spelling.
         language: eSpeak language code ("en-us", "pt-br"); see `languages()`.
         variant: eSpeak voice variant ("f3", "Alex"); see `variants()`.
-        speed: words a minute, 80 to 450.
+        speed: words per minute, 80 to 450.
         pitch: 0 to 99; 50 is the variant's own.
 
     Returns:

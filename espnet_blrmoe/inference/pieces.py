@@ -1,0 +1,42 @@
+"""What recognition works on: utterances, or chunks of long ones."""
+
+from dataclasses import dataclass
+
+import torch
+
+from espnet_blrmoe.inference.transcript import NBest
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A chunk to recognise.
+
+    Attributes:
+        utterance: position of its utterance in the batch.
+        start, end: samples.
+        wave: (samples,).
+    """
+
+    utterance: int
+    start: int
+    end: int
+    wave: torch.Tensor
+
+
+@dataclass(frozen=True)
+class RecognisedPiece:
+    """A chunk after its recognition.
+
+    Attributes:
+        utterance, start, end: as before.
+        hypotheses: what was recognised.
+        probs: (E,) probability of each language, averaged over the chunk's frames.
+        experts: (T,) int64, expert of each frame.
+    """
+
+    utterance: int
+    start: int
+    end: int
+    hypotheses: NBest
+    probs: torch.Tensor
+    experts: torch.Tensor
