@@ -1,7 +1,7 @@
 """BLR-MoE for ESPnet: multilingual speech recognition with a language-routed mixture of experts (arXiv 2501.12602).
 
-Once the package is imported, ESPnet's class choices have encoder, model and preprocessor `blr_moe`. The import is quick:
-PyTorch and ESPnet are loaded when a name below is first used.
+Once the package is imported, ESPnet's class choices have encoder, model and preprocessor `blr_moe`. The import is
+quick: PyTorch and ESPnet are loaded when a name below is first used.
 """
 
 import importlib
