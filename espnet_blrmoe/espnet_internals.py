@@ -1,7 +1,8 @@
 """Every part of ESPnet that the plugin builds on and that ESPnet does not promise to keep in place.
 
-Works with ESPnet 202511 and 202611; what differs between them is told apart here. (The lines of ESPnet's log are in
-espnet_log.py, because they are read by programs that must start without PyTorch.)
+Works with ESPnet 202511 and 202611; what differs between them is told apart here. Two things stand elsewhere, because
+they are needed before PyTorch is loaded: the lines of ESPnet's log (espnet_log.py) and what its import prints
+(quiet.py).
 """
 
 import argparse
@@ -115,8 +116,7 @@ def replace_sound_readers(load_table: Callable, read_value: Callable) -> None:
     """Let ESPnet's data type `sound` be read by others, in this process.
 
     Args:
-        load_table: for trainings: takes a wav.scp, `float_dtype` and `allow_multi_rates`; gives a mapping of
-            utterances.
+        load_table: for trainings: takes a wav.scp, `float_dtype` and `allow_multi_rates`; gives a mapping.
         read_value: for statistics and decoding: takes an utterance's value in it.
     """
     dataset.DATA_TYPES["sound"]["func"] = load_table

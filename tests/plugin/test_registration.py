@@ -62,8 +62,8 @@ def choices_of(task: str) -> list:
 )
 def test_whatever_is_imported_first(imports):
     choices = "task.encoder_choices, task.model_choices, task.preprocessor_choices"
-    printed = python(f"{imports}\nprint(*('blr_moe' in names.classes for names in ({choices})))")
-    assert printed.splitlines()[-1] == "True True True"  # ESPnet, imported first, prints something of its own
+    output = python(f"{imports}\nprint(*('blr_moe' in names.classes for names in ({choices})))")
+    assert output.splitlines()[-1] == "True True True"  # ESPnet prints where it is imported first
 
 
 def test_what_registers_does_not_import_the_task_that_it_registers_in():
