@@ -23,6 +23,5 @@ def read_table(path: str | Path) -> dict[str, str]:
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> str:
     """A table for people: two spaces between columns; the first `names` of them are flush left, the others right."""
-    rows = list(rows)
     alignment = ["left"] * names + ["right"] * (len(head) - names)
-    return tabulate(rows, head, tablefmt="plain", disable_numparse=True, colalign=alignment if rows else None)
+    return tabulate([head, *rows], tablefmt="plain", disable_numparse=True, colalign=alignment)
