@@ -238,7 +238,7 @@ fi
 if begin redecoding && has_router redecoding; then
     need "${router_exp}/model.pth" router
     [ ! "${asr_model_file}" -nt "${router_exp}/model.pth" ] \
-        || die "${router_exp}/model.pth is older than ${asr_model_file}: fine-tune the router again (--stage 16)"
+        || die "${router_exp}/model.pth is older than ${asr_model_file}: fine-tune the router again"
     find_folders
     tag=${asr_exp}/${inference_tag}_router
     local/decode.sh "${how_to_decode[@]}" --model "${router_exp}" --output_dir "${tag}" -- "${folders[@]}"
