@@ -33,7 +33,7 @@ from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.inference.speech2text import Transcript
-from espnet_blrmoe.languages import parse_languages
+from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileParser
 
@@ -54,7 +54,7 @@ def get_parser():
     parser.description = __doc__
     add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
     group = add_language_options(parser)
-    group.add_argument("--utt2langs", help="file with one line per utterance: its id, then its languages: utt1 en,de")
+    group.add_argument("--utt2langs", help="file with a line per utterance: its id, then its languages: utt1 en,de")
     return parser
 
 
@@ -170,7 +170,7 @@ def results_in(output_dir: Path) -> Iterator[Path]:
             folder.rename(output_dir / folder.name)
 
 
-def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, AllowedLanguages]:
     """Allowed languages of every utterance.
 
     Raises:
@@ -179,13 +179,13 @@ def read_utt2langs(path: str, known: Sequence[str]) -> dict[str, tuple[str, ...]
     allowed = {}
     for utterance, codes in read_table(path).items():
         try:
-            allowed[utterance] = parse_languages(codes, known)
+            allowed[utterance] = AllowedLanguages.of(codes, known)
         except ValueError as error:
             raise ValueError(f"{path}: utterance {utterance}: {error}") from error
     return allowed
 
 
-def _allowed(utt2langs: dict[str, tuple[str, ...]], utterance: str, path: str) -> tuple[str, ...]:
+def _allowed(utt2langs: dict[str, AllowedLanguages], utterance: str, path: str) -> AllowedLanguages:
     if utterance not in utt2langs:
         raise ValueError(f"{path} has no line for utterance {utterance}; add it, for example '{utterance} en,de'")
     return utt2langs[utterance]

@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # programs answer --help before PyTorch and ESPnet are loaded
 def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the options of expert pruning; returns their group."""
     group = parser.add_argument_group("Languages that may be detected (expert pruning)")
-    group.add_argument("--languages", help="for every utterance, for example en,de; all of the model's if not given")
+    group.add_argument("--languages", metavar="LIST",
+                       help="for every utterance: en,de, or \"en,de 12:fr\", from second 12 on French (default: all)")
     group.add_argument("--language_penalty", type=float, default=math.inf, metavar="NATS",
                        help="make other languages less likely by this much instead of excluding them")
     group.add_argument("--language_escape", type=float, metavar="PROBABILITY",

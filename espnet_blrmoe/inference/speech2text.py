@@ -35,7 +35,7 @@ CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_au
 BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds the memory, whatever is transcribed
 
 Audio = str | Path | np.ndarray | torch.Tensor
-Languages = str | Sequence[str] | Mapping[float, str | Sequence[str]]  # see AllowedLanguages.of
+Languages = str | Sequence[str] | Mapping[float, str | Sequence[str]] | AllowedLanguages  # see AllowedLanguages.of
 
 
 class Speech2Text(asr_inference.Speech2Text):

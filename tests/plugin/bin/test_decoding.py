@@ -1,0 +1,282 @@
+"""The decoding program: results of data sets, lists of languages, mistakes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+import yaml
+from recognition import BEST_PATH
+from tiny import (
+    RATE,
+    speech_of,
+    write_data_dir,
+)
+
+from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.bin import asr_inference
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.model.prior import window_of
+
+
+def read_table(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return {key: value for key, _, value in (line.partition(" ") for line in lines)}
+
+
+@pytest.fixture
+def recordings(tmp_path) -> Path:
+    return write_data_dir(tmp_path / "data", ["en", "de", "zh-CN"])
+
+
+@pytest.fixture
+def decode(tiny_model, recordings, tmp_path):
+    """Run the program in batches of two on the recordings; returns the folder of results."""
+
+    def run(*options: str, model: ModelFiles = tiny_model, data: str | None = None) -> Path:
+        arguments = {
+            "output_dir": tmp_path / "decoded",
+            "data_path_and_name_and_type": data or f"{recordings / 'wav.scp'},speech,sound",
+            "asr_train_config": model.config,
+            "asr_model_file": model.weights,
+            "batch_size": 2,
+            "num_workers": 0,
+            "log_level": "WARNING",
+            **BEST_PATH,
+        }
+        asr_inference.main([*(f"--{name}={value}" for name, value in arguments.items()), *options])
+        return tmp_path / "decoded" / "1best_recog"
+
+    return run
+
+
+def expect_results(folder: Path, speech2text: Speech2Text, recordings: Path, allowed: list[str | None]) -> None:
+    """The files hold what the recogniser finds in every recording."""
+    names = ("text", "token", "score", "lang", "timeline", "expert_frames")
+    tables = {name: read_table(folder / name) for name in names}
+    for n, languages in enumerate(allowed):
+        speech, _ = soundfile.read(recordings / f"utt{n}.wav")
+        transcript = speech2text(speech, languages)
+        row = {name: table[f"utt{n}"] for name, table in tables.items()}
+        assert row["text"] == transcript.text
+        assert row["token"] == " ".join(transcript.hypotheses[0][1])
+        language, probability = row["lang"].split()
+        assert language == transcript.language
+        assert float(probability) == pytest.approx(transcript.language_probability, abs=1e-4)
+        assert json.loads(row["timeline"]) == [[s.start, s.end, s.language] for s in transcript.timeline]
+        assert row["expert_frames"] == " ".join(f"{code}:{frames}" for code, frames in transcript.frames.items())
+
+
+def test_decoding(decode, speech2text, recordings):
+    expect_results(decode(), speech2text, recordings, [None] * 3)
+
+
+def test_decoding_with_one_list_of_languages(decode, speech2text, recordings):
+    expect_results(decode("--languages", "en,zh-CN"), speech2text, recordings, ["en,zh-CN"] * 3)
+
+
+def test_decoding_with_a_list_per_utterance(decode, speech2text, recordings, tmp_path):
+    utt2langs = tmp_path / "utt2langs"
+    utt2langs.write_text("utt2 de\nutt0 en,de\nutt1 zh-CN\n", encoding="utf-8")
+    expect_results(decode("--utt2langs", str(utt2langs)), speech2text, recordings, ["en,de", "zh-CN", "de"])
+
+
+def test_decoding_with_lists_that_change_over_time(decode, speech2text, recordings, tmp_path):
+    expect_results(decode("--languages", "en 0.3:de"), speech2text, recordings, ["en 0.3:de"] * 3)
+    utt2langs = tmp_path / "utt2langs"
+    utt2langs.write_text("utt2 de\nutt0 en,de 0.4:zh-CN\nutt1 zh-CN\n", encoding="utf-8")
+    expect_results(decode("--utt2langs", str(utt2langs)), speech2text, recordings, ["en,de 0.4:zh-CN", "zh-CN", "de"])
+
+
+def test_decoding_of_long_audio_of_two_channels(decode, tiny_model, recordings):
+    speech = speech_of(40.0, seed=5)
+    soundfile.write(recordings / "utt1.wav", np.stack([speech, speech], axis=1), RATE, subtype="FLOAT")
+    in_two = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=30)
+    assert len(in_two(recordings / "utt1.wav").chunks) == 2
+    expect_results(decode(), in_two, recordings, [None] * 3)
+
+
+def test_a_text_is_one_line(speech2text, monkeypatch):
+    monkeypatch.setattr(speech2text.tokenizer, "tokens2text", lambda tokens: "a\rb \n\u2028 c ")  # as byte fallback may
+    assert speech2text(speech_of(1.0, seed=3)).text == "a b c"
+
+
+def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):
+    folder = decode("--batch_size", "2", "--beam_size", "2", model=plain_model)
+    assert set(read_table(folder / "text")) == {"utt0", "utt1", "utt2"}
+    for languages in ("en", ""):
+        with pytest.raises(SystemExit, match="^asr_inference: --languages needs a BLR-MoE model"):
+            decode("--languages", languages, model=plain_model)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("utt0 en\nutt1 fr\nutt2 de\n", "unknown language 'fr'; this model knows en, de, zh-CN"),
+        ("utt0 en\nutt1\nutt2 de\n", "utterance utt1: the list of languages is empty"),
+        ("utt0 en\n\nutt1 de\nutt2 de\n", "has an empty line; remove it"),
+        ("utt0 en\nutt2 de\n", "has no line for utterance utt1; add it"),
+        ("utt0 en\nutt0 en\n", "utt0 is duplicated"),
+        (None, "No such file"),
+    ],
+)
+def test_a_bad_list_of_languages_per_utterance(decode, tmp_path, lines, message):
+    path = tmp_path / "utt2langs"
+    if lines is not None:
+        path.write_text(lines, encoding="utf-8")
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{path}.*{message}"):
+        decode("--utt2langs", str(path))
+
+
+def test_an_empty_name_of_the_lists_is_not_taken_for_no_lists(decode, tmp_path):
+    with pytest.raises(SystemExit, match="^asr_inference: .*Is a directory"):
+        decode("--utt2langs", "")
+    assert not (tmp_path / "decoded").exists()
+
+
+def test_decoding_with_a_soft_prior(decode, speech2text, recordings):
+    hard = read_table(decode("--languages", "de") / "text")
+    assert hard != read_table(decode() / "text")
+    assert hard == read_table(decode("--languages", "de", "--language_penalty", "1000") / "text")  # as good as excluded
+    folder = decode("--languages", "de", "--language_penalty", "0")
+    expect_results(folder, speech2text, recordings, [None] * 3)
+    folder = decode("--languages", "de", "--language_escape", "1e-9")  # everybody escapes
+    expect_results(folder, speech2text, recordings, [None] * 3)
+
+
+def test_smoothing_over_the_utterance_gives_it_one_language(decode):
+    timelines = read_table(decode() / "timeline")
+    assert max(len(json.loads(timeline)) for timeline in timelines.values()) > 1
+    timelines = read_table(decode("--language_smoothing", "utterance") / "timeline")
+    assert [len(json.loads(timeline)) for timeline in timelines.values()] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--languages", "en", "--utt2langs", "some"], "--utt2langs for each, not both"),
+        (["--language_penalty", "3"], "need --languages or --utt2langs"),
+        (["--language_escape", "0.5"], "need --languages or --utt2langs"),
+    ],
+)
+def test_language_options_that_do_not_fit_each_other(decode, capsys, options, message):
+    with pytest.raises(SystemExit):
+        decode(*options)
+    assert message in capsys.readouterr().err
+
+
+def test_mistakes_in_the_language_options(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: language smoothing must be frame, utterance or millisec"):
+        decode("--language_smoothing", "word")
+    with pytest.raises(SystemExit, match="^asr_inference: the escape threshold is a probability"):
+        decode("--languages", "en", "--language_escape", "2")
+
+
+def test_a_beam_of_no_hypothesis(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: beam_size must be at least 1, not 0"):
+        decode("--beam_size", "0")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there(decode):
+    with pytest.raises(SystemExit, match="^asr_inference: cannot use device 'cuda'"):
+        decode("--ngpu", "1")
+
+
+@pytest.mark.parametrize(
+    ("smoothing", "window"),
+    [("frame", 1), ("utterance", None), (10, 1), ("40", 1), (120, 3), ("200.0", 5), (1000, 25)],
+)
+def test_windows_of_smoothing(smoothing, window):
+    assert window_of(smoothing, 0.04) == window
+
+
+def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="^asr_inference: unknown language 'fr'; this model knows en, de, zh-CN$"):
+        decode("--languages", "fr")
+    with pytest.raises(SystemExit, match="^asr_inference: .*model.pth does not exist"):
+        decode("--asr_model_file", str(tmp_path / "model.pth"))
+    with pytest.raises(SystemExit, match="^asr_inference: .*utt2wav does not exist; correct --data_path"):
+        decode(data=f"{tmp_path / 'utt2wav'},speech,sound")
+    with pytest.raises(SystemExit, match="^asr_inference: --data_path_and_name_and_type gives no speech"):
+        decode(data=f"{tmp_path / 'utt2wav'},audio,sound")
+    with pytest.raises(SystemExit):
+        asr_inference.main(["--output_dir", str(tmp_path), "--data_path_and_name_and_type", "wav.scp,speech,sound"])
+    assert "give --model FOLDER, or --asr_train_config FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["decoded", "decoded/part"])
+def test_an_output_folder_that_is_a_file(decode, tmp_path, place):
+    (tmp_path / "decoded").write_text("something")
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{tmp_path / place}"):
+        decode("--output_dir", str(tmp_path / place))
+    assert (tmp_path / "decoded").read_text() == "something"
+
+
+@pytest.mark.parametrize("workers", ["0", "1"])
+@pytest.mark.parametrize(("samples", "message"), [([], "is empty"), ([0.1, np.nan], "holds NaN")])
+def test_unusable_audio_is_named_and_leaves_the_results_as_they_were(decode, recordings, samples, message, workers):
+    before = {path.name: path.read_text() for path in decode().iterdir()}
+    soundfile.write(recordings / "utt2.wav", np.array(samples, dtype=np.float32), RATE, subtype="FLOAT")
+    with pytest.raises(SystemExit, match=f"^asr_inference: utterance utt2: .*utt2.wav {message}[^\n]*$"):
+        decode("--languages", "en", "--batch_size", "1", "--num_workers", workers)
+    folder = recordings.parent / "decoded"
+    assert [path.name for path in folder.iterdir()] == ["1best_recog"]
+    assert {path.name: path.read_text() for path in (folder / "1best_recog").iterdir()} == before
+
+
+def test_decoding_of_other_sampling_rates(decode, speech2text, recordings):
+    for n, rate in enumerate([8000, 44100]):
+        soundfile.write(recordings / f"utt{n}.wav", speech_of(1.5, seed=n)[: int(1.2 * rate)], rate, subtype="FLOAT")
+    tables = {name: read_table(decode() / name) for name in ("score", "expert_frames")}
+    for n in range(3):
+        transcript = speech2text(recordings / f"utt{n}.wav")
+        assert float(tables["score"][f"utt{n}"]) == pytest.approx(float(transcript.hypotheses[0][3].score), rel=1e-4)
+        frames = " ".join(f"{code}:{frames}" for code, frames in transcript.frames.items())
+        assert tables["expert_frames"][f"utt{n}"] == frames
+
+
+def test_decoding_of_chosen_utterances_and_of_arrays(decode, recordings, tmp_path):
+    texts = read_table(decode() / "text")
+    (tmp_path / "keys").write_text("utt2\nutt0\n")
+    assert read_table(decode("--key_file", str(tmp_path / "keys")) / "text") == {n: texts[n] for n in ("utt2", "utt0")}
+    np.save(tmp_path / "utt1.npy", soundfile.read(recordings / "utt1.wav")[0])
+    (tmp_path / "npy.scp").write_text(f"utt1 {tmp_path / 'utt1.npy'}\n")
+    decoded = decode(data=f"{tmp_path / 'npy.scp'},speech,npy")
+    assert read_table(decoded / "text") == {"utt1": texts["utt1"]}
+
+
+def test_the_volume_of_the_training(tiny_model, tmp_path):
+    config = yaml.safe_load(tiny_model.config.read_text()) | {"speech_volume_normalize": 0.5}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    speech = speech_of(1.0, seed=3)
+    as_trained = Speech2Text(tmp_path / "config.yaml", tiny_model.weights, **BEST_PATH)
+    by_hand = Speech2Text(tiny_model.config, tiny_model.weights, **BEST_PATH)(0.5 * speech / np.abs(speech).max())
+    assert as_trained(3 * speech).language_probability == pytest.approx(by_hand.language_probability, rel=1e-4)
+
+
+def test_a_ctc_model_is_decoded_by_its_ctc_whatever_ctc_weight_says(tiny_model):
+    plain = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=3)
+    explicit = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=3, ctc_weight=1.0)
+    waveform = np.random.default_rng(0).normal(scale=0.1, size=8000).astype(np.float32)
+    assert plain(waveform).text == explicit(waveform).text
+    assert plain.beam_search.weights["ctc"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("utt0 {0}/none.wav\n", "utterance utt0: .*none.wav does not exist"),
+        ("utt0 {0}/utt0.wav\nutt1 {0}/utt2lang\n", "utterance utt1: .*utt2lang cannot be read as audio"),
+        ("utt0\n", "wav.scp has no audio for utterance utt0"),
+        ("", "wav.scp has no utterance"),
+        ("utt0 {0}/utt0.wav\n\n", "wav.scp has an empty line; remove it"),
+        ("utt0 {0}/utt0.wav\nutt0 {0}/utt0.wav\n", "wav.scp.* utt0 is duplicated"),
+    ],
+)
+def test_unreadable_audio_is_named(decode, recordings, lines, message):
+    (recordings / "wav.scp").write_text(lines.format(recordings))
+    with pytest.raises(SystemExit, match=f"^asr_inference: .*{message}"):
+        decode()
