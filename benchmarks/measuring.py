@@ -98,9 +98,9 @@ def peak(step: Callable[[], None], device: str) -> int:
 
 def cpu_peak(step: Callable[[], None]) -> int:
     """The most bytes that a step has allocated at once on the CPU, over what there was before."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.autograd.profiler.profile(use_device=None, profile_memory=True) as profile:
         step()
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
     events.sort(key=lambda event: event.start_ns())
     return max(accumulate((event.nbytes() for event in events), initial=0))
 

@@ -64,7 +64,7 @@ def test_a_plan_gives_every_utterance_a_language_and_misroutes_the_share_asked_f
     assert len(language.unique()) > 3
 
 
-SHORT = "--utterances 2 --rounds 1 --shorter 20 "
+SHORT = "--utterances 2 --rounds 1 --shorter 20 --threads 1 "
 
 
 def test_every_table_is_printed(capsys):
