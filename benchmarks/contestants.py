@@ -1,6 +1,7 @@
 """What benchmarks/speed.py compares: ESPnet's dense encoders, BLR-MoE's, and the same experts in slower ways."""
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,6 +18,8 @@ from espnet_blrmoe.model.router import LinearRouter, TDNNRouter
 
 SIZE = {"output_size": 256, "attention_heads": 4, "linear_units": 2048}
 NUM_SHARED_BLOCKS, NUM_MOE_BLOCKS = 6, 6
+# ESPnet 202511 has no such option.
+HAS_SDPA = "use_sdpa" in inspect.signature(TransformerEncoder).parameters
 CONFORMER = {"macaron_style": True, "cnn_module_kernel": 31}
 
 
@@ -55,9 +58,9 @@ def plan_of(lengths: Sequence[int], num_experts: int, misrouted: float, seed: in
     return torch.where(torch.rand(shape, generator=generator) < misrouted, other, language)
 
 
-def dense(block_type: str, **size) -> nn.Module:
-    """ESPnet's own encoder, without a front end."""
-    options = {**SIZE, "num_blocks": NUM_SHARED_BLOCKS + NUM_MOE_BLOCKS, **size}
+def dense(block_type: str, **options) -> nn.Module:
+    """ESPnet's own encoder, of the common size where the options do not say another, without a front end."""
+    options = {**SIZE, "num_blocks": NUM_SHARED_BLOCKS + NUM_MOE_BLOCKS, **options}
     if block_type == "transformer":
         encoder = TransformerEncoder(options["output_size"], input_layer=None, **options)
         encoder.embed = PositionalEncoding(options["output_size"], 0.1)  # left out without a front end

@@ -26,7 +26,7 @@ import torch
 from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly import format_size
 from humanfriendly.tables import format_pretty_table
-from speed import machine, ratio
+from measuring import machine, ratio
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text

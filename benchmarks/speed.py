@@ -2,10 +2,13 @@
 
     python benchmarks/speed.py                                                  # 2 CPU threads, float32
     python benchmarks/speed.py --device cuda --dtype bfloat16 --utterances 100  # about 1,000 s of speech
+    python benchmarks/speed.py --tables encoder --brief --experts 8             # against ESPnet's encoders alone
+    python benchmarks/speed.py --shorter 20 --utterances 2 --rounds 1           # does it run?
 
 Every figure of a table is measured in one run: the contestants take turns, round after round, and a ratio is the
 median over the rounds of (contestant / dense) within a round, with its quartiles; so a machine that slows down for a
-while slows all of them.
+while slows all of them. There are two dense encoders: ESPnet's as it is configured by default, and, where ESPnet has
+the option (202611), the same with `use_sdpa: true`, which computes attention in PyTorch's own kernel.
 
 encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 2048, on frames of 40 ms, without the
            front end. `even`: utterances of 9 to 10 s; `mixed`: 2 to 20 s. Every utterance has a random language and
@@ -25,20 +28,16 @@ decoding   waveform to text (CTC's best path) on one thread, one utterance at a 
 import argparse
 import copy
 import io
-import platform
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import accumulate
 
 import contestants
 import torch
 from espnet2.tasks.asr import ASRTask
 from humanfriendly import format_size
 from humanfriendly.tables import format_pretty_table
+from measuring import Stopwatch, against, machine, milliseconds, peak, ratio, saved_bytes
 from torch import nn
-from tqdm import tqdm
 
 from espnet_blrmoe import LanguagePrior
 from espnet_blrmoe.model.asr_model import BLRMoEModel
@@ -50,6 +49,7 @@ from espnet_blrmoe.model.subsampling import InputLayer
 FRAMES_PER_SECOND = 25  # after fourfold subsampling
 FEATURES = 80
 BATCHES = {"even": (9, 10), "mixed": (2, 20)}  # seconds of the shortest and of the longest utterance
+DENSE, SDPA = "dense (ESPnet)", "dense, SDPA (ESPnet)"
 SLOW = "all experts, dense"  # costs about E times a dense layer: timed in one round only
 
 
@@ -66,62 +66,12 @@ class Batch:
     lengths: torch.Tensor
 
     @classmethod
-    def of(cls, utterances: int, seconds: tuple[int, int], rate: int, width: int, device: str) -> "Batch":
-        """Utterances of `rate` frames a second, evenly from the shortest to the longest."""
-        lengths = torch.linspace(seconds[0] * rate, seconds[1] * rate, utterances).long()
-        x = torch.randn(utterances, int(lengths.max()), width, generator=torch.Generator().manual_seed(0))
-        return cls(x.to(device), lengths.to(device))
-
-
-class Stopwatch:
-    """Times functions in turns: `rounds` of one call each, after one call to warm up."""
-
-    def __init__(self, device: str, rounds: int):
-        self.device = device
-        self.rounds = rounds
-
-    def __call__(self, functions: dict[str, Callable[[], None]], what: str) -> dict[str, list[float]]:
-        """Seconds of every call, by name."""
-        seconds: dict[str, list[float]] = {name: [] for name in functions}
-        for round_ in tqdm(range(-1, self.rounds), desc=what, disable=None, leave=False):
-            for name, function in functions.items():
-                if name == SLOW and round_ != 0:
-                    continue
-                elapsed = self._time(function)
-                if round_ >= 0:
-                    seconds[name].append(elapsed)
-        return seconds
-
-    def _time(self, function: Callable[[], None]) -> float:
-        self._wait()
-        start = time.perf_counter()
-        function()
-        self._wait()
-        return time.perf_counter() - start
-
-    def _wait(self) -> None:
-        if self.device == "cuda":
-            torch.cuda.synchronize()
-
-
-def ratio(times: list[float], baseline: list[float]) -> str:
-    """Median and quartiles of the ratio within rounds."""
-    ratios = [t / b for t, b in zip(times, baseline)]
-    if len(ratios) < 4:
-        return f"{statistics.median(ratios):.2f}x"
-    low, _, high = statistics.quantiles(ratios, n=4)
-    return f"{statistics.median(ratios):.2f}x [{low:.2f}, {high:.2f}]"
-
-
-def milliseconds(times: list[float]) -> str:
-    return f"{1000 * statistics.median(times):,.0f} ms"
-
-
-def against(sizes: dict[str, int], name: str, baseline: str) -> str:
-    """A size in bytes for people, with its ratio to the baseline's."""
-    if name not in sizes:
-        return "not measured"
-    return f"{format_size(sizes[name])} ({sizes[name] / sizes[baseline]:.2f}x)"
+    def of(cls, args: argparse.Namespace, name: str, rate: int, width: int) -> "Batch":
+        """Utterances of `rate` frames a second, evenly from the shortest to the longest of a batch of that name."""
+        shortest, longest = (seconds * rate / args.shorter for seconds in BATCHES[name])
+        lengths = torch.linspace(shortest, longest, args.utterances).long()
+        x = torch.randn(args.utterances, int(lengths.max()), width, generator=torch.Generator().manual_seed(0))
+        return cls(x.to(args.device), lengths.to(args.device))
 
 
 def forward(model: nn.Module, batch: Batch, dtype: torch.dtype) -> torch.Tensor:
@@ -155,111 +105,93 @@ def activations(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
     return saved_bytes(model, lambda: loss(model, batch, dtype))
 
 
-def saved_bytes(model: nn.Module, training_loss: Callable[[], torch.Tensor]) -> int:
-    """Bytes that computing the model's loss in training saves for the backward pass, parameters excluded."""
-    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
-    saved: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in parameters:
-            saved[storage.data_ptr()] = storage.nbytes()
-        return tensor.detach()  # the tensor itself would make a cycle with what saves it
-
-    model.train()
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        total = training_loss()  # kept alive, so that no storage is used twice
-    total.backward()  # frees what is saved: the attention weights that ESPnet's attention keeps would hold it
-    model.zero_grad(set_to_none=True)
-    return sum(saved.values())
-
-
-def peak(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
-    """The most bytes that one step has allocated at once, over what there was before."""
-    if batch.x.is_cuda:
-        return gpu_peak(lambda: train(model, batch, dtype))
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
-        train(model, batch, dtype)
-    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
-    events.sort(key=lambda event: event.start_ns())
-    return max(accumulate((event.nbytes() for event in events), initial=0))
-
-
-def gpu_peak(step: Callable[[], None]) -> int:
-    """The most bytes that a step has allocated at once on the GPU, over what there was before."""
-    before = torch.cuda.memory_allocated()
-    torch.cuda.reset_peak_memory_stats()
-    step()
-    return torch.cuda.max_memory_allocated() - before
-
-
-def encoder_contestants(
-    block_type: str, batch: Batch, experts: list[int], device: str, dtype: torch.dtype
-) -> dict[str, nn.Module]:
+def encoder_contestants(block_type: str, batch: Batch, args: argparse.Namespace) -> dict[str, nn.Module]:
+    """By name: ESPnet's dense encoders, the baselines; BLR-MoE's; then, unless --brief, other ways."""
     lengths = batch.lengths.tolist()
-    plans = {e: contestants.plan_of(lengths, e, misrouted=0.05, seed=e).to(device) for e in experts}
+    plans = {e: contestants.plan_of(lengths, e, misrouted=0.05, seed=e).to(args.device) for e in args.experts}
     torch.manual_seed(0)
-    models: dict[str, nn.Module] = {"dense (ESPnet)": contestants.dense(block_type)}
-    for e in experts:
+    models: dict[str, nn.Module] = {DENSE: contestants.dense(block_type)}
+    if contestants.HAS_SDPA:
+        models[SDPA] = contestants.dense(block_type, use_sdpa=True)
+    for e in args.experts:
         models[f"blr_moe, E = {e}"] = contestants.blr_moe(block_type, plans[e], e)
-    middle = experts[len(experts) // 2]
-    models[f"the same, TDNN router, E = {middle}"] = contestants.blr_moe(
-        block_type, plans[middle], middle, "tdnn", channels=256
-    )
-    encoder = models[f"blr_moe, E = {middle}"]
-    # The back end that is not chosen by itself: on an H100 in bfloat16, and elsewhere.
+    if not args.brief:
+        middle = middle_of(args.experts)
+        models[f"the same, TDNN router, E = {middle}"] = contestants.blr_moe(
+            block_type, plans[middle], middle, "tdnn", channels=256
+        )
+        models |= other_ways(models[f"blr_moe, E = {middle}"], block_type, args)
+    return {name: model.to(args.device) for name, model in models.items()}
+
+
+def other_ways(encoder: BLRMoEEncoder, block_type: str, args: argparse.Namespace) -> dict[str, nn.Module]:
+    """The same encoder with the back end that is not chosen by itself, and as peers do it."""
     name, products = "grouped_mm", grouped_products
-    if device == "cuda" and dtype == torch.bfloat16:
+    if args.device == "cuda" and args.dtype == "bfloat16":  # on an H100 it is chosen
         name, products = "span by span", products_span_by_span
-    models[f"the same, {name}, E = {middle}"] = contestants.by_products(encoder, products)
-    models[f"naive loop, E = {middle}"] = contestants.naive(encoder, block_type, contestants.LoopOverExperts)
+    middle = middle_of(args.experts)
+    models: dict[str, nn.Module] = {
+        f"the same, {name}, E = {middle}": contestants.by_products(encoder, products),
+        f"naive loop, E = {middle}": contestants.naive(encoder, block_type, contestants.LoopOverExperts),
+    }
     if block_type == "transformer":
         models[SLOW] = contestants.naive(encoder, block_type, contestants.AllExpertsDense)
-    return {name: model.to(device) for name, model in models.items()}
+    return models
+
+
+def middle_of(experts: list[int]) -> int:
+    return experts[len(experts) // 2]
 
 
 def encoder_table(block_type: str, batch_name: str, args: argparse.Namespace, stopwatch: Stopwatch) -> str:
     width = contestants.SIZE["output_size"]
-    batch = Batch.of(args.utterances, BATCHES[batch_name], FRAMES_PER_SECOND, width, args.device)
+    batch = Batch.of(args, batch_name, FRAMES_PER_SECOND, width)
     dtype = getattr(torch, args.dtype)
-    models = encoder_contestants(block_type, batch, args.experts, args.device, dtype)
+    models = encoder_contestants(block_type, batch, args)
     what = f"{block_type}, {batch_name}"
     forwards = stopwatch({n: lambda m=m: evaluate(m, batch, dtype) for n, m in models.items()}, f"{what}, forward")
     steps = stopwatch({n: lambda m=m: train(m, batch, dtype) for n, m in models.items()}, f"{what}, forward+backward")
     models.pop(SLOW, None)  # its memory would be several times the others'
     kept = {name: activations(model, batch, dtype) for name, model in models.items()}
-    most = {name: peak(model, batch, dtype) for name, model in models.items()}
-    baseline = next(iter(models))
+    most = {name: peak(lambda m=model: train(m, batch, dtype), args.device) for name, model in models.items()}
+    baselines = [name for name in (DENSE, SDPA) if name in models]
     rows = [
         [
             name,
-            milliseconds(forwards[name]),
-            ratio(forwards[name], forwards[baseline]),
-            milliseconds(steps[name]),
-            ratio(steps[name], steps[baseline]),
-            against(kept, name, baseline),
-            against(most, name, baseline),
+            *(cell for times in (forwards, steps) for cell in time_cells(times, name, baselines)),
+            against(kept, name, DENSE),
+            against(most, name, DENSE),
         ]
         for name in forwards
     ]
     fewest, greatest = (f"blr_moe, E = {e}" for e in (args.experts[0], args.experts[-1]))
-    rows.append([
-        f"growth from E = {args.experts[0]} to {args.experts[-1]}",
-        "",
-        ratio(forwards[greatest], forwards[fewest]),
-        "",
-        ratio(steps[greatest], steps[fewest]),
-        f"{kept[greatest] / kept[fewest]:.2f}x",
-        f"{most[greatest] / most[fewest]:.2f}x",
-    ])  # fmt: skip
-    columns = ["encoder", "forward", "ratio", "forward+backward", "ratio", "activations", "peak"]
+    if fewest != greatest:
+        rows.append([
+            f"growth from E = {args.experts[0]} to {args.experts[-1]}",
+            *(cell for times in (forwards, steps) for cell in growth_cells(times, fewest, greatest, baselines)),
+            f"{kept[greatest] / kept[fewest]:.2f}x",
+            f"{most[greatest] / most[fewest]:.2f}x",
+        ])  # fmt: skip
+    ratios = ["ratio to dense", "ratio to SDPA"][: len(baselines)]
+    columns = ["encoder", "forward", *ratios, "forward+backward", *ratios, "activations", "peak"]
     seconds = int(batch.lengths.sum()) / FRAMES_PER_SECOND
     title = f"{block_type}, {batch_name} batch: {args.utterances} utterances, {seconds:,.0f} s of speech, {args.dtype}"
+    title += "" if contestants.HAS_SDPA else "; this ESPnet's encoders have no use_sdpa"
     return f"{title}\n{format_pretty_table(rows, columns)}"
 
 
+def time_cells(times: dict[str, list[float]], name: str, baselines: list[str]) -> list[str]:
+    """The contestant's time, and its ratio to each baseline's."""
+    return [milliseconds(times[name]), *(ratio(times[name], times[baseline]) for baseline in baselines)]
+
+
+def growth_cells(times: dict[str, list[float]], fewest: str, greatest: str, baselines: list[str]) -> list[str]:
+    """The growth, in the first of the columns of ratios."""
+    return ["", ratio(times[greatest], times[fewest]), *[""] * (len(baselines) - 1)]
+
+
 def front_end_table(args: argparse.Namespace, stopwatch: Stopwatch) -> str:
-    batch = Batch.of(args.utterances, BATCHES["even"], 100, FEATURES, args.device)
+    batch = Batch.of(args, "even", 100, FEATURES)
     names = ("conv2d", "dwconv2d", "conv2d8", "dwconv2d8")
     size = contestants.SIZE["output_size"]
     layers = {name: InputLayer(name, FEATURES, size, 0.1, -1).to(args.device) for name in names}
@@ -304,14 +236,14 @@ def checkpoint_size(model: nn.Module) -> int:
 
 
 def decoding_table(args: argparse.Namespace, stopwatch: Stopwatch) -> str:
-    seconds, num_experts = 10, args.experts[len(args.experts) // 2]
+    seconds, num_experts = 10 / args.shorter, middle_of(args.experts)
     size = {**contestants.SIZE, "input_layer": "conv2d"}
     blocks = {"num_shared_blocks": contestants.NUM_SHARED_BLOCKS, "num_moe_blocks": contestants.NUM_MOE_BLOCKS}
     languages = [f"l{n}" for n in range(num_experts)]
     router = {"router": "planned_tdnn", "router_conf": {"channels": 256}, "router_input": "shared"}
     dense = recogniser("transformer", num_blocks=sum(blocks.values()), **size)
     moe = recogniser("blr_moe", languages=languages, **router, **blocks, **size)
-    moe.encoder.router.plan = contestants.plan_of([100 * seconds], num_experts, misrouted=0.05, seed=0)
+    moe.encoder.router.plan = contestants.plan_of([round(100 * seconds)], num_experts, misrouted=0.05, seed=0)
     pruned = copy.deepcopy(moe)
     pruned.encoder.keep_languages(["l0"])
     striding = recogniser("blr_moe", languages=["l0"], **router, **blocks, **size | {"input_layer": "dwconv2d"})
@@ -322,7 +254,7 @@ def decoding_table(args: argparse.Namespace, stopwatch: Stopwatch) -> str:
         "pruned to one language": (pruned, None),
         "the same with dwconv2d": (striding, None),
     }
-    speech = 0.1 * torch.randn(1, seconds * 16000, generator=torch.Generator().manual_seed(0))
+    speech = 0.1 * torch.randn(1, round(seconds * 16000), generator=torch.Generator().manual_seed(0))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     times = stopwatch({n: lambda m=m, p=p: transcribe(m, speech, p) for n, (m, p) in runs.items()}, "decoding")
@@ -337,18 +269,8 @@ def decoding_table(args: argparse.Namespace, stopwatch: Stopwatch) -> str:
         ]
         for name, (model, _) in runs.items()
     ]
-    title = f"decoding a transformer's utterances of {seconds} s one at a time, one thread, float32"
+    title = f"decoding a transformer's utterances of {seconds:g} s one at a time, one thread, float32"
     return f"{title}\n{format_pretty_table(rows, ['model', 'real-time factor', 'ratio', 'checkpoint'])}"
-
-
-def machine(device: str) -> str:
-    """What the figures were measured on."""
-    if device == "cuda":
-        return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    name = models[0] if models else platform.machine()
-    return f"{name}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -361,6 +283,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--experts", nargs="+", type=int, default=[2, 8, 32],
                         help="numbers of experts; the slow contestants get the middle one (default: 2 8 32)")
     parser.add_argument("--utterances", type=int, default=16, help="utterances of a batch (default: 16)")
+    parser.add_argument("--shorter", type=float, default=1, help="divides the utterances' lengths (default: 1)")
+    parser.add_argument("--brief", action="store_true",
+                        help="encoder tables without the TDNN router, the other back end and the slow ways")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (default: 5, about half an hour)")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default: 2)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -368,7 +293,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
 
     torch.set_num_threads(args.threads)
-    stopwatch = Stopwatch(args.device, args.rounds)
+    stopwatch = Stopwatch(args.device, args.rounds, once=[SLOW])
     print(f"{machine(args.device)}; medians of {args.rounds} interleaved rounds, ratios with quartiles [25 %, 75 %]")
     if "encoder" in args.tables:
         for block_type in args.block_type:

@@ -25,7 +25,7 @@ from espnet2.train.collate_fn import CommonCollateFn
 from espnet2.train.dataset import ESPnetDataset
 from humanfriendly import format_size, format_timespan
 from humanfriendly.tables import format_pretty_table
-from speed import machine, saved_bytes
+from measuring import machine, saved_bytes
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode

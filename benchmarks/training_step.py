@@ -18,7 +18,7 @@ import torch
 from espnet2.tasks.asr import ASRTask
 from humanfriendly import format_size
 from humanfriendly.tables import format_pretty_table
-from speed import Stopwatch, gpu_peak, machine, milliseconds, ratio
+from measuring import Stopwatch, gpu_peak, machine, milliseconds, ratio
 from training_scale import SECONDS, batch_of, build_model
 
 from espnet_blrmoe.model.blocks import block_choices

@@ -5,6 +5,7 @@ pass, with a zero gradient where it got no frame, so plain DistributedDataParall
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -126,6 +127,12 @@ class DenseLinear(nn.Linear):
         return super().forward(x)
 
 
+def side_by_side(layers: Sequence[DenseLinear], x: torch.Tensor) -> torch.Tensor:
+    """(N, D_in) -> (N, sum of D_out): what each of the layers gives, side by side, in one product."""
+    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+    return F.linear(x, torch.cat(weights), torch.cat(biases))
+
+
 class ExpertLinear(nn.Module):
     """A linear layer with one weight and bias per expert: weight (E, D_out, D_in), bias (E, D_out)."""
 
@@ -201,4 +208,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D) -> (N, D)."""
-        return self.w_2(self.dropout(self.activation(self.w_1(x, spans))), spans)
+        hidden = self.w_1(x, spans)
+        if isinstance(self.activation, nn.ReLU):
+            return self.w_2(self.dropout.of_relu(hidden), spans)
+        return self.w_2(self.dropout(self.activation(hidden)), spans)

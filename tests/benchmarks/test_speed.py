@@ -1,6 +1,7 @@
 """The benchmark compares what it says it compares, and runs."""
 
 import contestants
+import measuring
 import pytest
 import speed
 import torch
@@ -63,14 +64,36 @@ def test_a_plan_gives_every_utterance_a_language_and_misroutes_the_share_asked_f
     assert len(language.unique()) > 3
 
 
+SHORT = "--utterances 2 --rounds 1 --shorter 20 --threads 1 "
+
+
 def test_every_table_is_printed(capsys):
-    speed.main(["--experts", "2", "3", "4", "--utterances", "2", "--rounds", "2"])
+    speed.main((SHORT + "--experts 2 3 4 --batch mixed").split())
     printed = capsys.readouterr().out
     for words in (
-        "transformer, even batch: 2 utterances", "conformer, mixed batch", "blr_moe, E = 4", "naive loop, E = 3",
-        "all experts, dense", "growth from E = 2 to 4", "dwconv2d8", "pruned to one language", "real-time factor",
+        "transformer, mixed batch: 2 utterances", "conformer, mixed batch", "dense (ESPnet)", "blr_moe, E = 4",
+        "TDNN router, E = 3", "naive loop, E = 3", "all experts, dense", "growth from E = 2 to 4", "dwconv2d8",
+        "pruned to one language", "utterances of 0.5 s", "real-time factor",
     ):  # fmt: skip
         assert words in printed
+
+
+def test_a_brief_table_has_the_dense_encoders_and_ours(capsys):
+    speed.main((SHORT + "--experts 3 --batch even --block_type transformer --tables encoder --brief").split())
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert rows == ["encoder", speed.DENSE, *[speed.SDPA] * contestants.HAS_SDPA, "blr_moe, E = 3"]
+
+
+@pytest.mark.skipif(not contestants.HAS_SDPA, reason="needs ESPnet 202611")
+@pytest.mark.parametrize("block_type", ["transformer", "conformer"])
+def test_the_dense_encoders_give_the_same_result(block_type):
+    plain = contestants.dense(block_type)
+    sdpa = contestants.dense(block_type, use_sdpa=True)
+    sdpa.load_state_dict(plain.state_dict())
+    x = torch.randn(3, 12, WIDTH)
+    (expected, *_), (output, *_) = plain.eval()(x, LENGTHS), sdpa.eval()(x, LENGTHS)
+    for own, other, length in zip(output, expected, LENGTHS):
+        torch.testing.assert_close(own[:length], other[:length], rtol=1e-4, atol=1e-5)
 
 
 class Linear(torch.nn.Linear):
@@ -86,4 +109,4 @@ def test_memory_is_counted():
     output = 4 * 400 * 1000
     assert speed.activations(model, batch, torch.float32) == batch.x.untyped_storage().nbytes() + output
     # The output, its square, and what their gradients are made of.
-    assert 3 * output < speed.peak(model, batch, torch.float32) < 6 * output
+    assert 3 * output < measuring.peak(lambda: speed.train(model, batch, torch.float32), "cpu") < 6 * output

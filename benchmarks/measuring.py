@@ -1,0 +1,124 @@
+"""Time and memory of what a function does, and how tables show them."""
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Collection
+from importlib.metadata import version
+from itertools import accumulate
+
+import torch
+from humanfriendly import format_size
+from torch import nn
+from tqdm import tqdm
+
+
+class Stopwatch:
+    """Times functions in turns: `rounds` of one call each, after one call to warm up.
+
+    Args:
+        device: "cpu" or "cuda".
+        rounds: timed calls of each function.
+        once: names of functions that are too slow for that: one call, without warming up.
+    """
+
+    def __init__(self, device: str, rounds: int, once: Collection[str] = ()):
+        self.device = device
+        self.rounds = rounds
+        self.once = once
+
+    def __call__(self, functions: dict[str, Callable[[], None]], what: str) -> dict[str, list[float]]:
+        """Seconds of every call, by name."""
+        seconds: dict[str, list[float]] = {name: [] for name in functions}
+        for round_ in tqdm(range(-1, self.rounds), desc=what, disable=None, leave=False):
+            for name, function in functions.items():
+                if name in self.once and round_ != 0:
+                    continue
+                elapsed = self._time(function)
+                if round_ >= 0:
+                    seconds[name].append(elapsed)
+        return seconds
+
+    def _time(self, function: Callable[[], None]) -> float:
+        self._wait()
+        start = time.perf_counter()
+        function()
+        self._wait()
+        return time.perf_counter() - start
+
+    def _wait(self) -> None:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+
+
+def ratio(times: list[float], baseline: list[float]) -> str:
+    """Median and quartiles of the ratio within rounds."""
+    ratios = [t / b for t, b in zip(times, baseline)]
+    if len(ratios) < 4:
+        return f"{statistics.median(ratios):.2f}x"
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return f"{statistics.median(ratios):.2f}x [{low:.2f}, {high:.2f}]"
+
+
+def milliseconds(times: list[float]) -> str:
+    """The median, for people."""
+    return f"{1000 * statistics.median(times):,.0f} ms"
+
+
+def against(sizes: dict[str, int], name: str, baseline: str) -> str:
+    """A size in bytes for people, with its ratio to the baseline's."""
+    if name not in sizes:
+        return "not measured"
+    return f"{format_size(sizes[name])} ({sizes[name] / sizes[baseline]:.2f}x)"
+
+
+def saved_bytes(model: nn.Module, training_loss: Callable[[], torch.Tensor]) -> int:
+    """Bytes that computing the model's loss in training saves for the backward pass, parameters excluded."""
+    parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    saved: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in parameters:
+            saved[storage.data_ptr()] = storage.nbytes()
+        return tensor.detach()  # the tensor itself would make a cycle with what saves it
+
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        total = training_loss()  # kept alive, so that no storage is used twice
+    total.backward()  # frees what is saved: the attention weights that ESPnet's attention keeps would hold it
+    model.zero_grad(set_to_none=True)
+    return sum(saved.values())
+
+
+def peak(step: Callable[[], None], device: str) -> int:
+    """The most bytes that a step has allocated at once on the device, over what there was before."""
+    return gpu_peak(step) if device == "cuda" else cpu_peak(step)
+
+
+def cpu_peak(step: Callable[[], None]) -> int:
+    """The most bytes that a step has allocated at once on the CPU, over what there was before."""
+    with torch.autograd.profiler.profile(use_device=None, profile_memory=True) as profile:
+        step()
+    events = [event for event in profile.kineto_results.events() if event.name() == "[memory]"]
+    events.sort(key=lambda event: event.start_ns())
+    return max(accumulate((event.nbytes() for event in events), initial=0))
+
+
+def gpu_peak(step: Callable[[], None]) -> int:
+    """The most bytes that a step has allocated at once on the GPU, over what there was before."""
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    step()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def machine(device: str) -> str:
+    """What the figures were measured on."""
+    versions = f"PyTorch {torch.__version__}, ESPnet {version('espnet')}"
+    if device == "cuda":
+        return f"{torch.cuda.get_device_name()}, {versions}"
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    name = models[0] if models else platform.machine()
+    return f"{name}, {torch.get_num_threads()} threads, {versions}"
