@@ -18,6 +18,10 @@ from espnet_blrmoe.model.packing import Spans
 # Elements of a row of bfloat16 in 16 bytes, to a multiple of which grouped_mm wants rows aligned.
 ALIGNMENT = 8
 
+# Frames whose hidden units a CPU holds at a time where no gradient is wanted: in blocks of memory so small that the C
+# library uses freed ones again, since fresh memory is slow (benchmarks/NOTES.md).
+PART = 1024
+
 
 class SpanProducts(torch.autograd.Function):
     """Every span of frames times its expert's weight, span by span.
@@ -209,6 +213,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D) -> (N, D)."""
+        is_traced = torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+        if torch.is_grad_enabled() or x.device.type != "cpu" or is_traced or len(x) <= PART:
+            return self._apply_to(x, spans)
+        return torch.cat([self._apply_to(*part) for part in zip(x.split(PART), spans.split(PART))])
+
+    def _apply_to(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         hidden = self.w_1(x, spans)
         if isinstance(self.activation, nn.ReLU):
             return self.w_2(self.dropout.of_relu(hidden), spans)
