@@ -5,7 +5,6 @@ pass, with a zero gradient where it got no frame, so plain DistributedDataParall
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -128,12 +127,6 @@ class DenseLinear(nn.Linear):
     def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D_in) -> (N, D_out); spans do not matter."""
         return super().forward(x)
-
-
-def side_by_side(layers: Sequence[DenseLinear], x: torch.Tensor) -> torch.Tensor:
-    """(N, D_in) -> (N, sum of D_out): what each of the layers gives, side by side, in one product."""
-    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    return F.linear(x, torch.cat(weights), torch.cat(biases))
 
 
 class ExpertLinear(nn.Module):
