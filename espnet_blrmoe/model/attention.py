@@ -5,14 +5,13 @@ groups of similar length. Parameters are named as in MultiHeadedAttention and Re
 """
 
 import math
-from itertools import groupby
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from espnet_blrmoe.model.experts import DenseLinear, linear, side_by_side
-from espnet_blrmoe.model.packing import PackedFrames, Spans
+from espnet_blrmoe.model.experts import linear
+from espnet_blrmoe.model.packing import PackedFrames
 
 
 class SelfAttention(nn.Module):
@@ -52,26 +51,18 @@ class SelfAttention(nn.Module):
         Returns:
             (N, D)
         """
-        projected = [frames.to_groups(part) for part in self._project(x, frames.spans)]
+        projections = self.linear_q, self.linear_k, self.linear_v
+        q, k, v = (frames.to_groups(projection(x, frames.spans)) for projection in projections)
         positions = self._positions(pos_emb)
         contexts = []
-        for group, *parts in zip(frames.groups, *projected):
-            q, k, v = (heads for part in parts for heads in self._split_heads(part))
-            contexts.append(self._attend(q, k, v, group.mask, positions).transpose(1, 2).flatten(2))
+        for group, *qkv in zip(frames.groups, q, k, v):
+            context = self._attend(*map(self._split_heads, qkv), group.mask, positions)
+            contexts.append(context.transpose(1, 2).flatten(2))
         return self.linear_out(frames.from_groups(contexts), frames.spans)
 
-    def _project(self, x: torch.Tensor, spans: Spans) -> list[torch.Tensor]:
-        """(N, D) -> q, k and v, in this order: neighbours without experts are the columns of one matrix."""
-        layers = self.linear_q, self.linear_k, self.linear_v
-        parts = []
-        for is_dense, run in groupby(layers, lambda layer: isinstance(layer, DenseLinear)):
-            parts += [side_by_side(list(run), x)] if is_dense else [layer(x, spans) for layer in run]
-        return parts
-
-    def _split_heads(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """(B, T, n D) -> n times (B, heads, T, D / heads)."""
-        width = self.linear_out.weight.size(-1)
-        return x.view(*x.shape[:2], x.size(2) // width, self.heads, -1).permute(2, 0, 3, 1, 4).unbind()
+    def _split_heads(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) -> (B, heads, T, D / heads)."""
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
     def _positions(self, pos_emb: torch.Tensor | None) -> torch.Tensor | None:
         return None
@@ -97,7 +88,7 @@ class RelPositionSelfAttention(SelfAttention):
 
     def _positions(self, pos_emb: torch.Tensor) -> torch.Tensor:
         """(1, 2T - 1, D) -> (1, heads, 2T - 1, D / heads)."""
-        return self._split_heads(self.linear_pos(pos_emb))[0]
+        return self._split_heads(self.linear_pos(pos_emb))
 
     def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor) -> torch.Tensor:
         time, longest = q.size(2), (positions.size(2) + 1) // 2

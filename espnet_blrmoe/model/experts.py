@@ -5,7 +5,6 @@ pass, with a zero gradient where it got no frame, so plain DistributedDataParall
 """
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -18,6 +17,10 @@ from espnet_blrmoe.model.rows import append_rows, keep_rows
 
 # bfloat16 elements in 16 bytes, to a multiple of which grouped_mm wants rows aligned.
 ALIGNMENT = 8
+
+# Frames whose hidden units a CPU holds at a time where no gradient is wanted: in blocks of memory so small that the C
+# library uses freed ones again, since fresh memory is slow (benchmarks/NOTES.md).
+PART = 1024
 
 
 class SpanProducts(torch.autograd.Function):
@@ -127,12 +130,6 @@ class DenseLinear(nn.Linear):
         return super().forward(x)
 
 
-def side_by_side(layers: Sequence[DenseLinear], x: torch.Tensor) -> torch.Tensor:
-    """(N, D_in) -> (N, sum of D_out): what each of the layers gives, side by side, in one product."""
-    weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
-    return F.linear(x, torch.cat(weights), torch.cat(biases))
-
-
 class ExpertLinear(nn.Module):
     """A linear layer with one weight and bias per expert: weight (E, D_out, D_in), bias (E, D_out)."""
 
@@ -208,6 +205,12 @@ class FeedForward(nn.Module):
 
     def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D) -> (N, D)."""
+        is_traced = torch.onnx.is_in_onnx_export() or torch.compiler.is_compiling()
+        if torch.is_grad_enabled() or x.device.type != "cpu" or is_traced or len(x) <= PART:
+            return self._apply_to(x, spans)
+        return torch.cat([self._apply_to(*part) for part in zip(x.split(PART), spans.split(PART))])
+
+    def _apply_to(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         hidden = self.w_1(x, spans)
         if isinstance(self.activation, nn.ReLU):
             return self.w_2(self.dropout.of_relu(hidden), spans)

@@ -6,7 +6,7 @@ batch, D width, E experts = languages. Masks are True for valid frames.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import torch
 
@@ -69,10 +69,20 @@ class Spans:
         """Spans of these numbers of frames."""
         return cls(tuple(counts), torch.tensor(list(accumulate(counts)), dtype=torch.int32).to(device))
 
+    def split(self, size: int) -> list["Spans"]:
+        """The spans of every `size` frames and of the rest: of the parts that torch.split makes of the frames."""
+        bounds = list(accumulate(self.counts, initial=0))
+        parts = range(0, bounds[-1], size)
+        return [Spans.of([_overlap(*span, part, part + size) for span in pairwise(bounds)]) for part in parts]
+
     @property
     def have_one_expert(self) -> bool:
         """Whether all frames fall to the same expert."""
         return max(self.counts) == sum(self.counts)
+
+
+def _overlap(start: int, end: int, other_start: int, other_end: int) -> int:
+    return max(0, min(end, other_end) - max(start, other_start))
 
 
 @dataclass(frozen=True)

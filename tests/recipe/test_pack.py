@@ -31,7 +31,7 @@ def test_the_card_of_a_whole_model(results):
 def test_the_card_of_a_pruned_model_says_whose_results_it_shows(results):
     card = card_of(("es", "pt"), results)
     assert "router `tdnn`" in card and "--languages es,pt" in card
-    assert "Not of this model, but of the one with de, en, es, pt" in card
+    assert "Of the larger model with de, en, es, pt, from which this one was made" in card
 
 
 def test_the_card_of_one_language_speaks_of_no_choice(results):
@@ -39,7 +39,7 @@ def test_the_card_of_one_language_speaks_of_no_choice(results):
     assert "needs no router" in card and "`tdnn`" not in card
     for word in ("language-identification", "languages", "multilingual", "probability", "pruning"):
         assert word not in card
-    assert "Not of this model, but of the one with de, en, es, pt" in shown
+    assert "Of the larger model with de, en, es, pt, from which this one was made" in shown
 
 
 def test_a_file_that_the_configuration_names_is_missing(tmp_path):

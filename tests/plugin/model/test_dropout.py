@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_blrmoe.model.dropout import Dropout
+from espnet_blrmoe.model.dropout import BLOCK, Dropout
 
 
 @pytest.mark.parametrize("p", [0.05, 0.1, 0.5])
@@ -29,6 +29,31 @@ def test_gradients_pass_where_values_pass():
     y.sum().backward()
     assert x.grad.equal(y.detach())
     assert 0 < (y == 0).sum() < y.numel()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_dropout_of_a_relu_is_dropout_after_it(dtype):
+    x = torch.randn(3, BLOCK // 2, dtype=dtype, requires_grad=True)  # more than a block
+    results = []
+    for function in (lambda: Dropout(0.3)(torch.relu(x)), lambda: Dropout(0.3).of_relu(x * 1)):
+        torch.manual_seed(0)
+        y = function()
+        results.append((y, *torch.autograd.grad(y, x, torch.ones_like(y))))
+    for of_relu, expected in zip(*reversed(results)):
+        assert of_relu.dtype == dtype
+        assert of_relu.equal(expected)
+
+
+def test_dropout_of_a_relu_in_evaluation():
+    x = torch.randn(50)
+    assert Dropout(0.3).eval().of_relu(x.clone()).equal(torch.relu(x))
+
+
+def test_frames_need_not_be_contiguous():
+    torch.manual_seed(0)
+    y = Dropout(0.3)(torch.ones(40, 30).t())
+    torch.manual_seed(0)
+    assert Dropout(0.3)(torch.ones(30, 40)).equal(y)
 
 
 def test_compiled_too_gradients_pass_where_values_pass():

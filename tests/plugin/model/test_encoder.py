@@ -9,6 +9,7 @@ from encoders import BLOCK_TYPES, LANGUAGES, WIDTH, encode, encoder_of, features
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
 from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
 
+from espnet_blrmoe.model import packing
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 
 
@@ -62,6 +63,15 @@ def test_equal_experts_equal_espnets_dense_encoder(block_type, input_layer, num_
     expected, expected_lengths, _ = dense(x, lengths)
     assert output_lengths.equal(expected_lengths)
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("block_type", BLOCK_TYPES)
+def test_utterances_attend_in_groups_on_a_gpu_and_alone_on_a_cpu_with_the_same_result(block_type, monkeypatch):
+    encoder = encoder_of(block_type=block_type)
+    batch = features_of([61, 40, 57, 60])
+    alone = encode(encoder, *batch)[0]
+    monkeypatch.setattr(packing, "attention_groups", lambda lengths, _: packing.group_by_length(lengths))
+    torch.testing.assert_close(encode(encoder, *batch)[0], alone)
 
 
 @pytest.mark.parametrize("ffn_experts", [True, False])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from espnet_blrmoe.model import experts
 from espnet_blrmoe.model.experts import ExpertLinear, FeedForward, grouped_products, products_span_by_span
 from espnet_blrmoe.model.packing import Spans
 
@@ -46,10 +47,10 @@ LAYERS = [(expert_linear, loop_of_expert_linear), (feed_forward, loop_of_feed_fo
 @pytest.mark.parametrize(("layer_of", "loop"), LAYERS)
 @given(spans=spans_of_experts)
 def test_layer_equals_a_loop_over_frames(layer_of, loop, spans):
-    x, experts = frames_of(spans)
+    x, expert_of_frame = frames_of(spans)
     layer = layer_of(len(spans))
     variables = [x, *layer.parameters()]
-    output, expected = layer(x, Spans.of(spans)), loop(layer, x, experts)
+    output, expected = layer(x, Spans.of(spans)), loop(layer, x, expert_of_frame)
     torch.testing.assert_close(output, expected)
 
     weights = torch.randn_like(output)  # of a loss that tells all outputs apart
@@ -57,6 +58,16 @@ def test_layer_equals_a_loop_over_frames(layer_of, loop, spans):
     expected_gradients = torch.autograd.grad(expected, variables, weights)
     for gradient, expected_gradient in zip(gradients, expected_gradients):
         torch.testing.assert_close(gradient, expected_gradient)
+
+
+@given(spans=spans_of_experts)
+def test_without_gradients_a_cpu_computes_the_same_in_parts(spans):
+    x, _ = frames_of(spans)
+    layer = feed_forward(len(spans))
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experts, "PART", 3)
+        output = layer(x, Spans.of(spans))
+    torch.testing.assert_close(output, layer(x, Spans.of(spans)).detach())
 
 
 @pytest.mark.parametrize(("layer_of", "_"), LAYERS)

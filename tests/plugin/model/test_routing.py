@@ -3,11 +3,13 @@
 import itertools
 import math
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_blrmoe.model.packing import GROUP_RATIO, PackedFrames
+from espnet_blrmoe.model import packing
+from espnet_blrmoe.model.packing import GROUP_RATIO, PackedFrames, Spans
 from espnet_blrmoe.model.routing import Routing
 
 LANGUAGES = ("en", "de", "es", "zh-CN")
@@ -60,11 +62,14 @@ def test_padding_undoes_packing_in_either_order_and_leaves_zeros(lists, by_exper
     assert frames.pack(frames.pad(packed)).equal(packed)
 
 
-@given(expert_lists(), st.booleans())
-def test_attention_groups_hold_every_utterance_in_time_order(lists, by_expert):
+@given(expert_lists(), st.booleans(), st.sampled_from(["cpu", "cuda"]))
+def test_attention_groups_hold_every_utterance_in_time_order(lists, by_expert, device):
     _, experts = lists
-    routing = routing_of(*lists)
-    frames = routing.frames if by_expert else frames_of(routing.valid)
+    with pytest.MonkeyPatch.context() as patch:
+        groups_there = packing.attention_groups([len(utterance) for utterance in experts], torch.device(device))
+        patch.setattr(packing, "attention_groups", lambda lengths, _: groups_there)
+        routing = routing_of(*lists)
+        frames = routing.frames if by_expert else frames_of(routing.valid)
     packed = frames.pack(numbered_frames(frames.shape) + 1)
     groups = frames.to_groups(packed)
     assert frames.from_groups(groups).equal(packed)
@@ -73,11 +78,19 @@ def test_attention_groups_hold_every_utterance_in_time_order(lists, by_expert):
         assert tuple(group.shape[:2]) == layout.shape
         mask = torch.ones(layout.shape, dtype=torch.bool) if layout.mask is None else layout.mask[:, 0, 0]
         lengths = mask.sum(dim=1)
+        assert device == "cuda" or len(group) == 1
         assert lengths.min() >= GROUP_RATIO * lengths.max() and lengths.max() == layout.shape[1]
         for utterance, valid in zip(group, mask):
             assert not utterance[~valid].any()
             found[int(utterance[0, 0]) - 1] = utterance[valid].sub(1).tolist()
     assert found == {b: [[b, t] for t in range(len(utterance))] for b, utterance in enumerate(experts)}
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=4).filter(any), st.integers(1, 7))
+def test_spans_are_split_as_frames_are(counts, size):
+    expert = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    parts = [part.bincount(minlength=len(counts)).tolist() for part in expert.split(size)]
+    assert [list(spans.counts) for spans in Spans.of(counts).split(size)] == parts
 
 
 @given(expert_lists(), st.booleans(), st.integers(0, 3))
