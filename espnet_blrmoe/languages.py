@@ -68,10 +68,15 @@ class AllowedLanguages:
         """
         if isinstance(given, AllowedLanguages):
             return given
+        if not isinstance(given, str | Sequence | Mapping):
+            raise ValueError(f"languages must be codes, as in 'en,de' or ['en', 'de'], not {given!r}")
         lists = {}
         for start, codes in given.items() if isinstance(given, Mapping) else _by_start(given):
             if _seconds(start) in lists:
-                raise ValueError(f"{given!r} has two lists of languages from second {start} on; write one: en,de")
+                raise ValueError(
+                    f"{given!r} has two lists of languages from second {start} on; "
+                    "write codes with commas and no spaces, as in 'en,de 12:fr'"
+                )
             lists[_seconds(start)] = parse_languages(codes, known)
         lists.setdefault(0.0, tuple(known))
         return cls(*zip(*sorted(lists.items())))

@@ -61,7 +61,7 @@ class _QuietFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
-# What the plugin's models are by design: they have a CTC alone. (202511, 202611)
+# What the plugin's models are by design: they have only a CTC. (202511, 202611)
 EXPECTED = "Set decoder to none as ctc_weight==1.0"
 # 202511 asks PyTorch for mixed precision by an old name.
 OLD_AUTOCAST = r"`torch\.cuda\.amp\.autocast\(args\.\.\.\)` is deprecated"

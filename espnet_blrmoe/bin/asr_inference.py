@@ -52,6 +52,7 @@ def get_parser():
     """ESPnet's parser with the language options."""
     parser = ConfigFileParser.of(inference_parser())
     parser.description = __doc__
+    parser.set_defaults(beam_size=None)  # Speech2Text knows better than ESPnet's program what a model needs
     add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
     group = add_language_options(parser)
     group.add_argument("--utt2langs", help="file with a line per utterance: its id, then its languages: utt1 en,de")
@@ -72,6 +73,8 @@ def main(cmd: list[str] | None = None) -> None:
             for file in filter(None, (args.asr_model_file, args.lm_file)):
                 read_weights(file)  # ESPnet's program would execute what else is in it
             options = {k: v for k, v in vars(args).items() if k not in OWN_OPTIONS}
+            if args.beam_size is None:
+                options["beam_size"] = inference_parser().get_default("beam_size")
             if args.batch_size > 1:
                 logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
             return asr_inference.inference(**options | {"batch_size": 1})
@@ -92,6 +95,8 @@ def decode(args) -> None:
     recordings = read_recordings(args.data_path_and_name_and_type, args.key_file)
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options |= {"device": "cuda" if args.ngpu else "cpu", "chunk_seconds": LONGEST_UTTERANCE}
+    if args.beam_size is None:
+        del options["beam_size"]
     speech2text = load_model(args, options)
     utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, speech2text.languages)
     loader = DataLoader(

@@ -28,14 +28,17 @@ def get_parser() -> argparse.ArgumentParser:
         epilog=f"commands:\n{commands}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help="one of those below")
+    parser.add_argument("command", nargs="?", choices=COMMANDS, metavar="COMMAND", help="one of those below")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the command's; --help lists them")
     return parser
 
 
 def main(cmd: list[str] | None = None) -> None:
     """Hand over to the command that the command line names."""
-    args = get_parser().parse_args(cmd)
+    parser = get_parser()
+    args = parser.parse_args(cmd)
+    if args.command is None:
+        return parser.print_help()
     module, _ = COMMANDS[args.command]
     sys.argv = [f"espnet-blrmoe {args.command}", *args.arguments]  # what the command calls itself in its messages
     importlib.import_module(f"espnet_blrmoe.bin.{module}").main(args.arguments)

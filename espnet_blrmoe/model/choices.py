@@ -15,17 +15,17 @@ def class_of(choices: ClassChoices, name: str) -> type:
     Raises:
         ValueError: there is no such class, or it is not a subclass of what the registry holds.
     """
-    module_name, dot, class_name = name.rpartition(".")
+    module_name, dot, class_name = str(name).rpartition(".")
     if not dot:
-        if name.lower() not in choices.classes:
+        if class_name.lower() not in choices.classes:
             known = ", ".join(choices.classes)
             raise ValueError(
                 f"encoder_conf: {choices.name} must be {known} or the dotted path of a class, not {name!r}"
             )
-        return choices.classes[name.lower()]
+        return choices.classes[class_name.lower()]
     try:
         found = getattr(import_module(module_name), class_name)
-    except (ImportError, AttributeError, ValueError) as error:  # ValueError: a path that begins with a dot
+    except Exception as error:  # whatever a module of somebody else's raises
         raise ValueError(f"encoder_conf: {choices.name} {name!r} cannot be imported: {error}") from error
     if not (isinstance(found, type) and issubclass(found, choices.base_type)):
         raise ValueError(f"encoder_conf: {choices.name} {name!r} is not a subclass of {choices.base_type.__name__}")

@@ -46,6 +46,6 @@ def requested(request: RoutingRequest) -> Iterator[list[Routing]]:
 
 
 def request_of(encoder: torch.nn.Module) -> RoutingRequest:
-    """The request that holds for an encoder's batches; without one, a request that knows nothing."""
+    """The request that holds for an encoder's batches; without one, an empty request."""
     current = _CURRENT.get()
     return current if current is not None and current.encoder is encoder else RoutingRequest(encoder)

@@ -99,11 +99,15 @@ def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | N
         The checkpoint of the training, see `trained_checkpoint`.
 
     Raises:
-        ValueError, OSError: a file is missing, damaged or does not fit, or OUTPUT_DIR is the trained model's own.
+        ValueError, OSError: a file is missing, damaged or does not fit, no audio is named, or OUTPUT_DIR is the trained
+            model's own.
     """
     trained, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
     if trained.config.resolve() == written.config.resolve():
         raise ValueError(f"{args.output_dir} is the folder of the trained model; choose another --output_dir")
+    for option in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+        if not getattr(args, option):
+            raise ValueError(f"no audio; add --{option} FOLDER/wav.scp,speech,sound")
     if not args.collect_stats:
         args.output_dir = str(Path(args.output_dir) / "training")
     task.main(args=args)

@@ -30,11 +30,12 @@ def test_a_list_is_read(given, starts, codes):
         ("", "the list of languages is empty"),
         ("en 12:", "the list of languages is empty"),
         ([], "the list of languages is empty"),
+        (5, "languages must be codes, as in 'en,de' or .*, not 5"),
         ("en 12:fr", "unknown language 'fr'; this model knows en, de, es, zh-CN"),
         ("en soon:es", "begins at a number of seconds, as in 12:fr, not at 'soon'"),
         ("en -1:es", "begins at a number of seconds, as in 12:fr, not at '-1'"),
         ("en nan:es", "begins at a number of seconds, as in 12:fr, not at 'nan'"),
-        ("en de", "'en de' has two lists of languages from second 0 on; write one: en,de"),
+        ("en de", "'en de' has two lists of languages from second 0 on; write codes with commas and no spaces"),
         ("en 1:de 1.0:es", "has two lists of languages from second 1.0 on"),
     ],
 )

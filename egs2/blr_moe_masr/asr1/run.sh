@@ -59,7 +59,7 @@ python=python3              # the Python of all programs
 STAGES=(  # number, name and what it makes; numbers are those of ESPnet's asr.sh where the work is the same
     " 1 data       data/: audio, transcripts and languages of the corpora"
     " 2 speed      data/train_sp/: speed perturbation of the training set, with --speed_perturb_factors"
-    " 3 format     dump/raw/org/: every clip as --fs mono; what is already like that stays where it is"
+    " 3 format     dump/raw/org/: every clip as --fs mono; clips already in that form stay where they are"
     " 4 length     dump/raw/: clips that are too short or too long leave the training and validation sets"
     " 5 tokens     data/token_list/: sentencepiece BPE over all languages, or characters"
     "10 statistics exp/asr_stats_*/: lengths and feature statistics"

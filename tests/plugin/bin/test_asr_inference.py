@@ -30,6 +30,13 @@ def decode(model: Path, data: Path) -> str:
     return (data / "out/1best_recog/text").read_text(encoding="utf-8").partition(" ")[2].strip()
 
 
+def test_the_beam_of_a_ctc_model_is_its_best_path(tiny_model, data):
+    command = ["--model", str(tiny_model.config.parent), "--output_dir", str(data / "out")]
+    asr_inference.main([*command, "--data_path_and_name_and_type", f"{data / 'wav.scp'},speech,sound"])
+    text = (data / "out/1best_recog/text").read_text(encoding="utf-8").partition(" ")[2].strip()
+    assert text == Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=30)(data / "utt0.wav").text != ""
+
+
 def test_utterances_are_decoded_whole(tiny_model, data):
     whole, cut = (Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=longest) for longest in (30, 5))
     expected = whole(data / "utt0.wav").text

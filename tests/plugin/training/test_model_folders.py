@@ -97,3 +97,11 @@ def test_the_trained_model_is_not_overwritten_by_its_part(tiny_model, data, prog
         program.main(["--model", str(folder), f"--output_dir={folder}", *language])
     assert (tiny_model.config.read_bytes(), tiny_model.weights.read_bytes()) == before
     assert not (folder / "training").exists()
+
+
+@pytest.mark.parametrize("program", [router_train, add_language])
+def test_without_audio_nothing_is_trained(tiny_model, tmp_path, program):
+    language = ["--language=fr"] if program is add_language else []
+    with pytest.raises(SystemExit, match="no audio; add --train_data_path_and_name_and_type"):
+        program.main(["--model", str(tiny_model.config.parent), f"--output_dir={tmp_path / 'out'}", *language])
+    assert not (tmp_path / "out").exists()

@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     with replacing(args.target) as unfinished:
         with TemporaryDirectory(dir=unfinished, prefix="jobs.") as jobs:
             expected = write_jobs(with_audio_outside(args.target, stream_data_dir(args.source)), Path(jobs), args.nj)
-            print(f"{args.target}: {args.nj} jobs at work; see {logs}/format_audio.*.log", flush=True)
+            print(f"{args.target}: {args.nj} jobs running; see {logs}/format_audio.*.log", flush=True)
             command = [*shlex.split(args.cmd), f"JOB=1:{args.nj}", f"{logs}/format_audio.JOB.log",
                        sys.executable, LOCAL / "format_audio.py", "--fs", args.fs, "--audio_format", args.audio_format,
                        "--known_as", args.target, f"{jobs}/JOB.jsonl", unfinished / "data" / "format.JOB"]
