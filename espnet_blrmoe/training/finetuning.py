@@ -106,7 +106,7 @@ def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | N
     if trained.config.resolve() == written.config.resolve():
         raise ValueError(f"{args.output_dir} is the folder of the trained model; choose another --output_dir")
     for option in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
-        if not getattr(args, option):
+        if not (getattr(args, option) or args.dry_run):
             raise ValueError(f"no audio; add --{option} FOLDER/wav.scp,speech,sound")
     if not args.collect_stats:
         args.output_dir = str(Path(args.output_dir) / "training")
