@@ -1,5 +1,6 @@
 """The plugin's names in ESPnet, and the launcher that registers them for unmodified commands."""
 
+import re
 import subprocess
 import sys
 
@@ -100,7 +101,7 @@ def test_launcher_runs_a_module(monkeypatch, capsys):
 def test_launcher_replaces_espnets_training(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         launch(monkeypatch, "-m", "espnet2.bin.asr_train", "--encoder", "blr_moo")
-    assert "'blr_moe'" in capsys.readouterr().err
+    assert re.search(r"\bblr_moe\b", capsys.readouterr().err)  # among the choices; Pythons differ in quotation marks
     assert sys.argv[0] == "espnet_blrmoe.bin.asr_train"
 
 
