@@ -224,7 +224,7 @@ def test_each_split_is_balanced(data, tmp_path, caplog):
         ({"language_temperature": True}, "language_temperature must be 1 or more, not True"),
         ({"language_batches": "one"}, "language_batches must be mixed or single, not one"),
         ({"language_temperature": 2.0, "iterator_type": "chunk"}, "need iterator_type: sequence, not chunk"),
-        ({"language_batches": "single", "shuffle_within_batch": True}, "single and shuffle_within_batch exclude"),
+        ({"language_batches": "single", "shuffle_within_batch": True}, "shuffle_within_batch cannot be combined"),
         ({"language_temperature": 2.0, "inputs": ("wav.scp,speech,sound",)}, "need the languages: .*utt2lang,lid,text"),
     ],
 )
