@@ -83,10 +83,6 @@ class LanguagePrior:
         """The log-weights for a batch of T frames: (B or 1, T or 1, E)."""
         return self.log_weights[:, :time]
 
-    def to(self, device: torch.device) -> "LanguagePrior":
-        """The same on another device."""
-        return LanguagePrior(self.log_weights.to(device))
-
 
 @dataclass(frozen=True)
 class LanguageChoice:

@@ -7,13 +7,13 @@ beforehand.
 import numpy as np
 import soundfile
 
-from espnet_blrmoe.audio import split_range
 from espnet_blrmoe.espnet_internals import (
     AdapterForSoundScpReader,
     SoundScpReader,
     replace_sound_readers,
     soundfile_read,
 )
+from espnet_blrmoe.recordings import split_range
 
 
 def read_stretches() -> None:
