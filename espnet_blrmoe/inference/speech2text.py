@@ -97,7 +97,9 @@ class Speech2Text(asr_inference.Speech2Text):
         self._chunk_seconds = chunk_seconds
         self._penalty = language_penalty
         self._choice = LanguageChoice(None, window_of(language_smoothing, self._seconds_per_frame), language_escape)
-        self._allowed = None if languages is None else self._parsed(languages)
+        self._allowed = None if languages is None else AllowedLanguages.of(languages, self.languages)
+        if self._allowed is not None:  # a wrong penalty is told here, not at the first utterance
+            LanguagePrior.allow([self._allowed], self.languages, language_penalty, times=torch.zeros(1, 1))
 
     def _read_settings(self, config: dict[str, Any]) -> None:
         """What the model's configuration says of its audio and frames."""
@@ -110,12 +112,6 @@ class Speech2Text(asr_inference.Speech2Text):
         self._seconds_per_frame = embed.factor * hop / self.fs
         # One encoder frame's worth of samples: shorter audio is padded with silence to this.
         self._shortest = frontend.get("n_fft", 512) + (embed.window - 1) * hop
-
-    def _parsed(self, languages: Languages) -> AllowedLanguages:
-        """A list of languages; raises ValueError where it or the penalty does not fit."""
-        allowed = AllowedLanguages.of(languages, self.languages)
-        LanguagePrior.allow([allowed], self.languages, self._penalty, times=torch.zeros(1, 1))
-        return allowed
 
     @classmethod
     def from_pretrained(
@@ -172,7 +168,9 @@ class Speech2Text(asr_inference.Speech2Text):
             raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one each")
         if not speeches:
             return []
-        allowed = [self._allowed] * len(speeches) if languages is None else [self._parsed(own) for own in languages]
+        allowed = [self._allowed] * len(speeches)
+        if languages is not None:
+            allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
         recognised: list[RecognisedPiece] = []
         for positions in audio.in_batches([piece.wave for piece in pieces], BATCH_SECONDS * self.fs):
