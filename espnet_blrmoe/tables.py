@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from espnet2.fileio.read_text import read_2columns_text
 from tabulate import tabulate
+
+BYTE_ORDER_MARK = "\ufeff"  # editors on Windows write it at the beginning; tables that are put together have it inside
 
 
 def read_table(path: str | Path) -> dict[str, str]:
@@ -13,12 +14,19 @@ def read_table(path: str | Path) -> dict[str, str]:
     Raises:
         ValueError: it is missing, not text in UTF-8, or has an empty line or an utterance twice; names the file.
     """
+    table: dict[str, str] = {}
     try:
-        return read_2columns_text(path)
-    except (OSError, RuntimeError, UnicodeDecodeError) as error:  # RuntimeError: an utterance twice
+        with Path(path).open(encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                words = line.removeprefix(BYTE_ORDER_MARK).strip().split(maxsplit=1)
+                if not words:
+                    raise ValueError(f"{path} has an empty line; remove it (line {number})")
+                if words[0] in table:
+                    raise ValueError(f"{path}: {words[0]} is duplicated (line {number}); ids must be unique")
+                table[words[0]] = words[1] if len(words) > 1 else ""
+    except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{path} has an empty line; remove it") from error
+    return table
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> str:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from shared import data_dir
 from shared.data_dir import Skipped, Utterance, read_data_dir, stream_data_dir
 from shared.kaldi_tables import UserError, read_table
+from shared.transcripts import read_transcripts
 from shared.write_data_dir import write_data_dir
 
 ANNA = Utterance("anna-1", "a.wav", "fr", "anna", "studio", "un", source="corpus.tsv:2")
@@ -96,6 +97,17 @@ def test_tables_that_do_not_fit(tmp_path, table, text, message):
     (tmp_path / "train" / table).write_text(text)
     with pytest.raises(UserError, match=message):
         read_data_dir(tmp_path / "train")
+
+
+def test_byte_order_marks_are_not_part_of_a_line(tmp_path):
+    """As editors on Windows leave them, and, within a table, `cat` of two such."""
+    utterances = [replace(ANNA, id=f"anna-{n}", start=n, end=n + 1, samples=n, source="") for n in range(3)]
+    write_data_dir(tmp_path / "train", utterances)
+    for table in (tmp_path / "train").iterdir():
+        table.write_text("".join(f"\ufeff{line}\n" for line in table.read_text().splitlines()))
+    assert read_data_dir(tmp_path / "train") == utterances
+    assert read_table(tmp_path / "train" / "utt2lang") == {u.id: "fr" for u in utterances}
+    assert list(read_transcripts(tmp_path / "train")) == [("fr", "un")] * 3
 
 
 def test_not_utf8(tmp_path):

@@ -48,9 +48,9 @@ def stream_table(path: str | Path, allow_empty: bool = False, in_order: bool = T
 
 
 def decode(line: bytes, path: Path, number: int) -> str:
-    """A line of a table; raises UserError, with its place, if it is not UTF-8."""
+    """A line of a table, without a byte order mark; raises UserError, with its place, if it is not UTF-8."""
     try:
-        return line.decode("utf-8-sig" if number == 1 else "utf-8")
+        return line.decode("utf-8-sig")  # files that are put together have such marks inside too
     except UnicodeDecodeError as error:
         raise UserError(f"{path}:{number} is not UTF-8 ({error.reason} at byte {error.start} of the line); convert the "
                         "file") from error

@@ -5,7 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
-from shared.kaldi_tables import UserError
+from shared.kaldi_tables import UserError, decode
 
 
 class Transcript(NamedTuple):
@@ -35,10 +35,10 @@ def side_by_side(*tables: Path) -> Iterator[tuple[str, ...]]:
     for path in tables:
         if not path.is_file():
             raise UserError(f"{path} does not exist: run the stage that makes it first (./run.sh --help lists them)")
-    files = [path.open(encoding="utf-8") for path in tables]
+    files = [path.open("rb") for path in tables]
     try:
-        for number, lines in enumerate(zip_longest(*files, fillvalue=""), start=1):
-            rows = [line.strip().partition(" ") for line in lines]
+        for number, lines in enumerate(zip_longest(*files, fillvalue=b""), start=1):
+            rows = [decode(line, path, number).strip().partition(" ") for path, line in zip(tables, lines)]
             for path, row in zip(tables, rows):
                 if row[0] != rows[0][0]:
                     raise UserError(
