@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from fake_experiment import make_experiment
-from score import align_words, bootstrap, error_rate, interval, main
+from score import align_characters, align_words, bootstrap, error_rate, interval, main
 from shared.data_dir import Utterance
 from shared.kaldi_tables import UserError, read_table, write_table
 from shared.write_data_dir import write_data_dir
@@ -45,6 +45,22 @@ def scores_of(exp, data, *options):
 def test_word_counts(language, reference, hypothesis, expected):
     alignment = align_words(reference, hypothesis, language)
     assert (alignment.hits, alignment.substitutions, alignment.deletions, alignment.insertions) == expected
+
+
+@pytest.mark.parametrize(("language", "typed", "otherwise", "characters"), [
+    ("th", "น้ำ", "น\u0e49\u0e4d\u0e32", 4),
+    ("lo", "ຄຳໜ", "ຄ\u0ecd\u0eb2ຫນ", 5),
+    ("hy-AM", "և", "եւ", 2),
+    ("bbl", "ციხეჼ", "ციხენ", 5),
+    ("fa", "می\u200cخواهم", "میخواهم", 7),
+    ("bo", "བཀྲ་ཤིས", "བཀྲ ཤིས", 7),
+])
+def test_characters_count_as_in_nfkc_however_they_are_typed(language, typed, otherwise, characters):
+    for reference, hypothesis in ((typed, otherwise), (otherwise, typed), (typed, typed)):
+        alignment = align_characters(reference, hypothesis, language)
+        errors = alignment.substitutions + alignment.deletions + alignment.insertions
+        assert (alignment.hits, errors) == (characters, 0)
+        assert align_words(reference, hypothesis, language).wer == 0
 
 
 def test_digits_are_spelled_on_both_sides(tmp_path):

@@ -1,9 +1,10 @@
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shared.text_normalization import normalise
+from shared.text_normalization import CONVENTIONS, normalise
 
 
 @pytest.mark.parametrize(
@@ -30,12 +31,107 @@ def test_examples(text, language, expected):
     assert normalise(text, language) == expected
 
 
-@given(st.text(), st.sampled_from(["de", "tr", "zh-CN"]))
+@pytest.mark.parametrize(
+    "text, language, expected",
+    [
+        ("Oʻzbek to‘g‘ri togʼ", "uz", "o'zbek to'g'ri tog'"),
+        ("‘salom’ maʼno", "uz", "salom ma'no"),
+        ("Pάʼ siʼ lōʼ", "fmp", "pά' si' lō'"),
+        ("lâghʼ pfu’", "nla", "lâgh' pfu'"),
+        ("krwâ' ndù’", "byv", "krwâ' ndù'"),
+        ("’i’ matiq, buse’!", "tay", "'i' matiq buse'"),
+        ("kúꞌ Ꞌa", "jgo", "kú' 'a"),
+        ("ʼñu tsakʼiere", "mau", "'ñu tsak'iere"),
+        ("Toç', 'us", "kbd", "toç' 'us"),
+        ("'Yan 'biri' ’yar", "ha", "'yan biri 'yar"),
+        ("Ta’ 'kelma", "mt", "ta' kelma"),
+        ("ang' 'neno'", "kln", "ang' neno"),
+        ("koʼã 'mba'e'", "gn", "ko'ã mba'e"),  # only inside of words
+        ("п’ять пʼять", "uk", "п'ять п'ять"),
+        ("c’hwi cʼhwi", "br", "c'hwi c'hwi"),
+        ("ʼña maʼ aʼa ʼ", "a-language-of-the-future", "ʼña maʼ a'a"),  # never quotation marks
+        ("ŉ 'n", "af", "n n"),
+        ("kʰa ma˥˩ a꞉", "a-language-of-the-future", "kha ma˥˩ a꞉"),
+        ("ǃXóõ ǀǀ", "nmn", "ǃxóõ ǀǀ"),
+    ],
+)
+def test_apostrophes_and_modifiers_that_are_letters(text, language, expected):
+    assert normalise(text, language) == expected
+
+
+@pytest.mark.parametrize(
+    "text, language",
+    [
+        ("น้ำทำ", "th"),
+        ("ຄຳໜ້າ", "lo"),
+        ("և եւ", "hy-AM"),
+        ("ციხეჼ", "bbl"),
+        ("kóaⁿ", "nan-tw"),
+        ("ㅋㅋ ㄱ", "ko"),
+        ("می‌خواهم", "fa"),
+        ("ශ්‍රී", "si"),
+        ("র‍্যাব", "bn"),
+        ("ᠰᠠᠷ᠎ᠠ", "mn"),
+        ("བཀྲ་ཤིས", "bo"),
+        ('צה"ל ג\'ירפה סנדוויץ\'', "he"),
+        ("in·hèrn", "oc"),
+        ("k̲ukoos.héix̲", "tli"),
+        ("ᏣᎳᎩ", "chr"),
+        ("ߒߞߏ", "nqo"),
+        ("ꓡꓲꓢꓴ", "lis"),
+        ("𞤆𞤵𞤤𞤢𞤪".lower(), "ff"),
+        ("straße οδος", "de"),
+    ],
+)
+def test_what_people_type_stays(text, language):
+    assert normalise(text, language) == text
+
+
+@pytest.mark.parametrize(
+    "text, language, expected",
+    [
+        ("น้ํา ทํา", "th", "น้ำทำ"),  # as NFKC writes it
+        ("นํ้า", "th", "น้ำ"),
+        ("ຄໍາ", "lo", "ຄຳ"),
+        ("ｶﾞｷﾞ ＡＢ", "ja", "ガギ ab"),
+        ("അവന്‍", "ml", "അവൻ"),  # as old keyboards write it
+        ("উত্‍", "bn", "উৎ"),
+        ("می‌‌خواهم‌ ‌b", "fa", "می‌خواهم b"),
+        ("ab\u200dcd", "de", "abcd"),
+        ("བཀྲ་ཤིས།", "bo", "བཀྲ་ཤིས"),
+        ("צה״ל ״שלום״", "he", 'צה"ל שלום'),
+        ("Ի՞նչ", "hy-AM", "ինչ"),
+        ("ســلام", "ar", "سلام"),
+        ("имцIали цIыф IэкIэ гӀяхl МАГ|АРУЛ", "av", "имцӏали цӏыф ӏэкӏэ гӏяхӏ магӏарул"),
+        ("21э 1 эх", "ady", "21э 1 эх"),
+        ("ТIЫГ Işık", "ady", "тӏыг ışık"),
+        ("ᲗᲘᲚ", "ka", "თილ"),
+        ("ΟΔΟΣ", "el", "οδος"),
+        ("STRAẞE", "de", "straße"),
+        ("人食一點氣（lâng tsia̍h tsi̍t tiám khuì）", "nan-tw", "人食一點氣"),
+        ("喙(tshuì)", "nan-tw", "喙"),
+        ("tshuì（喙）", "nan-tw", "喙"),
+        ("Lo̍k-káng (lâng)", "nan-tw", "lo̍k káng lâng"),
+        ("你好（您好）", "zh-TW", "你好您好"),  # said, not spelt twice
+    ],
+)
+def test_what_is_typed_in_several_ways_is_one(text, language, expected):
+    assert normalise(text, language) == expected
+
+
+@given(st.text(), st.sampled_from(["ady", "de", "fa", "he", "ml", "nan-tw", "th", "tr", "uz", "zh-CN"]))
 def test_idempotent_and_blind_to_composition(text, language):
     once = normalise(text, language)
     assert normalise(once, language) == once
     assert normalise(unicodedata.normalize("NFD", text), language) == once
     assert once == " ".join(once.split())
+
+
+def test_every_convention_is_documented():
+    document = (Path(__file__).resolve().parents[2] / "docs" / "corpora.md").read_text(encoding="utf-8")
+    for entry in (entry for entries in CONVENTIONS.values() for entry in entries):
+        rows = [row for row in document.splitlines() if entry["reason"] in row]
+        assert any(f"`{entry['languages']}`" in row for row in rows), entry
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ them with dump/raw/<test_set>, and writes
     exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format
 
 Rules:
-- Reference and hypothesis go through the same text normalisation.
+- Reference and hypothesis go through the same text normalisation, and letters that can be typed in two ways are one.
 - Scripts written without spaces (Han, kana, Thai, Lao, Burmese, Khmer) count by character in the word error rate
   too, as in the mixed error rate of code-switching papers. In the CER a space is a character, as in ESPnet.
 - Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
@@ -33,7 +33,7 @@ import numpy as np
 from shared.data_dir import Utterance, read_data_dir
 from shared.kaldi_tables import UserError, read_table
 from shared.score_tables import result_text, results_markdown, terminal_table
-from shared.text_normalization import DIGITS, UNSPACED, normalise
+from shared.text_normalization import DIGITS, UNSPACED, counted, normalise
 from tqdm import tqdm
 
 MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
@@ -112,13 +112,13 @@ def language_is_given(folder: Path) -> bool:
 
 def align_words(reference: str, hypothesis: str, language: str) -> jiwer.WordOutput:
     """Normalise and align two transcripts by words (by characters in scripts without spaces)."""
-    return jiwer.process_words(*(re.sub(f"([{UNSPACED}])", r" \1 ", normalise(text, language))
+    return jiwer.process_words(*(re.sub(f"([{UNSPACED}])", r" \1 ", counted(normalise(text, language)))
                                  for text in (reference, hypothesis)))
 
 
 def align_characters(reference: str, hypothesis: str, language: str) -> jiwer.CharacterOutput:
     """Normalise and align two transcripts by characters."""
-    return jiwer.process_characters(normalise(reference, language), normalise(hypothesis, language))
+    return jiwer.process_characters(*(counted(normalise(text, language)) for text in (reference, hypothesis)))
 
 
 def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.CharacterOutput]]:
