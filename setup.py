@@ -38,7 +38,8 @@ setup(
     entry_points={"console_scripts": ["espnet-blrmoe = espnet_blrmoe.bin.main:main"]},
     extras_require={
         "recipe": [
-            "espeakng-loader", "huggingface_hub", "jiwer>=4", "num2words", "numpy", "scipy", "soundfile", "soxr", "tqdm"
+            "babel", "espeakng-loader", "fonttools", "huggingface_hub", "jiwer>=4", "num2words", "numpy", "scipy",
+            "soundfile", "soxr", "tqdm",
         ],  # fmt: skip
         "export": ["onnx", "onnxruntime"],
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import corpus_folders
 import filter_by_length
@@ -22,6 +23,7 @@ from recipe_run import RECIPE
 from shared import write_data_dir
 from shared.data_dir import read_data_dir
 from shared.kaldi_tables import UserError, read_table
+from shared.scripts import foreign_script
 
 ROWS = [{"audio": f"recordings/{name}.wav", "text": "Grüße!", "lang": "de"} for name in ("a", "b")]
 
@@ -88,6 +90,33 @@ def test_data_sets_of_another_corpus_go(tmp_path, ours):
     assert {path.name for path in data.iterdir()} == {"train", "valid", "test_in"}
 
 
+def test_clips_to_test_with_that_are_trained_with_are_counted(tmp_path, capsys):
+    parts = [{**ROWS[0], "id": f"part{i}", "start": i / 2, "end": i / 2 + 0.5} for i in range(3)]
+    others = [{**parts[1], "id": "overlap", "start": 0.75}, {**ROWS[0], "id": "rest", "start": 1.5, "end": 2}]
+    folder = corpus_folders.manifest(tmp_path / "ours", train=parts, valid=ROWS, test=others)
+    data = prepare(tmp_path, "--corpus", f"manifest={folder}")
+    error = capsys.readouterr().err
+    assert re.search(f"Warning: 1 clips of {data}/valid are among those to train with too .*-de-a-.*, there .*-de-part",
+                     error)
+    assert re.search(f"Warning: 1 clips of {data}/test_in are .*-de-overlap, there .*-de-part1", error)
+
+    corpus_folders.manifest(tmp_path / "ours", train=parts, test=others[1:])
+    prepare(tmp_path, "--corpus", f"manifest={folder}")
+    assert "test_in" not in capsys.readouterr().err
+
+
+def test_clips_are_the_same_wherever_their_corpus_seems_to_be(tmp_path, capsys):
+    corpus = corpus_folders.commonvoice(tmp_path / "cv", ("fr",))
+    (tmp_path / "link").symlink_to(corpus)
+    prepare(tmp_path, "--corpus", f"commonvoice={corpus}")
+    assert "Warning" not in capsys.readouterr().err
+    shutil.copy(corpus / "fr" / "train.tsv", corpus / "fr" / "test.tsv")
+    data = prepare(tmp_path, "--corpus", f"commonvoice={corpus}", "--out_of_domain", f"commonvoice:x={tmp_path}/link")
+    error = capsys.readouterr().err
+    for data_set in ("test_in", "test_out"):
+        assert f"Warning: 3 clips of {data / data_set} are among those to train with too" in error
+
+
 # Skipped
 
 def test_skipped_clips_are_counted_and_listed(tmp_path, capsys):
@@ -100,8 +129,8 @@ def test_skipped_clips_are_counted_and_listed(tmp_path, capsys):
     assert lines == [
         f"{table}:2 no such clip: {corpus}/fr/clips/0.mp3",
         f"{table}:3 no words in the transcript: '?!'",
-        f"{table}:4 in a script foreign to its language: CYRILLIC in 'fr', whose script is in local/shared/scripts.py: "
-        "'Владимир'",
+        f"{table}:4 in a script foreign to its language: Cyrl in 'fr', unless local/shared/conventions.toml says "
+        "otherwise: 'Владимир'",
         f"{table}:5 no words in the transcript: ''",
     ]
     assert len(read_data_dir(data / "train")) == 4
@@ -239,6 +268,18 @@ def test_the_same_corpus_twice(tmp_path, ours):
         prepare(tmp_path, "--corpus", ours, ours)
 
 
+@pytest.mark.parametrize("name, table", [
+    ("commonvoice", "de/train.tsv"), ("fleurs", "de_de/train.tsv"), ("mls", "mls_german/train/transcripts.txt"),
+    ("voxpopuli", "transcribed_data/de/asr_train.tsv"), ("manifest", "train.jsonl"),
+])
+def test_byte_order_marks_are_not_part_of_a_table(name, table, tmp_path):
+    corpus = getattr(corpus_folders, name)(tmp_path / "corpus")
+    expected = contents(prepare(tmp_path, "--corpus", f"{name}={corpus}"))
+    lines = (corpus / table).read_text(encoding="utf-8").splitlines()
+    write_lines(corpus / table, [f"\ufeff{line}" for line in lines])  # files that are put together have it inside
+    assert contents(prepare(tmp_path, "--corpus", f"{name}={corpus}")) == expected
+
+
 # Whole, or not at all
 
 def test_a_mistake_in_one_data_set_leaves_all_as_they_were(tmp_path, ours):
@@ -300,6 +341,32 @@ def test_an_interruption_while_the_new_sets_take_their_places(tmp_path, ours):
     assert not (tmp_path / "data" / "train").exists(), "later stages must not take an old one for the new one"
 
 
+def test_ctrl_c(tmp_path, ours):
+    before = contents(prepare(tmp_path, "--corpus", ours))
+    interrupt = "import os, signal; prepare_corpora.make_entry = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
+    assert run_stage_1(tmp_path, ours, interrupt) == (130, "Interrupted: run stage 1 again\n")
+    assert contents(tmp_path / "data") == before
+
+
+def test_ctrl_c_while_audio_is_made(tmp_path):
+    command = [sys.executable, "prepare_corpora.py", "--corpus", "espeak", "--langs", "en", "--train_hours", "1",
+               "--downloads", str(tmp_path / "downloads"), "--data_dir", str(tmp_path / "data")]
+    with subprocess.Popen(
+        command, cwd=RECIPE / "local", stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as stage_1:
+        while not any((tmp_path / "downloads").rglob("*.wav")):
+            assert stage_1.poll() is None
+            time.sleep(0.1)
+        os.killpg(stage_1.pid, signal.SIGINT)  # as a terminal does: to all its processes
+        try:
+            assert stage_1.communicate(timeout=30)[1] == "Interrupted: run stage 1 again\n"
+        finally:
+            stage_1.kill()
+    assert stage_1.returncode == 130
+    assert not any((tmp_path / "downloads").iterdir())
+
+
 def test_audio_within_the_data_sets_is_not_lost(tmp_path):
     folder = corpus_folders.manifest(tmp_path / "data" / "train")
     (folder / "wav.scp").touch()
@@ -336,4 +403,4 @@ def test_no_real_sentence_is_taken_for_a_foreign_script(corpus, shared_data):
     for split in ("train", "valid", "test"):
         known = commonvoice.languages(shared_data / corpus, split)
         for clip in commonvoice.read(shared_data / corpus, split, known):
-            assert prepare_corpora.foreign_script(clip.text, clip.language) is None, clip
+            assert foreign_script(clip.text, clip.language) is None, clip

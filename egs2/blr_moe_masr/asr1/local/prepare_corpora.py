@@ -18,6 +18,7 @@ import argparse
 import os
 import re
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -32,6 +33,7 @@ from shared.data_dir import MAX_SKIPPED, Skipped, Utterance
 from shared.find_corpora import Corpus, find_corpus, names
 from shared.kaldi_tables import UserError
 from shared.scripts import foreign_script
+from shared.shared_clips import shared_clips
 from shared.text_normalization import DIGITS, normalise
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 from tqdm import tqdm
@@ -136,6 +138,7 @@ def prepare(corpora: list[Corpus], out_of_domain: list[Corpus], chosen: frozense
             further["test_out"] = further.get("test_out", []) + with_trained_languages(out_of_domain, trained)
         for name, sources in further.items():
             require_trained(data_dir / name, write(name, sources, tests), trained)
+        warn_of_shared_clips(folders, data_dir)
         # From here on it is quick; an interruption leaves no training set, so that no old one is taken for the new one.
         for stale in ("train", *FURTHER_SETS):
             shutil.rmtree(data_dir / stale, ignore_errors=True)
@@ -176,6 +179,16 @@ def require_trained(place: Path, languages: frozenset[str], trained: frozenset[s
                         f"leave that out: --langs \"{' '.join(sorted(trained))}\"")
 
 
+def warn_of_shared_clips(folders: dict[str, Path], data_dir: Path) -> None:
+    """Say on stderr how many clips to test with are among those to train with."""
+    trained = [folder for name, folder in folders.items() if name.endswith("train")]
+    shared = shared_clips(trained, [folder for folder in folders.values() if folder not in trained])
+    for name, folder in folders.items():
+        if clips := shared.get(folder):
+            print(f"Warning: {len(clips):,} clips of {data_dir / name} are among those to train with too (the first: "
+                  f"{clips[0][0]}, there {clips[0][1]}): scores on them say nothing of new speech", file=sys.stderr)
+
+
 def write_set(folder: Path, place: Path, sources: list[Source], rules: Rules) -> frozenset[str]:
     """Write the tables of a data set, which will be at `place`, into `folder`, and say what is in it.
 
@@ -204,33 +217,32 @@ def read_set(sources: list[Source], rules: Rules, tally: Tally) -> Iterator[Utte
     """
     for corpus, split, languages in sources:
         for clip in corpus.read(split, languages):
-            domain = clip.domain or corpus.domain
-            entry = make_entry(clip, domain, rules)
-            tally.count(entry, domain, clip.language)
+            entry = make_entry(clip, corpus, rules)
+            tally.count(entry, clip.domain or corpus.domain, clip.language)
             yield entry
     if not tally.kept and not tally.skipped:
         folders = ", ".join(str(source.corpus.root) for source in sources)
         raise UserError(f"{folders}: there is not one clip of the {sources[0].split} set; unpack the corpus again")
 
 
-def make_entry(clip: Clip, domain: str, rules: Rules) -> Utterance | Skipped:
-    """The utterance of a clip, or why it is left out.
+def make_entry(clip: Clip, corpus: Corpus, rules: Rules) -> Utterance | Skipped:
+    """The utterance of a clip of a corpus, or why it is left out.
 
     Unless the corpus has one, the id starts with a digest of the speaker, since Common Voice's labels have 128 digits
     and others white space; a clip without a speaker is its own.
     """
     text = None if clip.text is None else normalise(clip.text, clip.language, rules.digits)
-    speaker, key = clip.speaker, clip.id
+    speaker, key, domain = clip.speaker, clip.id, clip.domain or corpus.domain
     if not key:
         speaker = blake2b(f"{domain} {clip.speaker or clip.name}".encode(), digest_size=6).hexdigest()
         key = "-".join((speaker, clip.language, re.sub(r"[\s/]", "_", clip.name)))
     utterance = Utterance(key, clip.audio, clip.language, speaker, domain, text, clip.start, clip.end,
                           source=clip.source)
-    problem = clip.problem or find_problem(clip, utterance, rules)
+    problem = clip.problem or find_problem(clip, utterance, corpus, rules)
     return Skipped(clip.source, problem) if problem else utterance
 
 
-def find_problem(clip: Clip, utterance: Utterance, rules: Rules) -> str | None:
+def find_problem(clip: Clip, utterance: Utterance, corpus: Corpus, rules: Rules) -> str | None:
     """Why a clip is left out; None for one that stays."""
     shortest, longest = rules.durations
     seconds = clip.duration if clip.start is None else clip.end - clip.start
@@ -238,9 +250,9 @@ def find_problem(clip: Clip, utterance: Utterance, rules: Rules) -> str | None:
         return f"no such clip: {clip.audio}"
     if utterance.text == "":
         return f"no words in the transcript: {clip.text!r}"
-    if script := foreign_script(utterance.text or "", clip.language):
-        return (f"in a script foreign to its language: {script} in '{clip.language}', whose script is in "
-                f"local/shared/scripts.py: {clip.text!r}")
+    if script := foreign_script(utterance.text or "", clip.language, corpus.scripts(clip.language)):
+        return (f"in a script foreign to its language: {script} in '{clip.language}', unless "
+                f"local/shared/conventions.toml says otherwise: {clip.text!r}")
     if len(utterance.id.encode()) > LONGEST_ID:
         return f"id longer than {LONGEST_ID} bytes: {utterance.id}"
     if seconds is not None and seconds < shortest:
@@ -274,6 +286,15 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> None:
     args = get_parser().parse_args(argv)
+    try:
+        run(args)
+    except KeyboardInterrupt:
+        print("Interrupted: run stage 1 again", file=sys.stderr)
+        sys.exit(130)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Make the data sets."""
     corpora, out_of_domain = ([find_corpus(word, args.downloads) for word in words]
                               for words in (args.corpus, args.out_of_domain))
     for corpus in corpora + out_of_domain:

@@ -15,6 +15,7 @@ import corpora
 from corpora import Clip
 
 from shared.kaldi_tables import UserError
+from shared.scripts import known_scripts, used_scripts
 
 SPLITS = ("train", "valid", "test")
 NEEDED = ("LAYOUT", "languages", "read")  # in the module of a corpus
@@ -41,6 +42,16 @@ class Corpus:
         """The languages that have something in a split."""
         has = split in getattr(self.module, "SPLITS", SPLITS)
         return frozenset(self.module.languages(self.root, split)) if has else frozenset()
+
+    @cache
+    def scripts(self, language: str) -> frozenset[str]:
+        """The scripts that most sentences use of a language of which they are not known, in the training set if it has
+        some there.
+        """
+        if known_scripts(language):
+            return frozenset()
+        split = next((name for name in SPLITS if language in self.languages(name)), SPLITS[0])
+        return used_scripts(clip.text or "" for clip in self.read(split, [language]))
 
     def read(self, split: str, languages: Iterable[str]) -> Iterator[Clip]:
         return self.module.read(self.root, split, sorted(languages))

@@ -1,71 +1,78 @@
-"""Which script a language is written in, to find transcripts that are in another language than they claim."""
+"""Which scripts a language is written in, to find transcripts that are in another language than they claim.
+
+Scripts have their codes of ISO 15924. CLDR, as Babel has it, says in which scripts the languages are written that it
+has a locale of. Of the others it only guesses, so there the corpus itself says what most of its sentences use.
+"""
 
 import unicodedata
 from collections import Counter
+from collections.abc import Iterable
 from functools import cache
 
-from shared.text_normalization import without_region
+from babel.core import get_global
+from babel.localedata import locale_identifiers
+from fontTools import unicodedata as unicode_scripts
 
-# Script, as the names of its characters in Unicode begin -> languages that are not written in Latin letters.
-LANGUAGES = {
-    "ARABIC": "ar ckb fa ks ps sd skr ug ur",
-    "ARMENIAN": "hy hyw",
-    "BENGALI": "as bn mni",
-    "CJK": "ja nan yue zh",
-    "CYRILLIC": "ab ady ba be bg bxr ce cv kbd kk kv ky mdf mhr mk mn mrj myv os ru rue sah sr tg tt tyv udm uk uz",
-    "DEVANAGARI": "bho brx doi hi kok mai mr ne sa",
-    "ETHIOPIC": "am ti tig",
-    "GEORGIAN": "ka",
-    "GREEK": "el",
-    "GUJARATI": "gu",
-    "GURMUKHI": "pa",
-    "HANGUL": "ko",
-    "HEBREW": "he yi",
-    "HIRAGANA": "ja",
-    "KANNADA": "kn",
-    "KATAKANA": "ja",
-    "KHMER": "km",
-    "LAO": "lo",
-    "LATIN": "nan sr uz",  # and all that are not named here
-    "MALAYALAM": "ml",
-    "MYANMAR": "my",
-    "OL": "sat",  # Ol Chiki
-    "ORIYA": "or",
-    "SINHALA": "si",
-    "TAMIL": "ta",
-    "TELUGU": "te",
-    "THAANA": "dv",
-    "THAI": "th",
-    "TIBETAN": "bo dz",
-    "TIFINAGH": "zgh",
-}
+from shared.text_normalization import convention, without_region
+
+# CLDR's names for what is written in one or several scripts of Unicode
+COMBINED = {"Hanb": "Hani Bopo", "Hans": "Hani", "Hant": "Hani", "Jpan": "Hani Hira Kana", "Kore": "Hang Hani"}
 SHARE = 0.2  # this share of a transcript's letters must be in a script of its language; the others may be names
 
 
 @cache
-def scripts_of(language: str) -> frozenset[str]:
-    """The scripts that a language is written in; "zh-CN", "zh_CN" and "zh" are the same."""
-    scripts = [script for script, languages in LANGUAGES.items() if without_region(language) in languages.split()]
-    return frozenset(scripts or ["LATIN"])
+def known_scripts(language: str) -> frozenset[str]:
+    """The scripts that a language is written in; "zh-CN", "zh_CN" and "zh" are the same. Empty: nobody knows."""
+    if own := convention("scripts", language):
+        return frozenset(own["scripts"].split())
+    code = without_region(get_global("language_aliases").get(without_region(language), language))  # rus: ru
+    locales = [locale.split("_") for locale in locale_identifiers()]
+    if [code] not in locales:
+        return frozenset()
+    likely = [subtags.split("_") for subtags in get_global("likely_subtags").values()]
+    names = {part for other, *parts in locales + likely if other == code for part in parts if len(part) == 4}
+    return frozenset(" ".join(COMBINED.get(name, name) for name in names).split())
+
+
+def used_scripts(texts: Iterable[str]) -> frozenset[str]:
+    """The scripts that a fair share of texts is in, each text in that of most of its letters."""
+    texts_in = Counter(main for text in texts if (main := main_script(text)))
+    return frozenset(name for name, number in texts_in.items() if number >= SHARE * texts_in.total())
+
+
+def foreign_script(text: str, language: str, used: frozenset[str] = frozenset()) -> str | None:
+    """The script of a text if its language is not written in it; None if all is well, or if nobody knows.
+
+        foreign_script("spasibo bolshoe", "ru") == "Latn"
+        foreign_script("我用 iphone 手机", "zh-CN") is None
+        foreign_script("хабар", "khw", used=frozenset({"Arab"})) == "Cyrl"
+
+    Args:
+        text: a sentence; one without letters is in no script.
+        language: its code.
+        used: what the language's corpus is written in; counts if it is not known of the language itself.
+    """
+    letters, scripts = letters_in(text), known_scripts(language) or used
+    own = sum(letters[name] for name in scripts)
+    return None if not scripts or own >= SHARE * letters.total() else main_script(text)
+
+
+def main_script(text: str) -> str | None:
+    """The script of most letters of a text; None if it has none."""
+    return next((name for name, _ in letters_in(text).most_common(1)), None)
+
+
+def letters_in(text: str) -> Counter[str]:
+    """Script -> how many letters of it a text has."""
+    letters = Counter(map(script_of, text))
+    del letters[""]
+    return letters
 
 
 @cache
-def script(character: str) -> str:
-    """The script of a letter; "" for everything else."""
+def script_of(character: str) -> str:
+    """The script of a letter; "" for everything else, also for letters of no particular script."""
     if unicodedata.category(character) not in ("Ll", "Lo", "Lt", "Lu"):
         return ""
-    return unicodedata.name(character, "").split(" ")[0]
-
-
-def foreign_script(text: str, language: str) -> str | None:
-    """The script of a text if its language is not written in it; None if all is well, or it has no letters.
-
-        foreign_script("spasibo bolshoe", "ru") == "LATIN"
-        foreign_script("我用 iphone 手机", "zh-CN") is None
-    """
-    letters = Counter(map(script, text))
-    del letters[""]
-    own = sum(letters[name] for name in scripts_of(language))
-    if not letters or own >= SHARE * letters.total():
-        return None
-    return letters.most_common(1)[0][0]
+    code = unicode_scripts.script(character)
+    return "" if code in ("Zinh", "Zyyy", "Zzzz") else code

@@ -14,6 +14,7 @@ again.
 
 import json
 import random
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import astuple, dataclass
@@ -209,9 +210,15 @@ def write_audio(recordings: list[Recording], folder: Path, nj: int) -> None:
     for place in {(folder / r.file).parent for r in recordings}:
         place.mkdir(parents=True)
     with ProcessPoolExecutor(nj) as pool:
+        # Ctrl-C reaches all processes, but this one ends the others, which are started here so that they ignore it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         written = pool.map(partial(write_recording, folder=folder), recordings, chunksize=16)
-        for _ in tqdm(written, total=len(recordings), desc="eSpeak NG", unit="sentence", disable=None, leave=False):
-            pass
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            for _ in tqdm(written, total=len(recordings), desc="eSpeak NG", unit="sentence", disable=None, leave=False):
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def write_clips(table: Path, recordings: list[Recording], transcribed: bool) -> None:
