@@ -14,6 +14,8 @@ SPLITS = ("train", "dev", "test")
 CV_2019 = "client_id path sentence up_votes down_votes age gender accent"
 CV_2025 = ("client_id path sentence_id sentence sentence_domain up_votes down_votes age gender accents variant locale "
            "segment")  # fmt: skip
+SPONTANEOUS_2026 = ("client_id audio_id audio_file duration_ms prompt_id prompt transcription votes age gender accents "
+                    "variant language prompt_upvotes prompt_reports is_edited split char_per_sec quality_tags")
 
 
 def write_audio(path: Path, seconds: float = 0.3) -> None:
@@ -50,6 +52,20 @@ def commonvoice(root: Path, languages: tuple[str, ...] = ("de", "zh-CN"), column
             write_rows(root / language / f"{split}.tsv", columns, rows)
             for row in rows:
                 write_audio(root / language / "clips" / row["path"])
+    return root
+
+
+def spontaneous(root: Path, language: str = "br", transcription: str = "Ya, [noise] amañ.") -> Path:
+    """Common Voice's spontaneous speech in a language, in the folder of its archive."""
+    folder = root / f"sps-corpus-3.0-2026-03-09-{language}"
+    rows = [{"client_id": f"{split}{i // 2}" * 20, "audio_file": f"spontaneous-speech-{language}-{n}{i}.mp3",
+             "duration_ms": "300", "prompt": "Petra?", "language": "Brezhoneg", "split": split,
+             "transcription": "" if split == "unassigned" else transcription}
+            for n, split in enumerate((*SPLITS, "unassigned")) for i in range(3)]
+    write_rows(folder / f"ss-corpus-{language}.tsv", SPONTANEOUS_2026, rows)
+    write_rows(folder / f"ss-reported-audios-{language}.tsv", "client_id audio_id audio_file reason", [])
+    for row in rows:
+        write_audio(folder / "audios" / row["audio_file"])
     return root
 
 
@@ -102,12 +118,12 @@ def aishell(root: Path) -> Path:
     return root
 
 
-def voxpopuli(root: Path) -> Path:
-    folder = root / "transcribed_data" / "de"
+def voxpopuli(root: Path, language: str = "de", accent: str = "None", splits: tuple[str, ...] = SPLITS) -> Path:
+    folder = root / "transcribed_data" / language
     for split in SPLITS:
-        rows = [{"id": f"2012{i}614-0900-PLENARY-8-de_{split}_{i}", "raw_text": "", "split": split,
-                 "normalized_text": "grüße zwei äpfel", "speaker_id": speaker}
-                for i, speaker in enumerate(("28298", "28298", "None"))]
+        rows = [{"id": f"2012{i}614-0900-PLENARY-8-{language}_{split}_{i}", "raw_text": "", "split": split,
+                 "normalized_text": "grüße zwei äpfel", "speaker_id": speaker, "accent": accent}
+                for i, speaker in enumerate(("28298", "28298", "None")) if split in splits]
         write_rows(folder / f"asr_{split}.tsv",
                    "id raw_text normalized_text speaker_id split gender is_gold_transcript accent", rows)
         for row in rows:

@@ -18,7 +18,7 @@ The modules open no audio but that which they make. Language codes are those of 
 them. docs/corpora.md has the layouts, the codes, what is skipped, and how to add a corpus.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,13 +96,18 @@ def read_tsv(
     """
     lines = read_lines(path, distributed)
     names = next(lines, ("", ""))[1].split("\t")
-    for column in columns:
-        if column not in names:
-            raise UserError(f"{path}:1: there is no column '{column}', only {', '.join(names) or 'an empty line'}")
+    require_columns(path, columns, names)
     for source, line in lines:
         if line:
             cells = line.split("\t")
             yield source, dict(zip(names, cells)) if len(cells) == len(names) else None
+
+
+def require_columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
+    """Raise UserError if one of the columns is not among the names in a table's first line."""
+    for column in columns:
+        if column not in names:
+            raise UserError(f"{path}:1: there is no column '{column}', only {', '.join(names) or 'an empty line'}")
 
 
 def require_folder(folder: Path, archive: Path | None = None) -> None:
