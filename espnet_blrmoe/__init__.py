@@ -7,7 +7,7 @@ quick: PyTorch and ESPnet are loaded when a name below is first used.
 import importlib
 from typing import TYPE_CHECKING
 
-from espnet_blrmoe import quiet, registration
+from espnet_blrmoe import caches, quiet, registration
 
 if TYPE_CHECKING:
     from espnet_blrmoe.inference.speech2text import Speech2Text
@@ -50,6 +50,7 @@ __all__ = [
     "router_input_choices",
 ]
 
+caches.find_place()
 quiet.install()
 registration.register_with_espnet()
 

@@ -14,6 +14,8 @@ import runpy
 import sys
 from pathlib import Path
 
+from espnet_blrmoe.program import start
+
 REPLACED = {f"espnet2.bin.{name}": f"espnet_blrmoe.bin.{name}" for name in ("asr_train", "asr_inference")}
 SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to the processes that it spawns
 
@@ -54,7 +56,7 @@ def run_script() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)
 elif __name__ == "__mp_main__":  # a process that the command spawned
     read_stretches()
     if SCRIPT in os.environ:

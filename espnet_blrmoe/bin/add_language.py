@@ -21,6 +21,7 @@ from pathlib import Path
 
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import refuse_to_overwrite
+from espnet_blrmoe.program import start
 from espnet_blrmoe.training.finetuning import reason_of, train_part
 from espnet_blrmoe.training.language_task import LanguageTask, write_extended_model
 
@@ -59,4 +60,4 @@ def add(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -16,15 +16,17 @@ import logging
 import shutil
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 import torch
 from espnet2.bin import asr_inference
 from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
-from torch.utils.data import DataLoader, Dataset
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
@@ -34,6 +36,8 @@ from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.inference.speech2text import Transcript
 from espnet_blrmoe.languages import AllowedLanguages
+from espnet_blrmoe.program import start
+from espnet_blrmoe.segments import read_audio_table
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileParser
 
@@ -77,7 +81,8 @@ def main(cmd: list[str] | None = None) -> None:
                 options["beam_size"] = inference_parser().get_default("beam_size")
             if args.batch_size > 1:
                 logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
-            return asr_inference.inference(**options | {"batch_size": 1})
+            # It reads in processes, and waits for ever where /dev/shm is too small for what they read.
+            return asr_inference.inference(**options | {"batch_size": 1, "num_workers": 0})
         decode(args)
     except (ValueError, OSError) as error:
         sys.exit(f"asr_inference: {error}")
@@ -99,25 +104,21 @@ def decode(args) -> None:
         del options["beam_size"]
     speech2text = load_model(args, options)
     utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, speech2text.languages)
-    loader = DataLoader(
-        Recordings(recordings, speech2text.fs), args.batch_size, num_workers=args.num_workers, collate_fn=list
-    )
-    done = 0
+    waves = read_ahead(recordings, speech2text.fs, args.num_workers, args.batch_size)
     with results_in(Path(args.output_dir)) as folder, DatadirWriter(folder) as writer:
-        for batch in loader:
-            for utterance, wave in batch:
-                if isinstance(wave, ValueError):
-                    raise ValueError(f"utterance {utterance}: {wave}")
-            utterances, waves = zip(*batch)
+        for start in range(0, len(recordings), args.batch_size):
+            utterances = [utterance for utterance, *_ in recordings[start : start + args.batch_size]]
             languages = None if utt2langs is None else [_allowed(utt2langs, u, args.utt2langs) for u in utterances]
-            for utterance, transcript in zip(utterances, speech2text.batch(waves, languages)):
+            transcripts = speech2text.batch(list(islice(waves, len(utterances))), languages)
+            for utterance, transcript in zip(utterances, transcripts):
                 write(writer, utterance, transcript)
-            done += len(utterances)
-            logging.info(f"{done} of {len(recordings)} utterances decoded")
+            logging.info(f"{start + len(utterances)} of {len(recordings)} utterances decoded")
 
 
 def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) -> list[tuple[str, str, str]]:
     """Utterance, audio and ESPnet's type of it, of all utterances, or of those that a key file lists.
+
+    Where Kaldi's `segments` lies beside a table of sound files, utterances are its stretches of them.
 
     Raises:
         ValueError: a file is missing, broken or empty, no data are named speech or their type is unknown, or an
@@ -129,7 +130,7 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
     path, kind = sources[0]
     if not Path(path).is_file():
         raise ValueError(f"{path} does not exist; correct --data_path_and_name_and_type")
-    audio_of = read_table(path)
+    audio_of = read_audio_table(path) if kind == "sound" else read_table(path)
     keys = read_table(key_file) if key_file else audio_of
     if not keys:
         raise ValueError(f"{key_file or path} has no utterance")
@@ -139,29 +140,44 @@ def read_recordings(data: Sequence[tuple[str, str, str]], key_file: str | None) 
     return [(utterance, audio_of[utterance], kind) for utterance in keys]
 
 
-class Recordings(Dataset):
-    """Reads recordings: utterance, and (samples,) at the model's rate, or the ValueError that says why there are none.
+def read_ahead(
+    recordings: list[tuple[str, str, str]], fs: int, workers: int, batch_size: int
+) -> Iterator[torch.Tensor]:
+    """Read recordings, in order, in threads that are a batch each ahead of who takes them.
 
-    Raised in a process that reads ahead, it would come with that process's traceback.
+    Not in processes: what they hand over goes through /dev/shm, which is small in containers.
 
     Args:
         recordings: utterance, audio and ESPnet's type of it.
         fs: the model's sampling rate in Hz; files of other rates are resampled.
+        workers: threads; 0: read what is asked for, when it is asked for.
+        batch_size: utterances.
+
+    Yields:
+        (samples,) at the model's rate.
+
+    Raises:
+        ValueError: the audio is unusable; names the utterance.
     """
+    if not workers:
+        yield from (read(*recording, fs) for recording in recordings)
+        return
+    with ThreadPoolExecutor(workers) as threads:
+        ahead: deque[Future] = deque()
+        for recording in recordings:
+            ahead.append(threads.submit(read, *recording, fs))
+            if len(ahead) > workers * batch_size:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
-    def __init__(self, recordings: list[tuple[str, str, str]], fs: int):
-        self.recordings = recordings
-        self.fs = fs
 
-    def __len__(self) -> int:
-        return len(self.recordings)
-
-    def __getitem__(self, position: int) -> tuple[str, torch.Tensor | ValueError]:
-        utterance, source, kind = self.recordings[position]
-        try:
-            return utterance, audio.load(source if kind == "sound" else DATA_READERS[kind](source), self.fs)
-        except (ValueError, OSError, RuntimeError) as error:
-            return utterance, ValueError(error)
+def read(utterance: str, source: str, kind: str, fs: int) -> torch.Tensor:
+    """Read one recording; see `read_ahead`."""
+    try:
+        return audio.load(source if kind == "sound" else DATA_READERS[kind](source), fs)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise ValueError(f"utterance {utterance}: {error}") from error
 
 
 @contextmanager
@@ -211,4 +227,4 @@ def write(writer: DatadirWriter, utterance: str, transcript: Transcript) -> None
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

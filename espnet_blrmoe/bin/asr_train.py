@@ -18,6 +18,9 @@ folder is a model's, which the other programs take as --model OUTPUT_DIR. ESPnet
 `python -m espnet_blrmoe.run -m espnet2.bin.asr_train`.
 """
 
+import sys
+
+from espnet_blrmoe.program import start
 from espnet_blrmoe.training.asr_task import BLRMoETask
 from espnet_blrmoe.training.trainer import link_model, trained_checkpoint
 
@@ -30,10 +33,13 @@ def get_parser():
 def main(cmd: list[str] | None = None) -> None:
     """Train, or with --collect_stats true gather shapes and statistics."""
     args = get_parser().parse_args(cmd)
-    BLRMoETask.main(args=args)
+    try:
+        BLRMoETask.main(args=args)
+    except ChildProcessError as error:
+        sys.exit(f"asr_train: error: {error}")
     if checkpoint := trained_checkpoint(args):
         link_model(checkpoint)
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

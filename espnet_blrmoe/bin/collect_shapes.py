@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
 
+from espnet_blrmoe.program import start
 from espnet_blrmoe.training.asr_task import BLRMoETask
 
 
@@ -90,4 +91,4 @@ def side_by_side(paths: list[str]) -> Iterator[tuple[str, list[str]]]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

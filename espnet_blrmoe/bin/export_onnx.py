@@ -26,6 +26,7 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.program import start
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -72,4 +73,4 @@ def export(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -8,6 +8,8 @@ import argparse
 import importlib
 import sys
 
+from espnet_blrmoe.program import start
+
 COMMANDS = {  # name: (module of espnet_blrmoe.bin, what it does)
     "transcribe": ("transcribe", "print what is said in audio files, and in which language"),
     "prune": ("prune_experts", "write a smaller model that knows some of a model's languages"),
@@ -34,8 +36,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 
 def main(cmd: list[str] | None = None) -> None:
-    """Hand over to the command that the command line names."""
-    parser = get_parser()
+    """The command espnet-blrmoe, which pip installs."""
+    start(lambda: hand_over(get_parser(), cmd))
+
+
+def hand_over(parser: argparse.ArgumentParser, cmd: list[str] | None) -> None:
+    """Run the program that the command line names."""
     args = parser.parse_args(cmd)
     if args.command is None:
         return parser.print_help()

@@ -16,6 +16,7 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.program import start
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -85,4 +86,4 @@ def texts_of(text: str, utt2lang: str, languages: tuple[str, ...]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_blrmoe.files.model_files import CONFIG_NAME, WEIGHTS_NAME, ModelFiles
+from espnet_blrmoe.program import start
 
 if TYPE_CHECKING:  # loading PyTorch takes seconds, which --help does not need
     from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores
@@ -28,7 +29,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, action="append", required=True, metavar="FOLDER",
                         help=f"folder of a model, with {CONFIG_NAME} and {WEIGHTS_NAME}; may be given several times")
     parser.add_argument("--data_dir", type=Path, action="append", required=True,
-                        help="folder with wav.scp, utt2lang and, if it has several domains, utt2domain; repeatable")
+                        help="folder with wav.scp, utt2lang and, if it has them, utt2domain and segments; repeatable")
     parser.add_argument("--output", type=Path, help="file for the same table, separated by tabs")
     return parser
 
@@ -82,4 +83,4 @@ def cells(scores: LidScores) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -17,6 +17,7 @@ router_input) a new router takes the trained one's place.
 import sys
 from pathlib import Path
 
+from espnet_blrmoe.program import start
 from espnet_blrmoe.training.finetuning import reason_of, train_part
 from espnet_blrmoe.training.router_task import RouterTask, write_asr_model
 
@@ -39,4 +40,4 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -16,6 +16,7 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.languages import parse_languages
+from espnet_blrmoe.program import start
 
 HEAD = ("model", "parameters", "active", "router", "GFLOP/s of speech", "checkpoint")
 SPECIAL_TOKENS = "<blank>", "<unk>", "<sos/eos>"
@@ -111,4 +112,4 @@ def row(name: str, config: dict) -> tuple[str, ...]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
 from espnet_blrmoe.files.model_files import add_model_options
+from espnet_blrmoe.program import start
 
 if TYPE_CHECKING:
     from espnet_blrmoe.inference.speech2text import Transcript
@@ -60,7 +61,7 @@ def main(cmd: list[str] | None = None) -> None:
     options = {name: value for name, value in vars(args).items() if name not in OWN_OPTIONS}
     try:
         speech2text = load_model(args, options)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"transcribe: {error}")
     show = as_json if args.json else as_line
     failed = False
@@ -96,4 +97,4 @@ def as_json(file: str, transcript: Transcript) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -128,10 +128,7 @@ class RecogniserGraph(nn.Module):
         super().__init__()
         refuse_what_cannot_be_exported(model)
         self.model = model
-        encoder, stft = model.encoder, model.frontend.stft
-        # As much as one encoder frame sees: shorter speech is padded to it, as in Speech2Text.
-        shortest = stft.n_fft + (encoder.embed.window - 1) * stft.hop_length
-        model.frontend = TracedFrontend(model.frontend, shortest)
+        model.frontend = TracedFrontend(model.frontend, model.shortest_speech)
         if model.normalize is not None:
             model.normalize = TracedNormalisation(model.normalize)
         self.eval()

@@ -25,6 +25,7 @@ import requests
 from espnet2.bin.pack import ASRPackedContents
 from espnet_model_zoo import downloader
 
+from espnet_blrmoe import caches
 from espnet_blrmoe.files.yaml_files import read_mapping, write_mapping
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")  # ESPnet's
@@ -53,7 +54,7 @@ def fetch_model(model_tag: str | Path, cachedir: str | Path | None = None) -> di
 
     Args:
         model_tag: packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo's table.
-        cachedir: folder to unpack into; None: espnet_model_zoo's.
+        cachedir: folder to unpack into; None: espnet_model_zoo's, or, without a home, that of other caches.
 
     Returns:
         Options of Speech2Text: paths of the configuration and the weights.
@@ -63,7 +64,7 @@ def fetch_model(model_tag: str | Path, cachedir: str | Path | None = None) -> di
     """
     model_tag = str(model_tag)
     try:
-        zoo = downloader.ModelDownloader(cachedir)
+        zoo = downloader.ModelDownloader(cachedir or caches.model_folder())
         source = zoo.get_url(model_tag)  # a URL, the absolute path of a file, or the hub's address
         cache = Path(zoo.cachedir)
         if downloader.is_url(source):

@@ -93,14 +93,36 @@ def check_model(task: type[AbsTask], config: dict, config_file: str | Path, mode
         ValueError: names the file, and what is wrong.
     """
     weights = read_weights(model_file)
+    _import_librosa()
     try:
         _check_arrays(config, weights)
         with torch.device("meta"), _FewCalls(MOST_CALLS * len(weights)):  # tensors have shapes, but no memory
             model = task.build_model(argparse.Namespace(**config))
-    except Exception as error:  # ESPnet does not check configurations: TypeError, KeyError, OSError, ...
+    except ImportError as error:
+        raise ValueError(f"{config_file} needs a library that cannot be imported: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{config_file} needs a file that cannot be read: {error}") from error
+    except MemoryError as error:
+        raise ValueError(f"{config_file} describes a model that needs more memory than there is") from error
+    except Exception as error:  # ESPnet does not check configurations: TypeError, KeyError, AssertionError, ...
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"{config_file} describes no model that can be built: {reason}") from error
     put_weights(model, weights, model_file, assign=True)
+
+
+def _import_librosa() -> None:
+    """Import what ESPnet's front end imports when it is built, and which says nothing of the configuration if it fails.
+
+    Raises:
+        ValueError: numba, which librosa is built on, finds no folder for its cache.
+    """
+    try:
+        from librosa import filters  # noqa: F401
+    except RuntimeError as error:
+        raise ValueError(
+            "numba finds no folder for its cache; name one that you can write in the environment variable "
+            "NUMBA_CACHE_DIR, or one for all temporary files in TMPDIR"
+        ) from error
 
 
 def check_bpemodel(path: str | Path) -> None:

@@ -13,7 +13,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a checkpoint of weights only; nothing in it is executed.
 
     Raises:
-        ValueError: it is missing, broken, holds anything but tensors, or unpacks to more than its size.
+        ValueError: it is missing, broken, holds anything but tensors, unpacks to more than its size, or cannot be read.
     """
     path = Path(path)
     if not path.is_file():
@@ -22,6 +22,10 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     refuse_compressed(path)
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except MemoryError as error:
+        raise ValueError(f"{path} needs more memory than there is") from error
     except Exception:  # torch raises many kinds of errors for a file that is not a checkpoint, and advises executing it
         weights = None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from espnet_blrmoe import audio
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.recordings import split_range
+from espnet_blrmoe.segments import read_audio_table
 from espnet_blrmoe.tables import read_table
 
 BATCH_SECONDS = 200  # of padded speech: only the front end and the router run
@@ -82,12 +83,12 @@ class LidScores:
 
 @torch.no_grad()
 def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
-    """Let a model's router hear all utterances of a data directory: wav.scp, utt2lang and, if there is one, utt2domain.
+    """Let a model's router hear all utterances of a data directory.
 
     Args:
         model: in evaluation mode; only what its router needs is run.
         fs: its sampling rate in Hz.
-        data_dir: folder with the tables.
+        data_dir: folder with wav.scp, utt2lang and, where they are needed, utt2domain and segments.
 
     Raises:
         ValueError: a table or an audio file is missing or damaged, or an utterance has no language or one that the
@@ -121,12 +122,12 @@ def read_pairs(data_dir: Path, known: Sequence[str]) -> tuple[dict[str, str], di
     Raises:
         ValueError: see `hear`.
     """
-    files, languages = (read_table(data_dir / name) for name in ("wav.scp", "utt2lang"))
+    files, languages = read_audio_table(data_dir / "wav.scp"), read_table(data_dir / "utt2lang")
     has_domains = (data_dir / "utt2domain").is_file()
     domains = read_table(data_dir / "utt2domain") if has_domains else dict.fromkeys(files, data_dir.name)
     for utterance, file in files.items():
         if utterance not in languages or utterance not in domains:
-            raise ValueError(f"{data_dir}: utterance {utterance} of wav.scp is missing in utt2lang or utt2domain")
+            raise ValueError(f"{data_dir}: utterance {utterance} is missing in utt2lang or utt2domain")
         if languages[utterance] not in known:
             raise ValueError(f"{data_dir / 'utt2lang'}: utterance {utterance} has language {languages[utterance]!r}; "
                              f"the model knows {', '.join(known)}")

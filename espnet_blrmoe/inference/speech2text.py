@@ -103,15 +103,12 @@ class Speech2Text(asr_inference.Speech2Text):
 
     def _read_settings(self, config: dict[str, Any]) -> None:
         """What the model's configuration says of its audio and frames."""
-        frontend = self.asr_train_args.frontend_conf
         embed = self.asr_model.encoder.embed
-        hop = frontend.get("hop_length", 128)
+        hop = getattr(self.asr_model.frontend, "hop_length", 128)
         self.languages = self.asr_model.languages
         self.fs = sampling_rate(config)
         self._volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
         self._seconds_per_frame = embed.factor * hop / self.fs
-        # One encoder frame's worth of samples: shorter audio is padded with silence to this.
-        self._shortest = frontend.get("n_fft", 512) + (embed.window - 1) * hop
 
     @classmethod
     def from_pretrained(
@@ -193,17 +190,13 @@ class Speech2Text(asr_inference.Speech2Text):
         return [transcript.hypotheses for transcript in self.batch(waves)]
 
     def _pieces(self, utterance: int, speech: Audio, rate: int | None) -> list[Piece]:
-        """An utterance in pieces, each long enough for a frame."""
+        """An utterance in pieces."""
         wave = audio.load(speech, self.fs, rate)
         if self._volume is not None and wave.any():
             wave = wave * self._volume / wave.abs().max()
         cuts = audio.cut(wave, self.fs, self._chunk_seconds)
         wave = wave.to(getattr(torch, self.dtype))
-        pad = torch.nn.functional.pad
-        return [
-            Piece(utterance, start, end, pad(wave[start:end], (0, max(0, self._shortest - (end - start)))))
-            for start, end in cuts
-        ]
+        return [Piece(utterance, start, end, wave[start:end]) for start, end in cuts]
 
     def _recognise(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""

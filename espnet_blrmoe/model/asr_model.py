@@ -61,6 +61,8 @@ class BLRMoEModel(ESPnetASRModel):
             if language not in self.languages or not set(tokens) <= set(self.token_list):
                 raise ValueError(f"model_conf: added_tokens of {language!r}: an unknown language or an unknown token")
             self._added_tokens[language] = {self.token_list.index(token) for token in tokens}
+        if getattr(self.frontend, "apply_stft", self.frontend is not None):  # its input is audio
+            self.frontend.register_forward_pre_hook(self._with_silence)
         if self._added_tokens:
             self.ctc.ctc_lo.register_forward_hook(_without_foreign_tokens)
 
@@ -68,6 +70,26 @@ class BLRMoEModel(ESPnetASRModel):
     def languages(self) -> tuple[str, ...]:
         """The model's languages, in expert order."""
         return self.encoder.languages
+
+    @property
+    def shortest_speech(self) -> int:
+        """Samples that one frame of the encoder sees; shorter utterances get silence behind them, in any use."""
+        stft = getattr(self.frontend, "stft", self.frontend)
+        window = getattr(stft, "n_fft", getattr(stft, "win_length", 512))
+        return window + (self.encoder.embed.window - 1) * getattr(self.frontend, "hop_length", 128)
+
+    def _with_silence(
+        self, frontend: torch.nn.Module, inputs: tuple[torch.Tensor, torch.Tensor]
+    ) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Forward pre-hook of the front end: (B, samples, ...) and (B,), all of them long enough; None: as they are."""
+        speech, lengths = inputs
+        shortest = self.shortest_speech
+        if int(lengths.min()) >= shortest:
+            return None
+        padding = torch.arange(speech.size(1), device=speech.device) >= lengths.unsqueeze(1)
+        speech = speech.masked_fill(padding[(..., *[None] * (speech.dim() - 2))], 0.0)
+        missing = max(0, shortest - speech.size(1))
+        return F.pad(speech, (*[0, 0] * (speech.dim() - 2), 0, missing)), lengths.clamp(min=shortest)
 
     def forward(
         self,

@@ -15,7 +15,7 @@ from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
 from espnet_blrmoe.training.sound import read_stretches
-from espnet_blrmoe.training.trainer import WholeFilesTrainer
+from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch
 
 
 class BLRMoETask(ConfigFileTask):
@@ -25,9 +25,14 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's training in one process, which reads stretches of recordings."""
+        """ESPnet's training in one process, which reads stretches of recordings.
+
+        Raises:
+            ChildProcessError: a process that reads ahead has ended.
+        """
         read_stretches()
-        super().main_worker(args)
+        with missing_no_batch():
+            super().main_worker(args)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

@@ -11,7 +11,7 @@ from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileTask
-from espnet_blrmoe.training.trainer import WholeFilesTrainer, trained_checkpoint
+from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch, trained_checkpoint
 
 
 class FineTunedModel(AbsESPnetModel):
@@ -48,6 +48,7 @@ class FineTuningTask(ConfigFileTask):
 
         Raises:
             ValueError: a table is missing or broken, or lacks an utterance.
+            ChildProcessError: a process that reads ahead has ended.
         """
         for part in ("train", "valid"):
             option = f"{part}_data_path_and_name_and_type"
@@ -55,7 +56,8 @@ class FineTuningTask(ConfigFileTask):
             if not args.multiple_iterator:  # whose tables are folders of parts
                 check_tables([*getattr(args, f"{part}_shape_file"), *(path for path, _, _ in data)])
             setattr(args, option, [(path, name, "text" if kind == "sound" else kind) for path, name, kind in data])
-        super().main_worker(args)
+        with missing_no_batch():
+            super().main_worker(args)
 
     @classmethod
     def check_task_requirements(cls, *args, **kwargs) -> None:

@@ -3,9 +3,11 @@
 import argparse
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing.queues import Queue
 from pathlib import Path
 
 import torch
@@ -37,6 +39,36 @@ def saving_whole_files() -> Iterator[None]:
         yield
     finally:
         torch.save = save
+
+
+@contextmanager
+def missing_no_batch() -> Iterator[None]:
+    """Inside the `with`, a process that reads ahead and cannot hand over a batch ends, and so does the training.
+
+    Python has it go on without that batch, for which the training waits for ever: in a container with a small /dev/shm.
+
+    Raises:
+        ChildProcessError: such a process has ended, for this reason or because it was killed; names it.
+    """
+    report = Queue._on_queue_feeder_error
+    Queue._on_queue_feeder_error = staticmethod(_end_process)
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker "):
+            raise
+        reason = str(error).partition(". ")[0].rstrip(".")
+        raise ChildProcessError(
+            f"{reason}: the process that reads ahead lacked memory, or room in /dev/shm (docker: --shm-size 8g); "
+            "--num_workers 0 does without it"
+        ) from error
+    finally:
+        Queue._on_queue_feeder_error = staticmethod(report)
+
+
+def _end_process(error: Exception, batch: object) -> None:
+    print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 def leave_process_group() -> None:

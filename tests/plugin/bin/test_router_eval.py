@@ -101,7 +101,7 @@ def test_what_was_measured_is_shown_even_if_it_cannot_be_written(tiny_model, tmp
     [
         (lambda data: (data / "utt2lang").unlink(), "utt2lang"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\n\nutt1 de\n"), "utt2lang has an empty line; remove it"),
-        (lambda data: (data / "utt2lang").write_text("utt0 en\n"), "utterance utt1 of wav.scp is missing in utt2lang"),
+        (lambda data: (data / "utt2lang").write_text("utt0 en\n"), "utterance utt1 is missing in utt2lang"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\nutt1 fr\n"), "has language 'fr'; the model knows en"),
         (lambda data: (data / "utt1.wav").unlink(), "utterance utt1: .*utt1.wav does not exist"),
         (lambda data: (data / "utt1.wav").write_bytes(b"RIFF"), "utt1.wav cannot be read as audio"),

@@ -79,7 +79,7 @@ MALFORMED = {
     ),
     "statistics": (
         {"normalize": "global_mvn", "normalize_conf": {"stats_file": "missing.npz"}},
-        "config.yaml describes no model that can be built: .*missing.npz",
+        "config.yaml needs a file that cannot be read: .*No such file .*missing.npz",
     ),
     "missing pieces": ({"bpemodel": "missing.model"}, "bpemodel missing.model is missing or not a sentencepiece model"),
     "other pieces": ({"bpemodel": "meta.yaml"}, "bpemodel .*/meta.yaml is missing or not a sentencepiece model"),

@@ -12,6 +12,8 @@ import argparse
 
 from shared.kaldi_tables import UserError, read_table, write_table
 
+from espnet_blrmoe.program import start
+
 
 def main(argv: list[str] | None = None) -> None:
     """Read utt2lang, write utt2langs."""
@@ -41,4 +43,4 @@ def parse_groups(groups: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -14,6 +14,8 @@ from allowed_languages import parse_groups
 from shared.data_dir import stream_data_dir
 from shared.kaldi_tables import UserError
 
+from espnet_blrmoe.program import start
+
 
 def main(argv: list[str] | None = None) -> None:
     """Say nothing, or what is wrong."""
@@ -45,4 +47,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

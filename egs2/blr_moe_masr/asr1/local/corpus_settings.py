@@ -11,6 +11,8 @@ import argparse
 from shared.find_corpora import load, split_word
 from shared.kaldi_tables import UserError
 
+from espnet_blrmoe.program import start
+
 ASR_CONFIG = "conf/train_asr_commonvoice.yaml"
 
 
@@ -28,4 +30,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

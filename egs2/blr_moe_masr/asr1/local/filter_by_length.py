@@ -12,6 +12,7 @@ from pathlib import Path
 from shared.data_dir import Skipped, Summary, Utterance, stream_data_dir
 from shared.write_data_dir import write_data_dir
 
+from espnet_blrmoe.program import start
 from espnet_blrmoe.tables import text_table
 
 
@@ -59,4 +60,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -20,12 +20,13 @@ import soundfile
 from shared.data_dir import Skipped, Utterance
 from shared.kaldi_tables import UserError
 
+from espnet_blrmoe.program import start
 from espnet_blrmoe.recordings import UnusableAudio, open_audio, read_samples, resample
+from espnet_blrmoe.segments import find_stretch
 
 CLIPS_PER_FOLDER = 1000
 REPORT_EVERY = 10  # seconds
 SILENCE = -70  # dB below full scale; the step of 16-bit audio is at -90
-OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
 READY_FORMATS = ("WAV", "WAVEX", "FLAC")  # exact lengths, and quick to read in every epoch
 
 
@@ -111,19 +112,6 @@ def format_clip(u: Utterance, recording: soundfile.SoundFile, writer: ClipWriter
     return replace(u, audio=audio, samples=len(samples), start=None, end=None, speed=None)
 
 
-def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tuple[int, int]:
-    """First sample of a stretch from `start` to `end` in seconds, and the sample after its last.
-
-    Raises:
-        UnusableAudio: it is not in the recording.
-    """
-    rate, seconds = recording.samplerate, recording.frames / recording.samplerate
-    if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
-        sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
-        raise UnusableAudio(sentence, "no such stretch")
-    return round(start * rate), min(round(end * rate), recording.frames)
-
-
 def check(samples: np.ndarray, name: str) -> None:
     """Raise UnusableAudio if there are no samples, only silence, or NaN."""
     if not len(samples):
@@ -154,4 +142,4 @@ def reported(entries: Iterable[Utterance | Skipped], fs: int) -> Iterator[Uttera
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

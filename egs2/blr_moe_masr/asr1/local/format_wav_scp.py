@@ -30,6 +30,8 @@ from shared.data_dir import MAX_SKIPPED, Skipped, Utterance, stream_data_dir
 from shared.kaldi_tables import UserError, sort_lines
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
+from espnet_blrmoe.program import start
+
 LOCAL = Path(__file__).resolve().parent
 
 
@@ -100,4 +102,4 @@ def read_results(folder: Path) -> Iterator[Utterance | Skipped]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

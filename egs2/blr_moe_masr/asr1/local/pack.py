@@ -16,6 +16,8 @@ import yaml
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 from shared.kaldi_tables import UserError
 
+from espnet_blrmoe.program import start
+
 TEMPLATE = Path(__file__).with_name("templates") / "model_card.md.j2"
 
 
@@ -94,4 +96,4 @@ def languages_of(results: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

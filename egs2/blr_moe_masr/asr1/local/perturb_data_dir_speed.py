@@ -13,6 +13,8 @@ from pathlib import Path
 from shared.data_dir import Utterance, stream_data_dir
 from shared.write_data_dir import write_data_dir
 
+from espnet_blrmoe.program import start
+
 
 def perturb(utterance: Utterance, factor: float) -> Utterance:
     """The utterance under the name that it has at another speed: another voice, so another speaker too."""
@@ -46,4 +48,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

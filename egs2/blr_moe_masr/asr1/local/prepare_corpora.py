@@ -38,6 +38,8 @@ from shared.text_normalization import DIGITS, normalise
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 from tqdm import tqdm
 
+from espnet_blrmoe.program import start
+
 FURTHER_SETS = ("test_out", "router_train", "router_valid")  # which a corpus need not have
 ANY_DURATION = (0, float("inf"))
 LONGEST_ID = 200  # bytes; the name of a file has at most 255
@@ -312,4 +314,4 @@ def run(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

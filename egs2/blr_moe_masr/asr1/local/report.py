@@ -28,6 +28,8 @@ from shared.kaldi_tables import UserError, read_table
 from shared.report_plots import SERIES, change_dots, rate_bars, training_curves
 from shared.score_tables import accuracy, environment, signed_interval, with_interval
 
+from espnet_blrmoe.program import start
+
 EXAMPLES_PER_TEST_SET = 6
 CONFIG_KEYS = ("token_type", "frontend_conf", "specaug_conf", "encoder", "encoder_conf", "decoder", "decoder_conf",
                "model", "model_conf", "init_param", "optim", "optim_conf", "scheduler", "scheduler_conf", "batch_type",
@@ -250,4 +252,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

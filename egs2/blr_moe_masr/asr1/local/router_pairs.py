@@ -19,6 +19,8 @@ from shared.data_dir import Utterance, stream_data_dir
 from shared.kaldi_tables import UserError, write_inverse
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
+from espnet_blrmoe.program import start
+
 
 def read_pairs(folder: Path) -> Iterator[Utterance]:
     """Audio-language pairs of a data directory with their samples: of stage 3, or else what the audio files say.
@@ -78,4 +80,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

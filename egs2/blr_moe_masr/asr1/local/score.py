@@ -36,6 +36,8 @@ from shared.score_tables import result_text, results_markdown, terminal_table
 from shared.text_normalization import DIGITS, UNSPACED, counted, normalise
 from tqdm import tqdm
 
+from espnet_blrmoe.program import start
+
 MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
 CHANGES = {"_router": "router fine-tuning", "_pruned": "pruning"}  # what the ending of a decode tag says was added
 RESAMPLES = 1000
@@ -282,4 +284,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from espnet_blrmoe.espnet_log import EPOCH_RESULTS, EPOCH_STARTED, FINISHED, STOPPED_EARLY
+from espnet_blrmoe.program import start
 
 # As Python's last line says it, with PyTorch's "[rank0]: " before it in distributed trainings, a program of ours, or
 # argparse; but not that another process is gone.
@@ -71,4 +72,4 @@ def epoch_line(epoch: str, train: str, valid: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

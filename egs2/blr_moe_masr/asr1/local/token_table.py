@@ -23,6 +23,7 @@ from espnet2.text.sentencepiece_tokenizer import SentencepiecesTokenizer
 from shared.kaldi_tables import UserError
 from shared.transcripts import side_by_side
 
+from espnet_blrmoe.program import start
 from espnet_blrmoe.tables import text_table
 
 HEAD = ("set", "language", "sentences", "characters", "vocabulary", "per character", "per second", "bytes %",
@@ -116,4 +117,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

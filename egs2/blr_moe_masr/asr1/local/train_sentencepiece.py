@@ -20,6 +20,8 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from shared.kaldi_tables import UserError
 from shared.transcripts import Transcript, read_transcripts
 
+from espnet_blrmoe.program import start
+
 BYTES = 256
 CONTROL = 3  # sentencepiece's own <unk>, <s> and </s>
 PIECE = ModelProto.SentencePiece
@@ -201,4 +203,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -14,6 +14,8 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError
 from shared.kaldi_tables import UserError
 
+from espnet_blrmoe.program import start
+
 
 def main(argv: list[str] | None = None) -> None:
     """Unpack the zip into the hub's repository, where espnet_model_zoo finds meta.yaml."""
@@ -46,6 +48,8 @@ def unpack(model: Path, folder: Path) -> None:
 
     try:
         extract(model, folder)
+    except OSError as error:
+        raise UserError(f"{model} cannot be unpacked: {error}; TMPDIR names the folder for it") from error
     except Exception as error:  # zipfile raises many kinds of errors
         raise UserError(f"{model}: {error}; run stage 20 again") from error
 
@@ -66,4 +70,4 @@ def upload(repo: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -1,0 +1,72 @@
+"""What a program does around its main function, so that what it prints arrives, or the program says that it did not."""
+
+import codecs
+import errno
+import io
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+ESCAPES = "json_escapes"  # name of the way to write letters that a terminal lacks
+READER_LEFT = 141  # exit status of programs that write into a pipe which nobody reads any more, in shells
+
+
+def start(main: Callable[[], None]) -> None:
+    """Run a program's main function; within another program that was started so, nothing else happens.
+
+    Letters that the terminal's encoding lacks are printed as JSON's escapes, for example \\u00fc: JSON stays the same,
+    and everything else readable. Where nobody reads the output any more (`| head`), the program ends without a word.
+
+    Raises:
+        SystemExit: main's; or with status 141, nobody reads the output; or standard output has no room.
+    """
+    own = sys.__stdout__
+    if own is not None and sys.stdout is own:  # not within another program, nor a test
+        own.flush()
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_StandardOutput(own.fileno(), "w", closefd=False)),
+            encoding=own.encoding,
+            errors=ESCAPES,
+            line_buffering=own.line_buffering or own.write_through,
+        )
+    try:
+        main()
+    except BaseException as ended:
+        if not isinstance(ended, SystemExit) or ended.code:  # why it ended matters more than the rest of its output
+            with suppress(SystemExit):
+                _flush()
+        raise
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # it is where the caller has closed it
+        sys.stdout.flush()
+
+
+class _StandardOutput(io.FileIO):
+    """Ends the program when it cannot write; main functions would take an OSError for one of a file that they write."""
+
+    has_failed = False
+
+    def write(self, data: memoryview) -> int | None:
+        if self.has_failed:  # what is left is written when Python exits
+            return len(data)
+        try:
+            return super().write(data)
+        except OSError as error:
+            self.has_failed = True
+            if error.errno == errno.EPIPE:
+                raise SystemExit(READER_LEFT) from None
+            raise SystemExit(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
+codecs.register_error(ESCAPES, _escaped)

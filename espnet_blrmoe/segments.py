@@ -1,0 +1,70 @@
+"""Kaldi's table `segments`: utterances that are stretches of the recordings in the wav.scp beside it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import soundfile
+
+from espnet_blrmoe.recordings import UnusableAudio, open_audio
+from espnet_blrmoe.tables import read_table
+
+OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
+TO_THE_END = -1.0  # what Kaldi writes for the end of the recording
+
+
+def read_audio_table(wav_scp: str | Path) -> dict[str, str]:
+    """The audio of every utterance: what the table says of it or, with `segments` beside the table, its stretch.
+
+    Returns:
+        utterance -> file, or file with its first and last sample: "rec.flac[16000:47999]".
+
+    Raises:
+        ValueError: a table is missing or broken, or a recording is missing, unreadable or too short; names the table.
+    """
+    files, segments = read_table(wav_scp), Path(wav_scp).with_name("segments")
+    if not segments.is_file():
+        return files
+    by_recording: dict[str, dict[str, tuple[float, float]]] = {}
+    utterances = read_table(segments)
+    for utterance, line in utterances.items():
+        try:
+            recording, start, end = line.split()
+            by_recording.setdefault(recording, {})[utterance] = float(start), float(end)
+        except ValueError as error:
+            expected = "expected 'utterance recording start end', in seconds"
+            raise ValueError(f"{segments}: utterance {utterance}: {expected}, found {line!r}") from error
+    stretches: dict[str, str] = {}
+    for recording, times in by_recording.items():
+        if recording not in files:
+            raise ValueError(f"{wav_scp} has no line for recording {recording} of {segments}; add it")
+        try:
+            stretches |= stretches_of(files[recording], times)
+        except UnusableAudio as error:
+            raise ValueError(f"{segments}: recording {recording}: {error}") from error
+    return {utterance: stretches[utterance] for utterance in utterances}
+
+
+def stretches_of(file: str, times: Mapping[str, tuple[float, float]]) -> dict[str, str]:
+    """The stretches of a recording, from start to end in seconds by utterance, as "file[first sample:last sample]".
+
+    Raises:
+        UnusableAudio: the recording cannot be read, or has no such stretch.
+    """
+    with open_audio(file) as recording:
+        spans = {utterance: find_stretch(recording, *span) for utterance, span in times.items()}
+    return {utterance: f"{file}[{first}:{end - 1}]" for utterance, (first, end) in spans.items()}
+
+
+def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tuple[int, int]:
+    """First sample of a stretch from `start` to `end` in seconds (-1: all that follows), and the sample after its last.
+
+    Raises:
+        UnusableAudio: it is not in the recording.
+    """
+    rate, seconds = recording.samplerate, recording.frames / recording.samplerate
+    if end == TO_THE_END:
+        end = seconds
+    if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
+        sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
+        raise UnusableAudio(sentence, "no such stretch")
+    return round(start * rate), min(round(end * rate), recording.frames)
