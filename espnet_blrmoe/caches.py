@@ -41,10 +41,11 @@ def _folder_of_the_user() -> Path:
     """A folder that nobody else can have put something into: numba executes what it finds in its cache.
 
     Raises:
-        OSError: there is no folder for temporary files, or the user's is somebody else's.
+        OSError: there is no folder for temporary files.
     """
     folder = Path(tempfile.gettempdir(), f"espnet_blrmoe-{os.getuid()}")
-    folder.mkdir(mode=0o700, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
         return Path(tempfile.mkdtemp(prefix="espnet_blrmoe-"))

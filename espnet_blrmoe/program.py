@@ -63,9 +63,7 @@ class _StandardOutput(io.FileIO):
             raise SystemExit(f"standard output cannot be written: {error.strerror}") from error
 
 
-def _escaped(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
+def _escaped(error: UnicodeEncodeError) -> tuple[str, int]:
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 

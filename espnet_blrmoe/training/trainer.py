@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Trainer
 
 from espnet_blrmoe.files.model_files import WEIGHTS_NAME
+
+ENDED = "DataLoader worker "  # how PyTorch's errors begin that say how a process that reads ahead has ended
 
 
 @contextmanager
@@ -53,17 +56,31 @@ def missing_no_batch() -> Iterator[None]:
     report = Queue._on_queue_feeder_error
     Queue._on_queue_feeder_error = staticmethod(_end_process)
     try:
-        yield
+        with _patience():
+            yield
     except RuntimeError as error:
-        if not str(error).startswith("DataLoader worker "):
+        reasons = [str(e) for e in (error.__cause__, error) if str(e).startswith(ENDED)]
+        if not reasons:
             raise
-        reason = str(error).partition(". ")[0].rstrip(".")
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's would raise the same when the other processes end
         raise ChildProcessError(
-            f"{reason}: the process that reads ahead lacked memory, or room in /dev/shm (docker: --shm-size 8g); "
-            "--num_workers 0 does without it"
+            f"{reasons[0].partition('. ')[0].rstrip('.')}: the process that reads ahead lacked memory, or room in "
+            "/dev/shm (docker: --shm-size 8g); --num_workers 0 does without it"
         ) from error
     finally:
         Queue._on_queue_feeder_error = staticmethod(report)
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """An error may be that of something that a process had handed over and that has gone with it; PyTorch's handler of
+    that process's end, which raises the error that names it, then comes a moment later."""
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if not str(error).startswith(ENDED):
+            time.sleep(1)
+        raise
 
 
 def _end_process(error: Exception, batch: object) -> None:

@@ -248,6 +248,22 @@ def test_decoding_of_chosen_utterances_and_of_arrays(decode, recordings, tmp_pat
     assert read_table(decoded / "text") == {"utt1": texts["utt1"]}
 
 
+@pytest.mark.parametrize("workers", ["0", "1", "3"])
+def test_threads_that_read_ahead_keep_the_order(decode, speech2text, recordings, workers):
+    expect_results(decode("--num_workers", workers), speech2text, recordings, [None] * 3)
+    expect_results(decode("--num_workers", workers, "--batch_size", "1"), speech2text, recordings, [None] * 3)
+
+
+def test_decoding_of_kaldis_segments(decode, speech2text, recordings):
+    (recordings / "segments").write_text("a utt1 0.2 0.5\nb utt0 0 -1\nc utt1 0 0.3\n", encoding="utf-8")
+    texts = read_table(decode() / "score")
+    speeches = {name: soundfile.read(recordings / f"{name}.wav")[0] for name in ("utt0", "utt1")}
+    parts = {"a": speeches["utt1"][1600:4000], "b": speeches["utt0"], "c": speeches["utt1"][:2400]}
+    for utterance, transcript in zip(parts, speech2text.batch(list(parts.values()))):
+        assert float(texts[utterance]) == pytest.approx(float(transcript.hypotheses[0][3].score), rel=1e-4)
+    assert texts.keys() == parts.keys()
+
+
 def test_the_volume_of_the_training(tiny_model, tmp_path):
     config = yaml.safe_load(tiny_model.config.read_text()) | {"speech_volume_normalize": 0.5}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))

@@ -68,6 +68,18 @@ def test_the_router_hears_what_recognition_hears(tiny_model, tmp_path):
         assert float(probs.max()) == pytest.approx(transcript.language_probability, abs=1e-5)
 
 
+def test_kaldis_segments(tiny_model, tmp_path):
+    data = write_data_dir(tmp_path, ["en", "de"])
+    (data / "segments").write_text("a utt1 0.2 0.5\nb utt0 0 -1\nc utt1 0 0.3\n", encoding="utf-8")
+    (data / "utt2lang").write_text("a de\nb en\nc de\n", encoding="utf-8")
+    heard = hear(build_model(tiny_model.config).eval(), RATE, data)
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=1)
+    by_size = [data / "utt1.wav[1600:3999]", data / "utt1.wav[0:2399]", data / "utt0.wav"]
+    assert heard.experts.tolist() == [LANGUAGES.index(language) for language in ("de", "de", "en")]
+    for probs, path in zip(heard.probs, by_size, strict=True):
+        assert float(probs.max()) == pytest.approx(speech2text(path).language_probability, abs=1e-5)
+
+
 def test_a_model_of_one_language_has_no_router(tmp_path):
     config = write_training_config(tmp_path, encoder_conf={**CONFIG["encoder_conf"], "languages": ["en"]})
     torch.save(build_asr_model(read_blr_moe_config(config)).state_dict(), tmp_path / "model.pth")
