@@ -15,8 +15,9 @@ def find_place() -> None:
     Without any place numba, which computes the filters of ESPnet's front end, cannot be imported. Where there are no
     temporary files either, everything stays as it is. Again is harmless.
     """
-    usual = Path(os.environ.get(CACHES) or os.path.expanduser("~/.cache"))
-    if not _can_be_written(usual):
+    if not os.path.isabs(os.path.expanduser("~")):  # neither HOME nor the list of users names a home
+        os.environ["HOME"] = "/"  # as Docker does: NLTK, which ESPnet imports, needs one
+    if not _can_be_written(Path(os.environ.get(CACHES) or os.path.expanduser("~/.cache"))):
         with suppress(OSError):
             os.environ[CACHES] = str(_folder_of_the_user())
             os.environ.setdefault("MPLCONFIGDIR", os.environ[CACHES])  # matplotlib has a folder of its own in the home
@@ -30,9 +31,7 @@ def model_folder() -> Path | None:
 
 
 def _can_be_written(folder: Path) -> bool:
-    """Whether a folder can be written, or made: without a home, a path of it still begins with ~."""
-    if not folder.is_absolute():
-        return False
+    """Whether a folder can be written, or made."""
     nearest = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 

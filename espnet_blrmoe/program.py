@@ -4,6 +4,7 @@ import codecs
 import errno
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,14 +16,17 @@ READER_LEFT = 141  # exit status of programs that write into a pipe which nobody
 def start(main: Callable[[], None]) -> None:
     """Run a program's main function; within another program that was started so, nothing else happens.
 
-    Letters that the terminal's encoding lacks are printed as JSON's escapes, for example \\u00fc: JSON stays the same,
-    and everything else readable. Where nobody reads the output any more (`| head`), the program ends without a word.
+    Where the locale knows ASCII only, Python starts anew in its UTF-8 mode. Letters that the encoding of the output
+    lacks are printed as JSON's escapes, for example \\u00fc: JSON stays the same, and everything else readable. Where
+    nobody reads the output any more (`| head`), the program ends without a word.
 
     Raises:
         SystemExit: main's; or with status 141, nobody reads the output; or standard output has no room.
     """
     own = sys.__stdout__
     if own is not None and sys.stdout is own:  # not within another program, nor a test
+        if sys.getfilesystemencoding() == "ascii":  # no other letters could be in a file's name
+            os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
         own.flush()
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(_StandardOutput(own.fileno(), "w", closefd=False)),

@@ -19,6 +19,8 @@ PROGRAMS = [
 PRINTED = ("a line", "a line" * 10_000)  # less than Python keeps back, and more
 WORDS = "für 東京 \U0001f600 caf\udce9"  # the last letter: a byte of a file name that is not UTF-8
 
+ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
 
 def run(script: str, stdout: int | str = subprocess.PIPE, **environment: str) -> subprocess.CompletedProcess:
     """Run a script whose function `main` is a program's."""
@@ -95,7 +97,8 @@ def test_without_an_output():
     [
         {"PYTHONIOENCODING": "ascii"},
         {"PYTHONIOENCODING": "latin-1"},
-        {"PYTHONIOENCODING": "", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "ascii", **ASCII},
+        {"PYTHONIOENCODING": "", **ASCII},
         {"PYTHONIOENCODING": "utf-8"},
     ],
     ids=str,
@@ -104,8 +107,15 @@ def test_letters_that_a_terminal_lacks(environment):
     done = run(f"import json\ndef main(): print(json.dumps({WORDS!a}, ensure_ascii=False))", **environment)
     printed = done.stdout.decode("latin-1" if "latin-1" in environment.values() else "utf-8")
     assert (done.returncode, done.stderr, json.loads(printed)) == (0, b"", WORDS)
-    assert ("für" in printed) == (environment["PYTHONIOENCODING"] in ("latin-1", "utf-8"))
-    assert ("東京" in printed) == (environment["PYTHONIOENCODING"] == "utf-8")
+    assert ("für" in printed) == (environment["PYTHONIOENCODING"] != "ascii")
+    assert ("東京" in printed) == (environment["PYTHONIOENCODING"] in ("", "utf-8"))
+
+
+def test_names_of_files_in_a_locale_of_ascii_only(tmp_path):
+    (tmp_path / "für.wav").write_text("")
+    script = f"import os\ndef main(): print(os.path.exists({str(tmp_path)!r} + '/f\\xfcr.wav'), sys.argv[1:])"
+    done = run(script, **ASCII, PYTHONIOENCODING="")
+    assert done.stdout == b"True []\n"
 
 
 def test_a_program_within_another():
