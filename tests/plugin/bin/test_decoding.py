@@ -1,6 +1,10 @@
 """The decoding program: results of data sets, lists of languages, mistakes."""
 
 import json
+import os
+import subprocess
+import sys
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
@@ -252,6 +256,30 @@ def test_decoding_of_chosen_utterances_and_of_arrays(decode, recordings, tmp_pat
 def test_threads_that_read_ahead_keep_the_order(decode, speech2text, recordings, workers):
     expect_results(decode("--num_workers", workers), speech2text, recordings, [None] * 3)
     expect_results(decode("--num_workers", workers, "--batch_size", "1"), speech2text, recordings, [None] * 3)
+
+
+@pytest.mark.parametrize("model", ["tiny_model", "plain_model"])
+def test_no_recording_goes_through_another_process(decode, request, monkeypatch, model):
+    def refuse(process: BaseProcess) -> None:
+        raise AssertionError("what a process hands over needs room in /dev/shm")
+
+    monkeypatch.setattr(BaseProcess, "start", refuse)
+    folder = decode("--num_workers", "2", "--beam_size", "1", model=request.getfixturevalue(model))
+    assert read_table(folder / "text").keys() == {"utt0", "utt1", "utt2"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount a small /dev/shm")
+def test_decoding_where_shared_memory_is_small(tiny_model, recordings, tmp_path):
+    soundfile.write(recordings / "utt0.wav", speech_of(60.0, seed=5), RATE)  # 2 MB as floats
+    mount = "mount -t tmpfs -o size=256k tmpfs /dev/shm"
+    if subprocess.run(["unshare", "--mount", "sh", "-c", mount], capture_output=True).returncode:
+        pytest.skip("cannot mount here")
+    command = [sys.executable, "-m", "espnet_blrmoe.bin.asr_inference", "--model", str(tiny_model.config.parent),
+               "--data_path_and_name_and_type", f"{recordings / 'wav.scp'},speech,sound", "--num_workers", "1",
+               "--output_dir", str(tmp_path / "out")]  # fmt: skip
+    command = ["unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *command]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    assert read_table(tmp_path / "out/1best_recog/text").keys() == {"utt0", "utt1", "utt2"}
 
 
 def test_decoding_of_kaldis_segments(decode, speech2text, recordings):

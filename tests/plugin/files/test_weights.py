@@ -1,5 +1,6 @@
 """Checkpoints are read without executing anything, and mistakes are told in one sentence."""
 
+import errno
 import pickle
 import zipfile
 
@@ -7,7 +8,10 @@ import pytest
 import torch
 from tiny import CONFIG, Hostile, build_model, one_sentence, write_training_config
 
+from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.trained_model import load_asr_model
 from espnet_blrmoe.files.weights import load_weights, read_weights, with_router_of
+from espnet_blrmoe.files.yaml_files import read_mapping, write_mapping
 
 
 @pytest.mark.parametrize("write", [torch.save, lambda value, path: path.write_bytes(pickle.dumps(value))])
@@ -27,6 +31,39 @@ def test_a_damaged_checkpoint(tmp_path, content):
     path = tmp_path / "model.pth"
     path.write_bytes(content)
     assert "is damaged or holds more than weights" in one_sentence(read_weights, path)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), "model.pth cannot be read: Permission denied"),
+        (MemoryError(), "model.pth needs more memory than there is"),
+    ],
+)
+def test_what_says_nothing_of_the_checkpoint_is_not_called_damage(tmp_path, monkeypatch, error, message):
+    def fail(*args, **kwargs):
+        raise error
+
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "model.pth")
+    monkeypatch.setattr(torch, "load", fail)
+    assert one_sentence(read_weights, tmp_path / "model.pth").endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"frontend": "s3prl", "frontend_conf": {"fs": 8000}},
+            "needs a library that cannot be imported: No module named 's3prl'",
+        ),
+        ({"normalize": "global_mvn", "normalize_conf": {"stats_file": "/"}}, "needs a file that cannot be read: .*'/'"),
+    ],
+    ids=str,
+)
+def test_what_is_missing_is_named(tiny_model, tmp_path, change, message):
+    write_mapping(tmp_path / "config.yaml", read_mapping(tiny_model.config) | change)
+    with pytest.raises(ValueError, match=f"config.yaml {message}"):
+        load_asr_model(ModelFiles(tmp_path / "config.yaml", tiny_model.weights))
 
 
 def test_a_missing_checkpoint(tmp_path):

@@ -201,6 +201,15 @@ def test_unusable_audio_is_named(tiny_model, other_rates, tmp_path, workers):
         main(options_of(tiny_model, folder, tmp_path / "router", num_workers=workers))
 
 
+def test_clips_shorter_than_a_frame(tiny_model, tmp_path):
+    data = write_data_dir(tmp_path / "data", ["en", "de", "zh-CN"])
+    for n, samples in enumerate((1, 240)):
+        soundfile.write(data / f"utt{n}.wav", np.full(samples, 0.1), 8000)
+    conditions = {"augmentation": {"conditions": {"noise": 1, "reverberation": 1, "telephone": 1}, "seconds": 0.2}}
+    main(options_of(tiny_model, data, tmp_path / "router", preprocessor_conf=conditions, max_epoch=4))
+    assert all(value.isfinite().all() for value in read_weights(tmp_path / "router/model.pth").values())
+
+
 def test_a_new_router_is_put_on_a_trained_model_and_trained_alone(conformer, data, tmp_path):
     new = {"router": "tdnn", "router_conf": {"channels": 12, "layers": 3}, "router_input": "subsampled"}
     main(options_of(conformer, data, tmp_path, encoder_conf=new))

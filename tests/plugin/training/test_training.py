@@ -2,15 +2,18 @@
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
-from tiny import CONFIG, LANGUAGES, batch_of, build_model, write_data_dir, write_training_config
+from tiny import CONFIG, LANGUAGES, RATE, batch_of, build_model, write_data_dir, write_training_config
 
 from espnet_blrmoe.bin.asr_train import main
 from espnet_blrmoe.files.weights import read_weights
@@ -84,6 +87,15 @@ def test_the_training_is_repeatable_and_moves_the_weights(data, tmp_path, undist
 
 def assert_identical(weights: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     torch.testing.assert_close(weights, expected, rtol=0.0, atol=0.0)
+
+
+def test_clips_shorter_than_a_frame(data, tmp_path):
+    short = shutil.copytree(data, tmp_path / "data")
+    paths = [short / f"utt{n}.wav" for n in range(8)]
+    for path, samples in zip(paths, (1, 240)):
+        soundfile.write(path, np.full(samples, 0.1), RATE)
+    (short / "wav.scp").write_text("".join(f"{path.stem} {path}\n" for path in paths), encoding="utf-8")
+    assert all(value.isfinite().all() for value in train(short, tmp_path / "asr").values())
 
 
 def test_resumed_after_kill_9_in_the_middle_of_an_epoch_the_weights_are_identical(data, tmp_path, undisturbed):
