@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import soundfile
-
-from espnet_blrmoe.recordings import UnusableAudio, open_audio
+from espnet_blrmoe.recordings import Recording, UnusableAudio
 from espnet_blrmoe.tables import read_table
 
 OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
@@ -50,21 +48,22 @@ def stretches_of(file: str, times: Mapping[str, tuple[float, float]]) -> dict[st
     Raises:
         UnusableAudio: the recording cannot be read, or has no such stretch.
     """
-    with open_audio(file) as recording:
+    with Recording(file) as recording:
         spans = {utterance: find_stretch(recording, *span) for utterance, span in times.items()}
     return {utterance: f"{file}[{first}:{end - 1}]" for utterance, (first, end) in spans.items()}
 
 
-def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tuple[int, int]:
+def find_stretch(recording: Recording, start: float, end: float) -> tuple[int, int]:
     """First sample of a stretch from `start` to `end` in seconds (-1: all that follows), and the sample after its last.
 
     Raises:
         UnusableAudio: it is not in the recording.
     """
-    rate, seconds = recording.samplerate, recording.frames / recording.samplerate
+    rate, seconds = recording.rate, recording.length / recording.rate
     if end == TO_THE_END:
         end = seconds
-    if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
-        sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
+    first, after = round(start * rate), min(round(end * rate), recording.length)
+    if not 0 <= first < after or end > seconds + OVERSHOOT:
+        sentence = f"{recording.path} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
         raise UnusableAudio(sentence, "no such stretch")
-    return round(start * rate), min(round(end * rate), recording.frames)
+    return first, after
