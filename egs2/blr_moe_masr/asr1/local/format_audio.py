@@ -20,12 +20,12 @@ import soundfile
 from shared.data_dir import Skipped, Utterance
 from shared.kaldi_tables import UserError
 
-from espnet_blrmoe.recordings import UnusableAudio, open_audio, read_samples, resample
+from espnet_blrmoe.recordings import UnusableAudio, open_audio, read_samples, resample, split_range
+from espnet_blrmoe.segments import find_stretch
 
 CLIPS_PER_FOLDER = 1000
 REPORT_EVERY = 10  # seconds
 SILENCE = -70  # dB below full scale; the step of 16-bit audio is at -90
-OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
 READY_FORMATS = ("WAV", "WAVEX", "FLAC")  # exact lengths, and quick to read in every epoch
 
 
@@ -84,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def format_audio(utterances: Iterable[Utterance], writer: ClipWriter) -> Iterator[Utterance | Skipped]:
     """Open every recording once; give each utterance with its audio as it is in the new data directory, or skip it."""
-    for path, group in groupby(utterances, key=lambda u: u.audio):
+    for path, group in groupby(utterances, key=lambda u: split_range(u.audio)[0]):
         try:
             with open_audio(path) as recording:
                 for u in group:
@@ -95,7 +95,7 @@ def format_audio(utterances: Iterable[Utterance], writer: ClipWriter) -> Iterato
 
 def format_clip(u: Utterance, recording: soundfile.SoundFile, writer: ClipWriter) -> Utterance | Skipped:
     """Read one utterance of an open recording; write it if ESPnet cannot read it where it is."""
-    first, end = 0, None
+    _, first, end = split_range(u.audio)
     try:
         if u.start is not None and u.end is not None:
             first, end = find_stretch(recording, u.start, u.end)
@@ -105,23 +105,10 @@ def format_clip(u: Utterance, recording: soundfile.SoundFile, writer: ClipWriter
         return Skipped(u.id, f"{error.reason}: {error}")
     if is_ready(recording, writer.rate) and u.speed in (None, 1):
         stretch = "" if end is None else f"[{first}:{end - 1}]"
-        return replace(u, audio=u.audio + stretch, samples=len(samples), start=None, end=None, speed=None)
+        return replace(u, audio=recording.name + stretch, samples=len(samples), start=None, end=None, speed=None)
     samples = resample(samples, recording.samplerate * (u.speed or 1), writer.rate)  # played faster, with the pitch
     audio = writer.write(u.id, samples)
     return replace(u, audio=audio, samples=len(samples), start=None, end=None, speed=None)
-
-
-def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tuple[int, int]:
-    """First sample of a stretch from `start` to `end` in seconds, and the sample after its last.
-
-    Raises:
-        UnusableAudio: it is not in the recording.
-    """
-    rate, seconds = recording.samplerate, recording.frames / recording.samplerate
-    if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
-        sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
-        raise UnusableAudio(sentence, "no such stretch")
-    return round(start * rate), min(round(end * rate), recording.frames)
 
 
 def check(samples: np.ndarray, name: str) -> None:
