@@ -227,6 +227,7 @@ if begin router && has_router router; then
     [ -z "${router_pairs}" ] || pairs=("${router_pairs}")
     "${python}" local/router_pairs.py ${router_utterances:+--utterances "${router_utterances}"} \
         "${pairs[@]}" "${router_exp}/pairs"
+    "${python}" local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${router_exp}/pairs"
     rm -f "${router_exp}/model.pth"  # until the new one is written, there is none
     mapfile -t data < <(data_options "${router_exp}/pairs" "${valid_pairs}" wav.scp,speech,sound utt2lang,lid,text)
     # One core for the process that augments: threads that wait for it are slower than one fewer.
