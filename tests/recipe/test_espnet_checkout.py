@@ -217,6 +217,7 @@ class TestStages:
         ("options", "message"),
         [
             (["--datadir", "elsewhere"], "leave out --datadir"),
+            (["--dumpdir", "our dump"], "--dumpdir, --expdir and --asr_tag must have no blanks, quotes and the like"),
             (["--stage", "2", "--speed_perturb_factors", "0.9 1.0"], "asr.sh needs sox"),
             (["--stage", "13"], "asr.sh needs sclite"),
         ],
@@ -224,7 +225,7 @@ class TestStages:
     def test_what_asr_sh_needs_is_said_before_it_starts(self, prepared, tmp_path, options, message):
         programs = tmp_path / "programs"  # those that run.sh calls, and neither sox nor sclite
         programs.mkdir()
-        for name in "awk bash basename date dirname env ls mkdir paste realpath sed tr".split():
+        for name in "awk bash basename date dirname env grep ls mkdir paste realpath sed tr".split():
             (programs / name).symlink_to(shutil.which(name))
         done = run(prepared, *options, PATH=f"{Path(sys.executable).parent}:{programs}")
         assert done.returncode != 0

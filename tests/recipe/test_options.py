@@ -64,8 +64,8 @@ def test_every_option_and_stage_is_used():
         (["--asr_args", "--init_param 'a b"], "--asr_args --init_param 'a b: a quote has no end"),
         (["--dumpdir", "a,b"], "--dumpdir a,b: options of ESPnet end a path at a comma; choose a folder without one"),
         (["--datadir", "a\nb"], "must be one line of UTF-8, and begin with neither a blank nor '-'"),
-        (["--expdir", " a"], "--expdir ' a': the name of the folder must be one line of UTF-8"),
-        (["--downloads", "\udcff"], "the name of the folder must be one line of UTF-8"),
+        (["--expdir", " a"], "--expdir \\ a: the name of the folder must be one line of UTF-8"),
+        (["--downloads", "\udcff"], "--downloads $'\\377': the name of the folder must be one line of UTF-8"),
     ],
 )
 def test_mistakes_get_one_clear_sentence(tmp_path, options, message):

@@ -28,8 +28,8 @@ mapfile -t further_asr < <(words "${asr_args}")
 mapfile -t further_router < <(words "${router_args}")
 for option in datadir dumpdir expdir downloads; do
     [[ ! "${!option}" =~ ^[-[:space:]]|[[:cntrl:]] ]] && grep -qax '.*' <<< "${!option}" \
-        || die "--${option} '${!option}': the name of the folder must be one line of UTF-8, and begin with neither a" \
-            "blank nor '-'"
+        || die "--${option} $(printf %q "${!option}"): the name of the folder must be one line of UTF-8, and begin" \
+            "with neither a blank nor '-'"
 done
 for option in dumpdir expdir; do
     [[ "${!option}" != *,* ]] || die "--${option} ${!option}: options of ESPnet end a path at a comma; choose a folder" \
@@ -43,7 +43,7 @@ done
         "start run.sh on each of them with --torchrun, or set cuda_cmd in cmd.sh to slurm.pl"
 
 settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
-{ read -r config_of_corpus; read -r corpus_tag; } <<< "${settings}"
+{ read -r config_of_corpus; read -r corpus_tag || true; } <<< "${settings}"
 asr_config=${asr_config:-${config_of_corpus}}
 for file in "${asr_config}" "${router_config}" "${inference_config}"; do
     [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
