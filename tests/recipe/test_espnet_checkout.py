@@ -195,6 +195,11 @@ class TestStages:
         assert read_table(prepared / "dump/raw/train/utt2domain") == {"train-a": "studio"}
         assert read_table(prepared / "dump/raw/test_in/utt2domain") == {"test_in-a": "studio", "test_in-b": "studio"}
 
+    def test_db_sh_may_have_the_line_ends_of_windows(self, prepared):
+        (prepared / "db.sh").write_bytes(b"MLS='/nowhere/our mls'\r\n")
+        done = run(prepared, "--corpus", "mls", "--stop_stage", "1")
+        assert "mls: /nowhere/our mls does not exist. Correct mls=FOLDER, or MLS in db.sh" in done.stdout
+
     def test_languages_that_decoding_detects_are_gathered(self, prepared):
         exp = prepared / "exp/asr_train_asr_raw_char"
         exp.mkdir(parents=True)

@@ -272,10 +272,10 @@ def test_the_packed_model_gives_the_same_transcripts_elsewhere(tiny_demo, tmp_pa
 
 
 def test_global_statistics_and_a_training_set_in_parts(tiny_demo, tmp_path):
-    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / tiny_demo.folder.name)
     shapes = folder / "exp/asr_stats_raw_char/train/speech_shape"
     before = shapes.read_text()
-    options = ["--feats_normalize", "global_mvn", "--num_splits_asr", "2", "--asr_tag", "parts"]
+    options = ["--feats_normalize", "global_mvn", "--num_splits_asr", "2", "--asr_tag", "in parts"]
     run = run_recipe(folder, "--stage", "10", "--stop_stage", "11", *options, *TINY_TRAINING)
     assert run.exit_code == 0, run.output
     assert shapes.read_text() == before, "the jobs of ESPnet find the same shapes as the table of lengths gives"
@@ -283,7 +283,7 @@ def test_global_statistics_and_a_training_set_in_parts(tiny_demo, tmp_path):
     assert stats["count"] > 0 and np.isfinite(stats["sum_square"]).all()
     parts = [set(read_table(folder / f"exp/asr_stats_raw_char/splits2/wav.scp/split.{n}")) for n in range(2)]
     assert parts[0] | parts[1] == set(read_table(folder / "dump/raw/train/wav.scp")) and not parts[0] & parts[1]
-    config = (folder / "exp/asr_parts/config.yaml").read_text()
+    config = (folder / "exp/asr_in parts/config.yaml").read_text()
     assert "normalize: global_mvn" in config and "multiple_iterator: true" in config
 
 

@@ -57,7 +57,7 @@ def decode(line: bytes, path: Path, number: int) -> str:
         return line.decode("utf-8-sig")  # files that are put together have such marks inside too
     except UnicodeDecodeError as error:
         raise UserError(f"{path}:{number} is not UTF-8 ({error.reason} at byte {error.start} of the line); convert the "
-                        "file") from error
+                        "file, and rename files that it names so") from error
 
 
 def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:
