@@ -31,10 +31,6 @@ for option in datadir dumpdir expdir downloads; do
         || die "--${option} $(printf %q "${!option}"): the name of the folder must be one line of UTF-8, and begin" \
             "with neither a blank nor '-'"
 done
-for option in dumpdir expdir; do
-    [[ "${!option}" != *,* ]] || die "--${option} ${!option}: options of ESPnet end a path at a comma; choose a folder" \
-        "without one"
-done
 
 [ -z "${host}" ] || [ -z "${torchrun}" ] || die "--host and --torchrun are two ways to start a training: choose one"
 [ -z "${host}" ] || [ "${num_nodes}" -eq 1 ] || die "--host names the machines; leave --num_nodes out"
@@ -73,6 +69,10 @@ asr_stats_dir=${expdir}/asr_stats_${data_tag}
 asr_exp=${expdir}/asr_${asr_tag}
 router_exp=${expdir}/router_${asr_tag}
 asr_model_file=${asr_exp}/${inference_asr_model}
+for folder in "${dumpdir}" "${router_exp}"; do
+    [[ "${folder}" != *,* ]] || die "${folder}: options of ESPnet end a path at a comma; choose --dumpdir, --expdir and" \
+        "--asr_tag without one"
+done
 trained_type=$(sed -n 's/^token_type: //p' "${asr_exp}/config.yaml" 2> /dev/null || true)
 [[ "${trained_type:-${token_type}}" = "${token_type}" ]] \
     || die "--token_type ${token_type}: the tokens of ${asr_exp} are of the type ${trained_type}; give that type, or" \
