@@ -17,8 +17,10 @@ def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tu
     rate, seconds = recording.samplerate, recording.frames / recording.samplerate
     if end == TO_THE_END:
         end = seconds
-    first, after = round(start * rate), min(round(end * rate), recording.frames)
-    if not 0 <= first < after or end > seconds + OVERSHOOT:
-        sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
-        raise UnusableAudio(sentence, "no such stretch")
-    return first, after
+    if 0 <= start < min(end, seconds) and end <= seconds + OVERSHOOT:
+        first, after = round(start * rate), min(round(end * rate), recording.frames)
+        if first < after:
+            return first, after
+    raise UnusableAudio(
+        f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s", "no such stretch"
+    )
