@@ -34,7 +34,8 @@ from espnet_blrmoe.espnet_internals import DATA_READERS, inference_parser
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.files.weights import read_weights
-from espnet_blrmoe.inference.speech2text import Transcript
+from espnet_blrmoe.inference.checks import check_tokens_and_ngram
+from espnet_blrmoe.inference.transcript import Transcript
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.program import start
 from espnet_blrmoe.segments import read_audio_table
@@ -71,9 +72,11 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         if args.model:
             vars(args).update(ModelFiles.of_folder(args.model).as_options(), model=None)
-        if args.asr_train_config and read_config(args.asr_train_config).get("model") != "blr_moe":
+        config = read_config(args.asr_train_config) if args.asr_train_config else None
+        if config is not None and config.get("model") != "blr_moe":
             if (args.languages, args.utt2langs, args.language_smoothing) != (None, None, "frame"):
                 raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
+            check_tokens_and_ngram(config, vars(args))
             for file in filter(None, (args.asr_model_file, args.lm_file)):
                 read_weights(file)  # ESPnet's program would execute what else is in it
             options = {k: v for k, v in vars(args).items() if k not in OWN_OPTIONS}

@@ -11,20 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 from espnet2.bin import asr_inference
-from espnet2.tasks.asr import ASRTask
-from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
 from espnet_blrmoe.files.model_files import ModelFiles
-from espnet_blrmoe.files.trained_model import (
-    check_bpemodel,
-    check_model,
-    read_blr_moe_config,
-    read_config,
-    sampling_rate,
-)
+from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
+from espnet_blrmoe.inference.checks import checked_config
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, NBest, Transcript
 from espnet_blrmoe.languages import AllowedLanguages
@@ -301,25 +294,3 @@ class Speech2Text(asr_inference.Speech2Text):
 
 def _best_text(nbest: NBest) -> str:
     return nbest[0][0] if nbest else ""
-
-
-def checked_config(
-    asr_train_config: str | Path, asr_model_file: str | Path, espnet_options: dict[str, Any]
-) -> dict[str, Any]:
-    """The model's configuration, once all that ESPnet is going to build, unpickle and read has been looked at.
-
-    Raises:
-        ValueError: a file is missing, broken or of another kind, or an option is out of its range.
-    """
-    if espnet_options.get("beam_size", 1) < 1:
-        raise ValueError(f"beam_size must be at least 1, not {espnet_options['beam_size']}")
-    config = read_blr_moe_config(asr_train_config)
-    check_model(ASRTask, config, asr_train_config, asr_model_file)
-    lm_train_config, lm_file = (espnet_options.get(option) for option in ("lm_train_config", "lm_file"))
-    if bool(lm_train_config) != bool(lm_file):
-        raise ValueError("lm_train_config and lm_file need each other")
-    if lm_train_config and lm_file:
-        check_model(LMTask, read_config(lm_train_config), lm_train_config, lm_file)
-    if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
-        check_bpemodel(bpemodel)
-    return config

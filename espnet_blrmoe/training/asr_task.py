@@ -12,8 +12,10 @@ from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.tasks.abs_task import IteratorOptions
 
 from espnet_blrmoe.files.trained_model import sampling_rate
+from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.labels import check_labels
 from espnet_blrmoe.training.sound import read_stretches
 from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch
 
@@ -61,10 +63,12 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def check_required_command_args(cls, args: argparse.Namespace) -> None:
-        """ESPnet's check, then that of the balancing; a mistake ends the program in one sentence."""
+        """ESPnet's check, then those of balancing and languages; a mistake ends the program in one sentence."""
         super().check_required_command_args(args)
         try:
             check_balancing(args)
+            if args.encoder == "blr_moe" and "languages" in args.encoder_conf:
+                check_labels(args, parse_languages(args.encoder_conf["languages"]), needed=args.model == "blr_moe")
         except ValueError as error:
             sys.exit(f"asr_train: error: {error}")
 

@@ -1,6 +1,8 @@
 """What the trainings of a part of a trained ASR model share: its router, or a language that is added to it."""
 
 import argparse
+from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -11,6 +13,7 @@ from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.labels import check_labels
 from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch, trained_checkpoint
 
 
@@ -32,6 +35,11 @@ class FineTuningTask(ConfigFileTask):
     trainer = WholeFilesTrainer
     # Without ESPnet's --model and --model_conf, a class and its options: the model is a trained one.
     class_choices_list = [choices for choices in ConfigFileTask.class_choices_list if choices.name != "model"]
+
+    @classmethod
+    @abstractmethod
+    def languages_of(cls, args: argparse.Namespace) -> Sequence[str]:
+        """The languages that utterances of the training may have."""
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
@@ -101,8 +109,8 @@ def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | N
         The checkpoint of the training, see `trained_checkpoint`.
 
     Raises:
-        ValueError, OSError: a file is missing, damaged or does not fit, no audio is named, or OUTPUT_DIR is the trained
-            model's own.
+        ValueError, OSError: a file is missing, damaged or does not fit, no audio is named, a language is not the
+            training's, or OUTPUT_DIR is the trained model's own.
     """
     trained, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
     if trained.config.resolve() == written.config.resolve():
@@ -110,6 +118,7 @@ def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | N
     for option in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
         if not (getattr(args, option) or args.dry_run):
             raise ValueError(f"no audio; add --{option} FOLDER/wav.scp,speech,sound")
+    check_labels(args, task.languages_of(args))
     if not args.collect_stats:
         args.output_dir = str(Path(args.output_dir) / "training")
     task.main(args=args)

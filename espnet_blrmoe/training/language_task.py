@@ -1,6 +1,7 @@
 """Adding a language: trains its expert and its own tokens with ESPnet's Trainer; the rest of the model is frozen."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -129,6 +130,11 @@ class LanguageTask(FineTuningTask):
         group.add_argument("--language", help="its code, for example fr")
         group.add_argument("--like", help="start from the expert of this language of the model (default: from scratch)")
         parser.set_defaults(required=[*parser.get_default("required"), "language"])
+
+    @classmethod
+    def languages_of(cls, args: argparse.Namespace) -> Sequence[str]:
+        """The new one alone."""
+        return (args.language,)
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:

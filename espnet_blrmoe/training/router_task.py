@@ -3,7 +3,7 @@
 
 import argparse
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ from espnet_blrmoe.files.trained_model import (
     write_model,
 )
 from espnet_blrmoe.files.weights import load_weights, read_weights, with_router_of
+from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.training.finetuning import FineTunedModel, FineTuningTask
 from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
@@ -73,6 +74,11 @@ class RouterTask(FineTuningTask):
 
     Of ESPnet's options of a model it takes `specaug`, and in `encoder_conf` the options of a new router.
     """
+
+    @classmethod
+    def languages_of(cls, args: argparse.Namespace) -> Sequence[str]:
+        """Those of the trained model."""
+        return parse_languages(config_of(args)["encoder_conf"]["languages"])
 
     @classmethod
     def required_data_names(cls, train: bool = True, inference: bool = False) -> tuple[str, ...]:

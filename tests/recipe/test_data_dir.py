@@ -55,6 +55,51 @@ def test_segments_are_kaldis(tmp_path):
     assert read_data_dir(tmp_path / "train") == [whole, *parts]
 
 
+def write_kaldi_folder(folder, **tables):
+    """A Kaldi folder of two utterances; the tables that are given, as text or bytes, take the place of its own."""
+    folder.mkdir()
+    for name, text in {"wav.scp": "a a.wav\nb b.wav\n", "utt2lang": "a fr\nb de\n", **tables}.items():
+        name = name.replace("wav_scp", "wav.scp")
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+@pytest.mark.parametrize("separator", [" ", "\t", "   ", " \t "])
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n", "\t \r\n"])
+def test_white_space_of_tables_is_kaldis(tmp_path, separator, end):
+    tables = {"wav_scp": ["a", "b  1.wav"], "utt2lang": ["a", "fr"], "utt2num_samples": ["a", "5"],
+              "text": ["a", "un deux\u3000trois"]}  # fmt: skip
+    (u,) = read_data_dir(write_kaldi_folder(tmp_path / "t", **{
+        name: separator.join(row) + end for name, row in tables.items()}))
+    assert (u.id, u.audio, u.language, u.samples, u.text) == ("a", "b  1.wav", "fr", 5, "un deux\u3000trois")
+
+
+def test_stretches_overlap_and_go_to_the_end(tmp_path):
+    segments = b"a\ttalk 0.5  2\r\nb talk 1 -1\r\nc talk 0 -1.0\r\nd talk 0 2\r\n"
+    utt2lang = "".join(f"{key} fr\n" for key in "abcd")
+    folder = write_kaldi_folder(tmp_path / "t", wav_scp="talk talk.wav\n", segments=segments, utt2lang=utt2lang)
+    spans = [(0.5, 2), (1, -1), (None, None), (0, 2)]
+    assert [(u.audio, u.start, u.end) for u in read_data_dir(folder)] == [("talk.wav", *span) for span in spans]
+    write_data_dir(tmp_path / "again", read_data_dir(folder))
+    assert [(u.audio, u.start, u.end) for u in read_data_dir(tmp_path / "again")] == [
+        ("talk.wav", *span) for span in spans]
+
+
+@pytest.mark.parametrize(("tables", "message"), [
+    ({"segments": "a a nan 1\nb a 0 1\n"}, "segments: 'a a nan 1': expected 'utterance recording start end', in sec"),
+    ({"segments": "a a -1 1\nb a 0 1\n"}, "segments: 'a a -1 1': expected"),
+    ({"segments": "a a 0 1 1\nb a 0 1\n"}, "segments: 'a a 0 1 1': expected"),
+    ({"segments": "a a 0 1\nb b 0 1\n", "wav_scp": "a a.wav\nb b.wav[0:99]\n"}, "wav.scp: b is a stretch, b.wav.0:99"),
+    ({"wav_scp": "a a.wav\nb b.wav[9:3]\n"}, "wav.scp: b: b.wav.9:3. is a stretch that ends before it begins"),
+    ({"wav_scp": "a sox a.mp3 -t wav - |\nb b.wav\n"}, "wav.scp: a is 'sox a.mp3 .*and only audio files are read"),
+    ({"wav_scp": "a a.wav\nb all.ark:1234\n"}, "wav.scp: b is 'all.ark:1234', and only .* docs/recipe.md has"),
+    ({"wav_scp": b"a a.wav\nb \xff.wav\n"}, "wav.scp:2 is not UTF-8 .*; convert the file"),
+])  # fmt: skip
+def test_what_is_no_recording_or_stretch(tmp_path, tables, message):
+    with pytest.raises(UserError, match=message):
+        read_data_dir(write_kaldi_folder(tmp_path / "t", **tables))
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.dictionaries(st.text("abé-1", min_size=1, max_size=4), st.booleans(), min_size=1))
 def test_any_utterances_come_back(tmp_path_factory, parts):
@@ -72,12 +117,21 @@ def test_any_utterances_come_back(tmp_path_factory, parts):
     ({"id": "anna-2", "speaker": ""}, "corpus.tsv:2: speaker '': must be one word"),
     ({"id": "anna-2", "text": "un\ndeux"}, "must be one line"),
     ({"id": "anna-2", "audio": "a.wav\udcff"}, "corpus.tsv:2.: .*: must be UTF-8; rename the file"),
+    ({"id": "anna-2", "audio": "a.wav "}, "audio 'a.wav ': must not begin or end with a blank; rename the file"),
     ({"id": "anna-2", "text": None}, "utterance anna-2 has no text, but anna-1 .corpus.tsv:2. has"),
 ])  # fmt: skip
 def test_utterances_that_no_table_can_hold(tmp_path, second, message):
     with pytest.raises(UserError, match=message):
         write_data_dir(tmp_path / "train", [ANNA, replace(ANNA, **second)])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_are_not_utf8(tmp_path):
+    with pytest.raises(UserError, match=r"udcff': must be UTF-8; choose another folder"):
+        write_data_dir(tmp_path / "\udcff", [ANNA])
+    assert list(tmp_path.iterdir()) == []
+    write_data_dir(tmp_path / "train", [ANNA, Skipped("\udcff/b.tsv:3", "no such clip: \udcff/x.mp3")])
+    assert (tmp_path / "train" / "skipped").read_text() == "\\udcff/b.tsv:3 no such clip: \\udcff/x.mp3\n"
 
 
 @pytest.mark.parametrize(("table", "text", "message"), [

@@ -195,6 +195,11 @@ class TestStages:
         assert read_table(prepared / "dump/raw/train/utt2domain") == {"train-a": "studio"}
         assert read_table(prepared / "dump/raw/test_in/utt2domain") == {"test_in-a": "studio", "test_in-b": "studio"}
 
+    def test_db_sh_may_have_the_line_ends_of_windows(self, prepared):
+        (prepared / "db.sh").write_bytes(b"MLS='/nowhere/our mls'\r\n")
+        done = run(prepared, "--corpus", "mls", "--stop_stage", "1")
+        assert "mls: /nowhere/our mls does not exist. Correct mls=FOLDER, or MLS in db.sh" in done.stdout
+
     def test_languages_that_decoding_detects_are_gathered(self, prepared):
         exp = prepared / "exp/asr_train_asr_raw_char"
         exp.mkdir(parents=True)
@@ -217,6 +222,7 @@ class TestStages:
         ("options", "message"),
         [
             (["--datadir", "elsewhere"], "leave out --datadir"),
+            (["--dumpdir", "our dump"], "--dumpdir, --expdir and --asr_tag must have no blanks, quotes and the like"),
             (["--stage", "2", "--speed_perturb_factors", "0.9 1.0"], "asr.sh needs sox"),
             (["--stage", "13"], "asr.sh needs sclite"),
         ],
@@ -224,7 +230,7 @@ class TestStages:
     def test_what_asr_sh_needs_is_said_before_it_starts(self, prepared, tmp_path, options, message):
         programs = tmp_path / "programs"  # those that run.sh calls, and neither sox nor sclite
         programs.mkdir()
-        for name in "awk bash basename date dirname env ls mkdir paste realpath sed tr".split():
+        for name in "awk bash basename date dirname env grep ls mkdir paste realpath sed tr".split():
             (programs / name).symlink_to(shutil.which(name))
         done = run(prepared, *options, PATH=f"{Path(sys.executable).parent}:{programs}")
         assert done.returncode != 0

@@ -1,5 +1,7 @@
 import filter_by_length
+import numpy as np
 import pytest
+import soundfile
 from shared.data_dir import Utterance, read_data_dir
 from shared.kaldi_tables import UserError, read_table
 from shared.write_data_dir import write_data_dir
@@ -45,3 +47,16 @@ def test_before_stage_3(source):
     (source / "utt2num_samples").unlink()
     with pytest.raises(UserError, match="utt2num_samples does not exist: run the stage that makes it first"):
         filter_by_length.main([str(source), str(source.parent / "train")])
+
+
+def test_stretches_of_recordings_that_did_not_go_through_stage_3(tmp_path):
+    soundfile.write(tmp_path / "talk.wav", np.zeros(48000), 16000)
+    spans = {"a": (0.5, 2.0), "b": (1.0, -1.0), "c": (0.5, 9.0)}
+    write_data_dir(tmp_path / "org", [
+        Utterance(key, str(tmp_path / "talk.wav"), "fr", "anna", "radio", "un", *span, samples=20000)
+        for key, span in spans.items()])
+    filter_by_length.main([str(tmp_path / "org"), str(tmp_path / "train")])
+    assert read_table(tmp_path / "train/wav.scp") == {
+        "a": f"{tmp_path}/talk.wav[8000:31999]", "b": f"{tmp_path}/talk.wav[16000:47999]"}
+    assert not (tmp_path / "train/segments").exists()
+    assert read_table(tmp_path / "train/skipped")["c"].startswith("no such stretch: ")

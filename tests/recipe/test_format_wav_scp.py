@@ -230,6 +230,30 @@ def test_stretches_that_must_be_converted_are_cut_out(tmp_path, talk):
         assert (len(samples), rate) == (6400, 8000) and pitch(samples, rate) == pytest.approx(hertz, abs=4)
 
 
+def test_what_it_wrote_can_be_formatted_again(tmp_path, talk):
+    run(segments(tmp_path / "train", tmp_path / "talk.wav", {"a": (2.0, 3.0), "b": (0.25, -1)}), tmp_path / "out")
+    assert read_table(tmp_path / "out/wav.scp")["b"] == f"{tmp_path / 'talk.wav'}[4000:63999]"
+    run("--fs", 8000, tmp_path / "out", tmp_path / "again")
+    for key, hertz, samples in (("a", 700, 8000), ("b", 300, 30000)):
+        written, rate = soundfile.read(read_table(tmp_path / "again/wav.scp")[key])
+        assert (len(written), rate) == (samples, 8000) and pitch(written[:2000], rate) == pytest.approx(hertz, abs=4)
+
+
+def test_names_that_shells_and_run_pl_take_for_something_else(tmp_path):
+    folder = tmp_path / "JOB 1 it's \"[1:2]\" $HOME & (ü)*"
+    names = ["JOB.wav", "talk[1:2].wav", "a  b's.wav", "$x & \"y\".wav", "*.wav", "ü日本.wav", "a;b|c.wav"]
+    (folder / "clips").mkdir(parents=True)
+    for name in names:
+        soundfile.write(folder / "clips" / name, tone(8000), 8000)
+    clips = {f"u{n}": folder / "clips" / name for n, name in enumerate(names)}
+    for fs, places in ((8000, "clips"), (16000, "out JOB")):
+        run("--fs", fs, data_dir(folder / "train", clips), folder / "out JOB")
+        paths = read_table(folder / "out JOB" / "wav.scp")
+        assert len(paths) == len(names)
+        for path in map(Path, paths.values()):
+            assert path.is_relative_to(folder / places) and soundfile.info(path).samplerate == fs
+
+
 @pytest.mark.usefixtures("any_share_may_be_unusable")
 def test_stretches_that_are_not_there(tmp_path, talk):
     talk[16000:24000] = 0

@@ -61,6 +61,12 @@ def test_every_option_and_stage_is_used():
         (["--host", "a,b", "--num_nodes", "2"], "--host names the machines; leave --num_nodes out"),
         (["--host", "a,b", "--torchrun", "--standalone"], "--host and --torchrun are two ways to start a training"),
         (["--corpus", "mls=/nowhere"], "mls: /nowhere does not exist. Correct mls=FOLDER"),
+        (["--asr_args", "--init_param 'a b"], "--asr_args --init_param 'a b: a quote has no end"),
+        (["--dumpdir", "a,b"], "a,b: options of ESPnet end a path at a comma; choose --dumpdir, --expdir and"),
+        (["--asr_tag", "a,b"], "exp/router_a,b: options of ESPnet end a path at a comma"),
+        (["--datadir", "a\nb"], "must be one line of UTF-8, and begin with neither a blank nor '-'"),
+        (["--expdir", " a"], "--expdir \\ a: the name of the folder must be one line of UTF-8"),
+        (["--downloads", "\udcff"], "--downloads $'\\377': the name of the folder must be one line of UTF-8"),
     ],
 )
 def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
@@ -68,6 +74,45 @@ def test_mistakes_get_one_clear_sentence(tmp_path, options, message):
     assert run.exit_code != 0
     assert message in run.output
     assert "Traceback" not in run.output
+
+
+@pytest.mark.parametrize("stage", ["11", "12", "16"])
+def test_tokens_of_another_type_than_the_models(tmp_path, stage):
+    folder = tmp_path / "exp/asr_mine"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text("token_list: [a]\ntoken_type: char\n")
+    run = run_recipe(tmp_path, "--stage", stage, "--token_type", "bpe", "--asr_tag", "mine")
+    assert run.exit_code != 0
+    sentence = f"--token_type bpe: the tokens of {folder} are of the type char; give that type, or another model's"
+    assert run.output.startswith(sentence) and run.output.count("\n") == 1
+
+
+def test_further_options_are_split_as_in_a_shell():
+    command = '. local/shared/parse_options.sh; words "$1"'
+    text = "--init_param '/my models/x.pth' conf/* --encoder_conf languages=\"['no','sv']\" a\\ b"
+    run = subprocess.run(["bash", "-c", command, "run.sh", "--", text], cwd=RECIPE, capture_output=True, text=True)
+    assert run.stdout.splitlines() == [
+        "--init_param", "/my models/x.pth", "conf/*", "--encoder_conf", "languages=['no','sv']", "a b"]
+
+
+def test_jobs_are_numbered_by_a_name_of_ones_own(tmp_path):
+    command = ["local/run_jobs.sh", "__JOB__=1:2", f"{tmp_path}/JOB/__JOB__.log", "echo", "JOB", "__JOB__", "$x *"]
+    subprocess.run(command, cwd=RECIPE, check=True)
+    assert {path.name: path.read_text() for path in (tmp_path / "JOB").iterdir()} == {
+        f"{n}.log": f"JOB {n} $x *\n" for n in (1, 2)}
+
+
+def test_a_clone_on_windows_has_scripts_that_run(tmp_path):
+    """Git for Windows is installed with core.autocrlf=true."""
+    root = RECIPE.parents[2]
+    if subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True).returncode:
+        pytest.skip("this is no clone")
+    clone = tmp_path / "clone"
+    windows = ["git", "-c", "core.autocrlf=true", "clone", "--quiet", "--depth", "1"]
+    subprocess.run([*windows, root.as_uri(), clone], check=True)
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=clone, capture_output=True, check=True).stdout.decode()
+    files = [clone / name for name in tracked.split("\0") if name]
+    assert [file for file in files if file.is_file() and b"\r" in file.read_bytes()] == []
 
 
 def test_the_former_name_of_an_option(tmp_path):

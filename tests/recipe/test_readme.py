@@ -95,6 +95,25 @@ def test_several_corpora(tmp_path):
     assert (tmp_path / "dump/raw/test_out/wav.scp").is_file()
 
 
+def test_paths_with_blanks(tmp_path):
+    (command,) = commands("our recordings")
+    for name, make in (("our recordings", corpus_folders.manifest), ("mls", corpus_folders.mls)):
+        command = command.replace(f"/path/to/{name}", str(make(tmp_path / name)))
+    run = run_recipe(tmp_path, *shlex.split(command)[1:], "--stop_stage", "1")
+    assert run.exit_code == 0, run.output
+    domains = (tmp_path / "data/train/utt2domain").read_text().split()[1::2]
+    assert set(domains) == {"manifest", "mls"}
+
+
+def test_commands_in_a_wav_scp_are_replaced_by_files(tmp_path):
+    (tmp_path / "wavs").mkdir()
+    (tmp_path / "wav.scp").write_text("a printf '%s' one |\nb echo two; cat |\n")
+    (command,) = commands("while read")
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True)
+    assert (tmp_path / "new_wav.scp").read_text() == "a wavs/a.wav\nb wavs/b.wav\n"
+    assert [(tmp_path / f"wavs/{key}.wav").read_text() for key in "ab"] == ["one", "two\n"]
+
+
 @pytest.mark.parametrize("command", commands("espnet-blrmoe transcribe"))
 def test_transcribing_on_the_command_line(command, demo):
     lines = run_program(command, demo).splitlines()
@@ -162,8 +181,9 @@ def test_make_demo_is_the_recipe():
 
 
 def test_no_command_is_left_out():
-    tested = ("cd egs2/blr_moe_masr/asr1", "make demo", "./run.sh --", "COMMONVOICE=", "python -m espnet_blrmoe.run ",
-              *(f"espnet-blrmoe {name} " for name in ("transcribe", "prune", "add-language", "summary", "export")))
+    programs = [f"espnet-blrmoe {name} " for name in ("transcribe", "prune", "add-language", "summary", "export")]
+    tested = ("cd egs2/blr_moe_masr/asr1", "make demo", "./run.sh --", "COMMONVOICE=", "while read",
+              "python -m espnet_blrmoe.run ", *programs)
     assert [command for command in commands() if command and not command.startswith(tested)] == []
 
 

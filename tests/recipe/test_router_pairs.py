@@ -53,6 +53,45 @@ def test_too_few_pairs_or_none(tmp_path):
     with pytest.raises(SystemExit, match="nowhere/wav.scp does not exist"):
         router_pairs.main([str(tmp_path / "nowhere"), str(tmp_path / "pairs")])
     (tmp_path / "one" / "0.wav").write_bytes(b"RIFF")
-    with pytest.raises(SystemExit, match="wav.scp: .*remove the line"):
+    with pytest.raises(SystemExit, match="wav.scp: utterance utt00: .*remove the line"):
+        router_pairs.main([str(folder), str(tmp_path / "pairs")])
+    assert not (tmp_path / "pairs").exists()
+
+
+def with_segments(folder, audio, **lines):
+    """A Kaldi folder whose utterances are stretches of one recording, "start end" in seconds."""
+    folder.mkdir(parents=True)
+    (folder / "wav.scp").write_text(f"rec {audio}\n")
+    (folder / "segments").write_text("".join(f"{key} rec {span}\n" for key, span in lines.items()))
+    (folder / "utt2lang").write_text("".join(f"{key} de\n" for key in lines))
+    return folder
+
+
+def test_stretches_of_recordings(tmp_path):
+    audio = tmp_path / "talk one.flac"
+    soundfile.write(audio, 0.1 * np.random.default_rng(0).standard_normal(16000), 8000)
+    spans = {"a": "0.5 1.25", "b": "1 -1", "c": "0 -1", "d": "0.75 2.4"}  # overlapping; ending after the recording
+    folder = with_segments(tmp_path / "with segments", audio, **spans)
+    router_pairs.main([f"{folder} {make(tmp_path / 'one', ['en'])}", str(tmp_path / "pairs")])
+    stretches = {"a": "[4000:9999]", "b": "[8000:15999]", "c": "", "d": "[6000:15999]"}
+    pairs = {key: f"{audio}{stretch}" for key, stretch in stretches.items()}
+    assert read_table(tmp_path / "pairs/wav.scp") == {**pairs, "utt00": str(tmp_path / "one/0.wav")}
+    samples = {"a": "6000", "b": "8000", "c": "16000", "d": "10000", "utt00": "800"}
+    assert read_table(tmp_path / "pairs/utt2num_samples") == samples
+    assert not (tmp_path / "pairs/segments").exists()
+
+    for name in ("segments", "utt2lang"):  # what stage 3 would have left of it, without its lengths
+        (folder / name).unlink()
+    (folder / "wav.scp").write_text("".join(f"{key} {path}\n" for key, path in pairs.items()))
+    (folder / "utt2lang").write_text("".join(f"{key} de\n" for key in pairs))
+    router_pairs.main([str(folder), str(tmp_path / "pairs")])
+    assert read_table(tmp_path / "pairs/utt2num_samples") == {key: samples[key] for key in pairs}
+
+
+@pytest.mark.parametrize("span", ["0.5 3", "2 3", "0.5 0.50001"])
+def test_stretches_that_are_not_there(tmp_path, span):
+    soundfile.write(tmp_path / "talk.wav", np.zeros(16000), 8000)
+    folder = with_segments(tmp_path / "kaldi", tmp_path / "talk.wav", a="0 1", b=span)
+    with pytest.raises(SystemExit, match="segments: utterance b: .*talk.wav has no stretch from .* it has 2.00 s"):
         router_pairs.main([str(folder), str(tmp_path / "pairs")])
     assert not (tmp_path / "pairs").exists()

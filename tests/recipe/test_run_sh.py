@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,12 +17,28 @@ import torch
 from recipe_run import RECIPE, STAGES, TINY_TRAINING, run_recipe
 from shared.data_dir import read_data_dir
 from shared.kaldi_tables import read_table
+from shared.write_data_dir import write_data_dir
 
 
 def test_every_stage_runs_and_says_so(tiny_demo):
     assert tiny_demo.exit_code == 0, tiny_demo.output
     assert tuple(int(n) for n in re.findall(r"\(run.sh\) stage (\d+): ", tiny_demo.output)) == tuple(STAGES)
     assert f"the report is {tiny_demo.asr_exp}/report.html" in tiny_demo.output
+
+
+def test_a_test_set_of_ones_own_is_a_kaldi_folder(tiny_demo, tmp_path):
+    """With segments, put beside those of stage 3; its name has a blank."""
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    utterances = read_data_dir(folder / "dump/raw/test_in")[:2]
+    for place in ("data", "dump/raw"):
+        write_data_dir(folder / place / "test_our own", [
+            replace(u, id=f"{u.id}-{n}", start=start, end=end, samples=None)
+            for u in utterances for n, (start, end) in enumerate(((0.0, 0.5), (0.4, -1.0)))])
+    run = run_recipe(folder, "--stage", "12", "--stop_stage", "13")
+    assert run.exit_code == 0, run.output
+    results = folder / "exp/asr_train_asr_raw_char/decode_asr/test_our own"
+    assert set(read_table(results / "text", allow_empty=True)) == {f"{u.id}-{n}" for u in utterances for n in range(2)}
+    assert (results / "score_wer/result.txt").is_file()
 
 
 def test_what_a_killed_run_left_is_no_test_set(tiny_demo, tmp_path):
@@ -79,6 +96,16 @@ def test_router_fine_tuning_leaves_every_other_weight_bit_identical(tiny_demo):
 def test_routers_are_compared_before_and_after(tiny_demo):
     table = (tiny_demo.folder / "exp/router_train_asr_raw_char/lid.tsv").read_text().splitlines()
     assert [line.split("\t")[:2] for line in table[1:3]] == [["test_in", "clean"]] * 2
+
+
+def test_pairs_in_a_language_that_the_model_lacks(tiny_demo, tmp_path):
+    pairs = [replace(u, text=None, language="fr") for u in read_data_dir(tiny_demo.folder / "dump/raw/valid")]
+    write_data_dir(tmp_path / "our pairs", pairs)
+    options = ["--router_pairs", str(tmp_path / "our pairs")]
+    run = run_recipe(tiny_demo.folder, "--stage", "16", "--stop_stage", "16", *options)
+    assert run.exit_code != 0
+    assert re.search(r"pairs/utt2lang: utterance \S+ has language fr, which .*config.yaml lacks \(es, pt\)", run.output)
+    assert (tiny_demo.folder / "exp/router_train_asr_raw_char/model.pth").is_file()
 
 
 @pytest.mark.parametrize(
@@ -245,10 +272,10 @@ def test_the_packed_model_gives_the_same_transcripts_elsewhere(tiny_demo, tmp_pa
 
 
 def test_global_statistics_and_a_training_set_in_parts(tiny_demo, tmp_path):
-    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / tiny_demo.folder.name)
     shapes = folder / "exp/asr_stats_raw_char/train/speech_shape"
     before = shapes.read_text()
-    options = ["--feats_normalize", "global_mvn", "--num_splits_asr", "2", "--asr_tag", "parts"]
+    options = ["--feats_normalize", "global_mvn", "--num_splits_asr", "2", "--asr_tag", "in parts"]
     run = run_recipe(folder, "--stage", "10", "--stop_stage", "11", *options, *TINY_TRAINING)
     assert run.exit_code == 0, run.output
     assert shapes.read_text() == before, "the jobs of ESPnet find the same shapes as the table of lengths gives"
@@ -256,7 +283,7 @@ def test_global_statistics_and_a_training_set_in_parts(tiny_demo, tmp_path):
     assert stats["count"] > 0 and np.isfinite(stats["sum_square"]).all()
     parts = [set(read_table(folder / f"exp/asr_stats_raw_char/splits2/wav.scp/split.{n}")) for n in range(2)]
     assert parts[0] | parts[1] == set(read_table(folder / "dump/raw/train/wav.scp")) and not parts[0] & parts[1]
-    config = (folder / "exp/asr_parts/config.yaml").read_text()
+    config = (folder / "exp/asr_in parts/config.yaml").read_text()
     assert "normalize: global_mvn" in config and "multiple_iterator: true" in config
 
 

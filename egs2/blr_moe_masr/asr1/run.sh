@@ -35,8 +35,8 @@ num_splits_asr=1            # training goes through this many parts of the train
                             # memory for the tables of one part only
 asr_config=                 # default: what the first corpus names, conf/train_asr.yaml for espeak and
                             # conf/train_asr_commonvoice.yaml for real speech
-asr_args=                   # further options of the training; the schedules of conf/ end with their max_epoch, so more
-                            # epochs need --scheduler_conf too
+asr_args=                   # further options of the training, with quotes as in a shell; the schedules of conf/ end with
+                            # their max_epoch, so more epochs need --scheduler_conf too
 asr_tag=                    # of the experiment folder, exp/asr_TAG; default: configuration, corpora and tokens
 inference_config=conf/decode_asr.yaml  # configuration of the decodings
 inference_args=             # further options of the decodings
@@ -93,9 +93,10 @@ for part in messages options stages data_sets asr_stock; do . "local/shared/${pa
 trap 'trap "" TERM; kill 0; exit 130' INT  # background jobs of a script ignore Ctrl-C, and would go on decoding
 
 if begin data; then
-    local/data.sh --corpus ${corpus} --out_of_domain ${out_of_domain} --langs ${langs} --digits "${digits}" \
-        --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" --data_dir "${datadir}" \
-        --downloads "${downloads}" --nj "${nj}" ${train_hours:+--train_hours "${train_hours}"} \
+    read -ra chosen <<< "${langs//,/ }"
+    local/data.sh --corpus "${corpus}" --out_of_domain "${out_of_domain}" --langs "${chosen[@]}" \
+        --digits "${digits}" --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
+        --data_dir "${datadir}" --downloads "${downloads}" --nj "${nj}" ${train_hours:+--train_hours "${train_hours}"} \
         ${test_sentences:+--test_sentences "${test_sentences}"}
     rm -f "${asr_exp}/stage_times.tsv"
 fi
@@ -105,7 +106,7 @@ if begin speed; then
     if in_checkout; then
         asr_stage speed
     elif [ -n "${speed_perturb_factors}" ]; then
-        ${python} local/perturb_data_dir_speed.py --factors "${speed_perturb_factors}" \
+        "${python}" local/perturb_data_dir_speed.py --factors "${speed_perturb_factors}" \
             "${datadir}/train" "${datadir}/train_sp"
     fi
 fi
@@ -114,13 +115,13 @@ if begin format; then
     need "${datadir}/${train_set}/wav.scp" data
     if in_checkout; then
         asr_stage format
-        sets=$(router_sets)
+        mapfile -t sets < <(router_sets)
     else
-        sets="${train_set} valid $(test_sets) $(router_sets)"
+        mapfile -t sets < <(echo "${train_set}"; echo valid; test_sets; router_sets)
     fi
-    for dset in ${sets}; do
+    for dset in "${sets[@]}"; do
         org=$([[ "${dset}" == test_* ]] || echo org/)  # test sets are not filtered by length
-        ${python} local/format_wav_scp.py --nj "${nj}" --cmd "${train_cmd}" --fs "${fs}" \
+        "${python}" local/format_wav_scp.py --nj "${nj}" --cmd "${train_cmd}" --fs "${fs}" \
             --audio_format "${audio_format}" "${datadir}/${dset}" "${dumpdir}/raw/${org}${dset}"
     done
 fi
@@ -128,13 +129,13 @@ fi
 if begin length; then
     if in_checkout; then
         asr_stage length
-        sets=$(router_sets)
+        mapfile -t sets < <(router_sets)
     else
-        sets="${train_set} valid $(router_sets)"
+        mapfile -t sets < <(echo "${train_set}"; echo valid; router_sets)
     fi
-    for dset in ${sets}; do
+    for dset in "${sets[@]}"; do
         need "${dumpdir}/raw/org/${dset}/wav.scp" format
-        ${python} local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
+        "${python}" local/filter_by_length.py --fs "${fs}" --min_wav_duration "${min_wav_duration}" \
             --max_wav_duration "${max_wav_duration}" "${dumpdir}/raw/org/${dset}" "${dumpdir}/raw/${dset}"
     done
     check_data
@@ -145,15 +146,16 @@ if begin tokens; then
     find_folders "${train_set}" valid
     mkdir -p "${token_dir}"
     if [ "${token_type}" = bpe ]; then
-        ${python} local/train_sentencepiece.py --nbpe "${nbpe}" --bpemode "${bpemode}" \
+        "${python}" local/train_sentencepiece.py --nbpe "${nbpe}" --bpemode "${bpemode}" \
             --bpe_temperature "${bpe_temperature}" --bpe_char_cover "${bpe_char_cover}" \
             $([ "${bpe_per_language}" = true ] && echo --bpe_per_language) "${dumpdir}/raw/${train_set}" "${token_dir}"
     else
         local/char_tokens.sh "${dumpdir}/raw/${train_set}/text" "${token_list}"
     fi
     echo "$(wc -l < "${token_list}") tokens in ${token_list}"
-    ${python} local/token_table.py --fs "${fs}" $([ "${token_type}" = bpe ] && echo "--bpemodel ${bpemodel}") \
-        --token_list "${token_list}" "${folders[@]}"
+    tokens=(--token_list "${token_list}")
+    [ "${token_type}" != bpe ] || tokens+=(--bpemodel "${bpemodel}")
+    "${python}" local/token_table.py --fs "${fs}" "${tokens[@]}" "${folders[@]}"
 fi
 
 if begin statistics; then
@@ -166,13 +168,14 @@ if begin statistics; then
         local/collect_stats.sh --train_dir "${dumpdir}/raw/${train_set}" --valid_dir "${dumpdir}/raw/valid" \
             --token_list "${token_list}" --token_type "${token_type}" --feats_normalize "${feats_normalize}" \
             --num_splits_asr "${num_splits_asr}" --nj "${nj}" --output_dir "${asr_stats_dir}" \
-            -- "${asr_options[@]}" ${asr_args}
+            -- "${asr_options[@]}" "${further_asr[@]}"
     fi
 fi
 
 machines=(--ngpu "${ngpu}" --num_nodes "${num_nodes}" --host "${host}" --torchrun "${torchrun}")
 if begin training; then
     need "${asr_stats_dir}/train/speech_shape" statistics
+    check_data
     note_what_is_trained_on
     if in_checkout && [ -z "${host}${torchrun}" ]; then  # asr.sh knows neither
         asr_stage training
@@ -183,13 +186,14 @@ if begin training; then
             need "${train_dir}" statistics
         fi
         [ "${feats_normalize}" != global_mvn ] \
-            || how+=(--normalize global_mvn --normalize_conf "stats_file=${asr_stats_dir}/train/feats_stats.npz")
+            || how+=(--normalize global_mvn
+                --normalize_conf "stats_file=$(yaml_string "${asr_stats_dir}/train/feats_stats.npz")")
         find_asr_options "${train_dir}"
         local/train.sh "${machines[@]}" --log "${asr_exp}/train.log" -- espnet2.bin.asr_train "${asr_options[@]}" \
             "${how[@]}" --resume true --output_dir "${asr_exp}" --train_shape_file "${train_shapes}/speech_shape" \
             --train_shape_file "${train_shapes}/text_shape.${token_type}" \
             --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
-            --valid_shape_file "${asr_stats_dir}/valid/text_shape.${token_type}" ${asr_args}
+            --valid_shape_file "${asr_stats_dir}/valid/text_shape.${token_type}" "${further_asr[@]}"
     fi
 fi
 
@@ -208,7 +212,7 @@ fi
 
 if begin scoring; then
     ! in_checkout || asr_stage scoring
-    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
+    "${python}" local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 
 if begin router && has_router router; then
@@ -220,8 +224,10 @@ if begin router && has_router router; then
     mkdir -p "${router_exp}/before"  # the model as stage 12 decodes it
     ln -sfn "$(realpath "${asr_exp}/config.yaml")" "${router_exp}/before/config.yaml"
     ln -sfn "$(realpath "${asr_model_file}")" "${router_exp}/before/model.pth"
-    ${python} local/router_pairs.py ${router_utterances:+--utterances "${router_utterances}"} \
-        ${router_pairs:-"${pairs[@]}"} "${router_exp}/pairs"
+    [ -z "${router_pairs}" ] || pairs=("${router_pairs}")
+    "${python}" local/router_pairs.py ${router_utterances:+--utterances "${router_utterances}"} \
+        "${pairs[@]}" "${router_exp}/pairs"
+    "${python}" local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${router_exp}/pairs"
     rm -f "${router_exp}/model.pth"  # until the new one is written, there is none
     mapfile -t data < <(data_options "${router_exp}/pairs" "${valid_pairs}" wav.scp,speech,sound utt2lang,lid,text)
     # One core for the process that augments: threads that wait for it are slower than one fewer.
@@ -229,10 +235,10 @@ if begin router && has_router router; then
         local/train.sh "${machines[@]}" --log "${router_exp}/train.log" -- espnet_blrmoe.bin.router_train \
         --config "${router_config}" --model "${router_exp}/before" --output_dir "${router_exp}" "${data[@]}" \
         --train_shape_file "${router_exp}/pairs/utt2num_samples" --valid_shape_file "${valid_pairs}/utt2num_samples" \
-        ${router_args}
+        "${further_router[@]}"
     find_folders
-    ${python} -m espnet_blrmoe.bin.router_eval --model "${router_exp}/before" --model "${router_exp}" \
-        $(printf -- '--data_dir %s ' "${folders[@]}") --output "${router_exp}/lid.tsv"
+    "${python}" -m espnet_blrmoe.bin.router_eval --model "${router_exp}/before" --model "${router_exp}" \
+        "${folders[@]/#/--data_dir=}" --output "${router_exp}/lid.tsv"
 fi
 
 if begin redecoding && has_router redecoding; then
@@ -247,23 +253,23 @@ if begin redecoding && has_router redecoding; then
 fi
 
 if begin rescoring; then
-    ${python} local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
+    "${python}" local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 
 if begin report; then
     report=${asr_exp}/report.html
-    ${python} local/report.py "${asr_exp}" --data "${dumpdir}/raw" --router_exp "${router_exp}" --output "${report}"
+    "${python}" local/report.py "${asr_exp}" --data "${dumpdir}/raw" --router_exp "${router_exp}" --output "${report}"
 fi
 
 if begin pack; then
     packed=(--model "${router_exp}")
     has_router pack > /dev/null \
         || packed=(--asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}")
-    ${python} local/pack.py "${packed[@]}" --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
+    "${python}" local/pack.py "${packed[@]}" --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
 fi
 
 if begin upload; then
-    ${python} local/upload.py ${hf_repo:+--repo "${hf_repo}"} "${asr_exp}/${asr_tag}.zip"
+    "${python}" local/upload.py ${hf_repo:+--repo "${hf_repo}"} "${asr_exp}/${asr_tag}.zip"
 fi
 finish
 log "done${report:+; the report is ${report}}"

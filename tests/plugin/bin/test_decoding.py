@@ -22,6 +22,7 @@ from tiny import (
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_inference
 from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.inference import checks
 from espnet_blrmoe.model.prior import window_of
 
 
@@ -181,6 +182,24 @@ def test_mistakes_in_the_language_options(decode):
 def test_a_beam_of_no_hypothesis(decode):
     with pytest.raises(SystemExit, match="^asr_inference: beam_size must be at least 1, not 0"):
         decode("--beam_size", "0")
+
+
+@pytest.mark.parametrize("kind", ["tiny_model", "plain_model"])
+def test_tokens_of_another_type_than_the_models(decode, kind, request):
+    model = request.getfixturevalue(kind)
+    assert set(read_table(decode("--token_type", "char", model=model) / "text")) == {"utt0", "utt1", "utt2"}
+    with pytest.raises(SystemExit, match="^asr_inference: token_type bpe: the model's tokens are of the type char;"):
+        decode("--token_type", "bpe", model=model)
+
+
+@pytest.mark.parametrize("kind", ["tiny_model", "plain_model"])
+def test_an_ngram_that_cannot_be_read_is_told_before_a_model_is_loaded(decode, kind, request, monkeypatch, tmp_path):
+    ngram = tmp_path / "4gram.bin"
+    unread = ModelFiles(request.getfixturevalue(kind).config, tmp_path / "not_looked_at.pth")
+    for kenlm, message in ((None, "needs kenlm, which is not installed: pip install kenlm"), (True, "does not exist")):
+        monkeypatch.setattr(checks, "find_spec", lambda name, found=kenlm: found)
+        with pytest.raises(SystemExit, match=f"^asr_inference: ngram_file {ngram} {message}$"):
+            decode("--ngram_file", str(ngram), model=unread)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

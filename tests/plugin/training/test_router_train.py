@@ -24,7 +24,7 @@ from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin.router_train import main
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.weights import read_weights
-from espnet_blrmoe.training.router_task import RouterModel
+from espnet_blrmoe.training.router_task import RouterModel, RouterTask
 
 
 @pytest.fixture(scope="module")
@@ -160,8 +160,18 @@ def test_another_kind_of_model(tiny_model, data, tmp_path):
 
 def test_a_language_that_the_model_does_not_know(tiny_model, tmp_path):
     data = write_data_dir(tmp_path / "data", ["en", "fr"])
-    with pytest.raises(SystemExit, match="^router_train: utterance utt1 has language 'fr' .* knows en, de, zh-CN"):
+    with pytest.raises(SystemExit, match="utt2lang: utterance utt1 has language 'fr', .* is of en, de, zh-CN; correct"):
         main(options_of(tiny_model, data, tmp_path / "router"))
+
+
+def test_a_language_of_the_validation_set_is_checked_before_the_first_epoch(tiny_model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(RouterTask, "main_worker", lambda args: pytest.fail("it has started to train"))
+    valid = write_data_dir(tmp_path / "valid", ["en", "fr"])
+    arguments = options_of(tiny_model, data, tmp_path / "router")
+    arguments = [argument.replace(f"--valid_data_path_and_name_and_type={data}",
+                                  f"--valid_data_path_and_name_and_type={valid}") for argument in arguments]
+    with pytest.raises(SystemExit, match=f"^router_train: {valid}/utt2lang: utterance utt1 has language 'fr'"):
+        main(arguments)
 
 
 @pytest.fixture(scope="module")

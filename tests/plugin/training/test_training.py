@@ -1,5 +1,6 @@
 """A training that is killed or runs out of disk goes on as if nothing had happened; what batches may be split into."""
 
+import argparse
 import errno
 import os
 import shutil
@@ -17,6 +18,8 @@ from tiny import CONFIG, LANGUAGES, RATE, batch_of, build_model, write_data_dir,
 
 from espnet_blrmoe.bin.asr_train import main
 from espnet_blrmoe.files.weights import read_weights
+from espnet_blrmoe.training.asr_task import BLRMoETask
+from espnet_blrmoe.training.labels import check_labels
 
 KILLED_TRAINING = Path(__file__).with_name("killed_training.py")
 EPOCHS = 3
@@ -74,6 +77,38 @@ def without_dropout() -> dict:
 def undisturbed(data, tmp_path_factory) -> dict[str, torch.Tensor]:
     """Weights after a training with dropout."""
     return train(data, tmp_path_factory.mktemp("undisturbed") / "asr")
+
+
+# ---------------------------------------------------------------------------------------------------------- languages
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ("utt0 en\r\nutt1\tfr\r\n", "{valid}/utt2lang: utterance utt1 has language 'fr', but this training is of en"),
+        (None, "the utterances have no languages; add --valid_data_path_and_name_and_type FOLDER/utt2lang,lid,text"),
+    ],
+)
+def test_languages_of_validation_are_checked_before_the_training(data, tmp_path, monkeypatch, labels, message):
+    monkeypatch.setattr(BLRMoETask, "main_worker", lambda args: pytest.fail("it has started to train"))
+    valid = [[str(data / name), *kind] for name, *kind in
+             (("wav.scp", "speech", "sound"), ("text", "text", "text"))]  # fmt: skip
+    if labels:
+        (tmp_path / "utt2lang").write_text(labels, encoding="utf-8", newline="")
+        valid.append([str(tmp_path / "utt2lang"), "lid", "text"])
+    with pytest.raises(SystemExit) as ended:
+        main(options_of(data, tmp_path / "asr", valid_data_path_and_name_and_type=valid))
+    assert str(ended.value).startswith("asr_train: error: " + message.format(valid=tmp_path))
+
+
+def test_languages_of_a_training_set_in_parts(tmp_path):
+    for n, language in enumerate(("en", "fr")):
+        (tmp_path / f"split.{n}").write_text(f"utt{n} {language}\n", encoding="utf-8")
+    (tmp_path / "num_splits").write_text("2")
+    data = {"train_data_path_and_name_and_type": [(str(tmp_path), "lid", "text")],
+            "valid_data_path_and_name_and_type": []}  # fmt: skip
+    with pytest.raises(ValueError, match="split.1: utterance utt1 has language 'fr'"):
+        check_labels(argparse.Namespace(**data), ["en"])
 
 
 # ------------------------------------------------------------------------------------------------------------- resume

@@ -7,7 +7,7 @@ text=$1 token_list=$2
 . local/shared/messages.sh
 
 log=$(dirname "${token_list}")/tokenize_text.log
-${python:-python3} -m espnet2.bin.tokenize_text --token_type char --field 2- --write_vocabulary true \
+"${python:-python3}" -m espnet2.bin.tokenize_text --token_type char --field 2- --write_vocabulary true \
     --input "${text}" --output "${token_list}.unfinished" \
     --add_symbol "<blank>:0" --add_symbol "<unk>:1" --add_symbol "<sos/eos>:-1" 2> "${log}" \
     || { last_error "${log}"; exit 1; }

@@ -23,14 +23,14 @@ logdir=${unfinished}/logdir
 
 # Lengths, without reading audio.
 collect_shapes() {
-    ${python} -m espnet_blrmoe.bin.collect_shapes --output_dir "${unfinished}" "$@" \
+    "${python}" -m espnet_blrmoe.bin.collect_shapes --output_dir "${unfinished}" "$@" \
         --train_shape_file "${train_dir}/utt2num_samples" --valid_shape_file "${valid_dir}/utt2num_samples" \
         > "${unfinished}/stats.log" 2>&1 || { last_error "${unfinished}/stats.log"; exit 1; }
 }
 
 # Lengths and statistics, in parallel jobs of asr_train.
 collect_features() {
-    local utterances set
+    local utterances set job parts=()
     mkdir -p "${logdir}"
     utterances=$(wc -l < "${valid_dir}/wav.scp")  # of the smaller set: every job gets some of both
     nj=$((utterances < nj ? utterances : nj))
@@ -38,17 +38,17 @@ collect_features() {
         local scp=${set}_dir
         scp=${!scp}/wav.scp
         # Neighbours stay together, so that the jobs' results are in order one after the other.
-        awk -v nj="${nj}" -v n="$(wc -l < "${scp}")" -v part="${logdir}/${set}" \
-            '{ print > (part "." int((NR - 1) * nj / n) + 1 ".scp") }' "${scp}"
+        part=${logdir}/${set} awk -v nj="${nj}" -v n="$(wc -l < "${scp}")" \
+            '{ print > (ENVIRON["part"] "." int((NR - 1) * nj / n) + 1 ".scp") }' < "${scp}"
     done
     # The statistics are of features that are not normalised yet.
-    ${train_cmd} JOB=1:"${nj}" "${logdir}/stats.JOB.log" ${python} -m espnet_blrmoe.run \
+    ${train_cmd} __JOB__=1:"${nj}" "${logdir}/stats.__JOB__.log" "${python}" -m espnet_blrmoe.run \
         -m espnet2.bin.asr_train "$@" --collect_stats true --ngpu 0 --normalize none \
-        --output_dir "${logdir}/stats.JOB" \
-        --train_shape_file "${logdir}/train.JOB.scp" --valid_shape_file "${logdir}/valid.JOB.scp"
-    ${python} -m espnet2.bin.aggregate_stats_dirs \
-        $(printf -- "--input_dir ${logdir}/stats.%s " $(seq "${nj}")) \
-        --output_dir "${unfinished}" 2> "${logdir}/aggregate_stats_dirs.log"
+        --output_dir "${logdir}/stats.__JOB__" \
+        --train_shape_file "${logdir}/train.__JOB__.scp" --valid_shape_file "${logdir}/valid.__JOB__.scp"
+    for job in $(seq "${nj}"); do parts+=("--input_dir=${logdir}/stats.${job}"); done
+    "${python}" -m espnet2.bin.aggregate_stats_dirs "${parts[@]}" --output_dir "${unfinished}" \
+        2> "${logdir}/aggregate_stats_dirs.log"
 }
 
 rm -rf "${unfinished}"
@@ -64,7 +64,7 @@ for set in train valid; do
         > "${unfinished}/${set}/text_shape.${token_type}"
 done
 if [ "${num_splits_asr}" -gt 1 ]; then
-    ${python} -m espnet2.bin.split_scps --num_splits "${num_splits_asr}" \
+    "${python}" -m espnet2.bin.split_scps --num_splits "${num_splits_asr}" \
         --output_dir "${unfinished}/splits${num_splits_asr}" \
         --scps "${train_dir}"/{wav.scp,text,utt2lang} "${unfinished}/train"/{speech_shape,"text_shape.${token_type}"} \
         2> "${unfinished}/split.log" || { last_error "${unfinished}/split.log"; exit 1; }

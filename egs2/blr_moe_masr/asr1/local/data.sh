@@ -3,6 +3,6 @@
 set -e -u -o pipefail
 
 set -a  # prepare_corpora.py finds the corpora's folders in the environment
-. ./db.sh
+. <(tr -d '\r' < db.sh)  # an editor of Windows ends lines with two characters
 set +a
-exec ${python:-python3} local/prepare_corpora.py "$@"
+exec "${python:-python3}" local/prepare_corpora.py "$@"

@@ -26,29 +26,31 @@ asr_model_file=${asr_model_file:-${model}/model.pth}
 export OMP_NUM_THREADS=1
 
 decode() {  # decode DATA_DIR
-    local data=$1 results=${output_dir}/$(basename "$1") jobs utterances options
+    local data=$1 results=${output_dir}/$(basename "$1") keys jobs utterances options
     # Beside a result that is there already, which is replaced only by a whole new one.
     local unfinished=${results}.unfinished
     local logdir=${unfinished}/logdir
     rm -rf "${unfinished}"
     mkdir -p "${logdir}"
-    utterances=$(wc -l < "${data}/wav.scp")
+    keys=${data}/wav.scp
+    [ ! -e "${data}/segments" ] || keys=${data}/segments
+    utterances=$(wc -l < "${keys}")
     jobs=$((utterances < nj ? utterances : nj))
     for job in $(seq "${jobs}"); do  # interleaved, so that every job gets short and long utterances
-        awk -v nj="${jobs}" -v job="${job}" 'NR % nj == job % nj' "${data}/wav.scp" > "${logdir}/keys.${job}.scp"
+        awk -v nj="${jobs}" -v job="${job}" 'NR % nj == job % nj' < "${keys}" > "${logdir}/keys.${job}.scp"
     done
 
     options=(--config "${inference_config}" --ngpu "${ngpu}" --asr_train_config "${asr_train_config}"
         --asr_model_file "${asr_model_file}" --data_path_and_name_and_type "${data}/wav.scp,speech,sound")
     if [ -n "${allowed_languages}" ]; then
-        ${python} local/allowed_languages.py --groups "${allowed_languages}" "${data}/utt2lang" \
+        "${python}" local/allowed_languages.py --groups "${allowed_languages}" "${data}/utt2lang" \
             "${unfinished}/utt2langs"
         options+=(--utt2langs "${unfinished}/utt2langs")
     fi
     echo "decoding ${utterances} utterances of ${data} in ${jobs} job(s); see ${logdir}/*.log"
-    ${decode_cmd} --gpu "${ngpu}" JOB=1:"${jobs}" "${logdir}/asr_inference.JOB.log" \
-        ${python} -m espnet_blrmoe.run -m espnet2.bin.asr_inference "${options[@]}" \
-        --key_file "${logdir}/keys.JOB.scp" --output_dir "${logdir}/output.JOB" ${inference_args}
+    ${decode_cmd} --gpu "${ngpu}" __JOB__=1:"${jobs}" "${logdir}/asr_inference.__JOB__.log" \
+        "${python}" -m espnet_blrmoe.run -m espnet2.bin.asr_inference "${options[@]}" \
+        --key_file "${logdir}/keys.__JOB__.scp" --output_dir "${logdir}/output.__JOB__" "${further[@]}"
 
     local/gather_results.sh "${logdir}" "${unfinished}" text token token_int score lang timeline expert_frames
     rm -rf "${results}"
@@ -56,8 +58,9 @@ decode() {  # decode DATA_DIR
     echo "$(wc -l < "${results}/text") utterances decoded: ${results}/text"
 }
 
+mapfile -t further < <(words "${inference_args}")
 [ $# -gt 0 ] || die "$0: name the test sets behind --"
-${python} local/check_languages.py --asr_train_config "${asr_train_config}" --groups "${allowed_languages:-own}" "$@"
+"${python}" local/check_languages.py --asr_train_config "${asr_train_config}" --groups "${allowed_languages:-own}" "$@"
 pids=()
 for data_dir in "$@"; do
     decode "${data_dir}" &

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.data_dir import Skipped, Summary, Utterance, stream_data_dir
+from shared.stretches import located
 from shared.write_data_dir import write_data_dir
 
 from espnet_blrmoe.program import start
+from espnet_blrmoe.recordings import UnusableAudio
 from espnet_blrmoe.tables import text_table
 
 
@@ -50,7 +52,10 @@ def main(argv: list[str] | None = None) -> None:
     def filtered() -> Iterator[Utterance | Skipped]:
         for u in stream_data_dir(args.source, "utt2num_samples"):
             reason = problem(u, args.fs, args.min_wav_duration, args.max_wav_duration)
-            yield Skipped(u.id, reason) if reason else u
+            try:
+                yield Skipped(u.id, reason) if reason else located(u)
+            except UnusableAudio as error:
+                yield Skipped(u.id, f"{error.reason}: {error}")
 
     summary = write_data_dir(args.target, filtered())
     counts = ", ".join(f"{count} {reason}" for reason, count in summary.skipped.items())

@@ -21,7 +21,7 @@ from shared.data_dir import Skipped, Utterance
 from shared.kaldi_tables import UserError
 
 from espnet_blrmoe.program import start
-from espnet_blrmoe.recordings import Recording, UnusableAudio, resample
+from espnet_blrmoe.recordings import Recording, UnusableAudio, resample, split_range
 from espnet_blrmoe.segments import find_stretch
 
 CLIPS_PER_FOLDER = 1000
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def format_audio(utterances: Iterable[Utterance], writer: ClipWriter) -> Iterator[Utterance | Skipped]:
     """Open every recording once; give each utterance with its audio as it is in the new data directory, or skip it."""
-    for path, group in groupby(utterances, key=lambda u: u.audio):
+    for path, group in groupby(utterances, key=lambda u: split_range(u.audio)[0]):
         try:
             with Recording(path) as recording:
                 for u in group:
@@ -96,7 +96,7 @@ def format_audio(utterances: Iterable[Utterance], writer: ClipWriter) -> Iterato
 
 def format_clip(u: Utterance, recording: Recording, writer: ClipWriter) -> Utterance | Skipped:
     """Read one utterance of an open recording; write it if ESPnet cannot read it where it is."""
-    first, end = 0, None
+    _, first, end = split_range(u.audio)
     try:
         if u.start is not None and u.end is not None:
             first, end = find_stretch(recording, u.start, u.end)
@@ -106,7 +106,7 @@ def format_clip(u: Utterance, recording: Recording, writer: ClipWriter) -> Utter
         return Skipped(u.id, f"{error.reason}: {error}")
     if is_ready(recording, writer.rate) and u.speed in (None, 1):
         stretch = "" if end is None else f"[{first}:{end - 1}]"
-        return replace(u, audio=u.audio + stretch, samples=len(samples), start=None, end=None, speed=None)
+        return replace(u, audio=recording.path + stretch, samples=len(samples), start=None, end=None, speed=None)
     samples = resample(samples, recording.rate * (u.speed or 1), writer.rate)  # played faster, with the pitch
     audio = writer.write(u.id, samples)
     return replace(u, audio=audio, samples=len(samples), start=None, end=None, speed=None)

@@ -52,9 +52,9 @@ def main(argv: list[str] | None = None) -> None:
         with TemporaryDirectory(dir=unfinished, prefix="jobs.") as jobs:
             expected = write_jobs(with_audio_outside(args.target, stream_data_dir(args.source)), Path(jobs), args.nj)
             print(f"{args.target}: {args.nj} jobs running; see {logs}/format_audio.*.log", flush=True)
-            command = [*shlex.split(args.cmd), f"JOB=1:{args.nj}", f"{logs}/format_audio.JOB.log",
+            command = [*shlex.split(args.cmd), f"__JOB__=1:{args.nj}", f"{logs}/format_audio.__JOB__.log",
                        sys.executable, LOCAL / "format_audio.py", "--fs", args.fs, "--audio_format", args.audio_format,
-                       "--known_as", args.target, f"{jobs}/JOB.jsonl", unfinished / "data" / "format.JOB"]
+                       "--known_as", args.target, f"{jobs}/__JOB__.jsonl", unfinished / "data" / "format.__JOB__"]
             if subprocess.run([str(word) for word in command]).returncode:
                 raise UserError(f"{args.target}: a job failed; the directory is left as it was")
             summary = write_tables(unfinished, read_results(Path(jobs)))

@@ -32,6 +32,7 @@ from corpora import Clip
 from shared.data_dir import MAX_SKIPPED, Skipped, Utterance
 from shared.find_corpora import Corpus, find_corpus, names
 from shared.kaldi_tables import UserError
+from shared.path_lists import split_paths
 from shared.scripts import foreign_script
 from shared.shared_clips import shared_clips
 from shared.text_normalization import DIGITS, normalise
@@ -297,8 +298,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Make the data sets."""
-    corpora, out_of_domain = ([find_corpus(word, args.downloads) for word in words]
-                              for words in (args.corpus, args.out_of_domain))
+    corpora, out_of_domain = ([find_corpus(word, args.downloads) for text in texts for word in split_paths(text)]
+                              for texts in (args.corpus, args.out_of_domain))
     for corpus in corpora + out_of_domain:
         if hasattr(corpus.module, "make"):
             corpus.module.make(corpus.root, args.langs, args.train_hours, args.test_sentences, args.nj)

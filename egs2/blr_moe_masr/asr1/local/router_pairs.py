@@ -3,7 +3,8 @@
     python local/router_pairs.py --utterances 100 dump/raw/train dump/raw/router_train exp/router/pairs
 
 writes the tables of one data directory, over the audio of the others, and `category2utt`, from which ESPnet draws all
-languages equally often (`batch_type: catpow`). An utterance that several directories have counts once.
+languages equally often (`batch_type: catpow`). An utterance that several directories have counts once. Any Kaldi folder
+will do; of `segments`, `wav.scp` then has "rec.wav[16000:47999]", the first and last sample of each.
 """
 
 import argparse
@@ -14,12 +15,14 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-import soundfile
 from shared.data_dir import Utterance, stream_data_dir
 from shared.kaldi_tables import UserError, write_inverse
+from shared.path_lists import split_paths
+from shared.stretches import located
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
 from espnet_blrmoe.program import start
+from espnet_blrmoe.recordings import UnusableAudio
 
 
 def read_pairs(folder: Path) -> Iterator[Utterance]:
@@ -30,9 +33,10 @@ def read_pairs(folder: Path) -> Iterator[Utterance]:
     """
     for u in stream_data_dir(folder):
         try:
-            yield replace(u, text=None, speed=None, samples=u.samples or soundfile.info(u.audio).frames)
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"{folder / 'wav.scp'}: {error}: remove the line, or repair the audio") from error
+            yield located(replace(u, text=None, speed=None))
+        except UnusableAudio as error:
+            table = folder / ("segments" if error.reason == "no such stretch" else "wav.scp")
+            raise UserError(f"{table}: utterance {u.id}: {error}: remove the line, or repair the audio") from error
 
 
 def combine(folders: list[Path]) -> Iterator[Utterance]:
@@ -66,11 +70,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--utterances", type=int, help="of every language (default: all)")
     parser.add_argument("--seed", type=int, default=0, help="another seed draws other utterances (default 0)")
-    parser.add_argument("sources", type=Path, nargs="+", help="data directories: wav.scp and utt2lang")
+    parser.add_argument("sources", nargs="+", help="data directories: wav.scp, utt2lang and, maybe, segments")
     parser.add_argument("target", type=Path, help="data directory to write")
     args = parser.parse_args(argv)
 
-    pairs = combine(args.sources)
+    pairs = combine([Path(folder) for text in args.sources for folder in split_paths(text)])
     if args.utterances is not None:
         pairs = few_of_each(pairs, args.utterances, args.seed)
     with replacing(args.target) as unfinished:

@@ -16,21 +16,23 @@ python=${python:-python3}
 program=(-m espnet_blrmoe.run -m "$@")
 
 with_torchrun() {
+    local options
+    mapfile -t options < <(words "${torchrun}")
     # Processes that are started anew must not find each other's old addresses (pytorch/pytorch#135712).
-    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 ${python} -m torch.distributed.run --nnodes "${num_nodes}" \
-        --nproc_per_node "$((ngpu > 1 ? ngpu : 1))" ${torchrun} "${program[@]}" \
+    TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 "${python}" -m torch.distributed.run --nnodes "${num_nodes}" \
+        --nproc_per_node "$((ngpu > 1 ? ngpu : 1))" "${options[@]}" "${program[@]}" \
         --multiprocessing_distributed false --ngpu "$((ngpu > 0))" \
         --dist_backend "$([ "${ngpu}" -gt 0 ] && echo nccl || echo gloo)" 2>&1
 }
 
-here() { ${python} "${program[@]}" --multiprocessing_distributed true --ngpu "${ngpu}" 2>&1; }
+here() { "${python}" "${program[@]}" --multiprocessing_distributed true --ngpu "${ngpu}" 2>&1; }
 
 with_espnets_launcher() {
-    local where=(--num_nodes "${num_nodes}" --cmd "${cuda_cmd} --name ${log}") quoted
+    local where=(--num_nodes "${num_nodes}" --cmd "${cuda_cmd} --name $(printf %q "${log}")") quoted
     [ -z "${host}" ] || where=(--host "${host}")
-    mapfile -t quoted < <(printf '%q\n' ${python} "${program[@]}")  # a shell over there reads the words again
+    mapfile -t quoted < <(printf '%q\n' "${python}" "${program[@]}")  # a shell over there reads the words again
     rm -f "${log%.log}.job.log"
-    ${python} -m espnet2.bin.launch "${where[@]}" --ngpu "${ngpu}" --log "${log%.log}.job.log" \
+    "${python}" -m espnet2.bin.launch "${where[@]}" --ngpu "${ngpu}" --log "${log%.log}.job.log" \
         --init_file_prefix "$(dirname "${log}")/.dist_init_" -- "${quoted[@]}" 2>&1 &
     tail --pid=$! -n +1 -F "${log%.log}.job.log" 2> /dev/null || true  # it is not there at once
     wait $!
@@ -42,4 +44,4 @@ elif [ -z "${host}" ] && [ "${cuda_cmd}" = local/run_jobs.sh ]; then
     here
 else
     with_espnets_launcher
-fi | ${python} local/show_epochs.py "${log}"
+fi | "${python}" local/show_epochs.py "${log}"

@@ -4,6 +4,9 @@ in_checkout() { [ -e asr.sh ]; }
 if in_checkout; then
     [ "${num_splits_asr}" -eq 1 ] \
         || die "asr.sh of ESPnet does not split the table of languages: leave out --num_splits_asr"
+    [[ "${python}${dumpdir}${asr_exp}" =~ ^[[:alnum:]/._+:@%-]*$ ]] \
+        || die "Kaldi's scripts hand names to a shell: in an ESPnet checkout --python, --dumpdir, --expdir and --asr_tag" \
+            "must have no blanks, quotes and the like"
     [ "${datadir}" = data ] || die "asr.sh of ESPnet always prepares data/: leave out --datadir"
 fi
 
@@ -12,11 +15,11 @@ asr_stage() {
     local number name what
     case "$1" in
         speed) [ -z "${speed_perturb_factors}" ] || need_program sox ;;
-        format) ${python} -c "import resampy" 2> /dev/null \
+        format) "${python}" -c "import resampy" 2> /dev/null \
             || die "asr.sh formats audio with resampy, which $(command -v "${python}") lacks: pip install resampy" ;;
         decoding)
             find_folders
-            ${python} local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${folders[@]}" || exit 1
+            "${python}" local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${folders[@]}" || exit 1
             rm -rf "${asr_exp:?}/${inference_tag}"  # rather no result than a mixture of old and new
             ;;
         scoring) need_program sclite ;;

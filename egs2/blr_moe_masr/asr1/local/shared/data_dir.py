@@ -3,18 +3,21 @@
 A data directory has a line per utterance in each of the tables `wav.scp` (audio path), `utt2lang` (language code),
 `utt2spk` (speaker), `utt2domain` (where the audio is from) and, if they are known, `text`, `utt2num_samples` and
 `utt2speed`. Where utterances are stretches of longer recordings, `segments` has a line per utterance (recording, start
-and end in seconds, -1 for the recording's end) and `wav.scp` one per recording. `skipped` lists what was left out, and
-why.
+and end in seconds, -1 for the recording's end) and `wav.scp` one per recording; or `wav.scp` has the first and the last
+sample behind the path, "rec.wav[16000:47999]". `skipped` lists what was left out, and why.
 
 Directories are read and written in one pass, an utterance at a time, whatever their size.
 """
 
 import json
+import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from espnet_blrmoe.recordings import split_range
 from shared.kaldi_tables import UserError, sort_lines, stream_table
 
 
@@ -24,12 +27,13 @@ class Utterance:
 
     Attributes:
         id: unique in its data directory, starts with the speaker (Kaldi's sorting rule), no white space.
-        audio: path of the audio file.
+        audio: path of the audio file, or of a stretch of it.
         language: language code, as in Common Voice ("en", "zh-CN").
         speaker: unique speaker label.
         domain: where the audio is from ("espeak", "telephone", "commonvoice", ...).
         text: transcript, or None for audio-language pairs.
-        start, end: seconds in `audio`, for an utterance in a longer recording; None for the whole file.
+        start, end: seconds in `audio`, for an utterance in a longer recording, whose end may be -1; None for the whole
+            file.
         samples: length in samples at the sampling rate of stage 3, from then on.
         speed: how many times faster stage 3 is to play the audio (stage 2); None: as it is.
         source: where the corpus says all this, "file:line", for messages.
@@ -88,7 +92,8 @@ def stream_data_dir(folder: str | Path, *needed: str) -> Iterator[Utterance]:
     """Read a data directory, utterance by utterance. `wav.scp`, `utt2lang` and the tables `needed` must be there.
 
     Raises:
-        UserError: a table is missing or not sorted by id, or has an utterance that another lacks.
+        UserError: a table is missing or not sorted by id, or has an utterance that another lacks, or `wav.scp` has
+            something else than files.
     """
     folder = Path(folder)
     main = folder / ("segments" if (folder / "segments").is_file() else "wav.scp")
@@ -149,13 +154,26 @@ def _stream_audio(folder: Path) -> Iterator[Span]:
             key, _, rest = line.partition("\t")
             yield key, *json.loads(rest)
     else:
-        for key, audio in stream_table(folder / "wav.scp"):
+        for key, audio in _stream_files(folder / "wav.scp"):
             yield key, audio, None, None
+
+
+def _stream_files(wav_scp: Path) -> Iterator[tuple[str, str]]:
+    """`wav.scp`; of what Kaldi knows besides files, commands and archives, nothing is executed or unpacked."""
+    for key, audio in stream_table(wav_scp):
+        if re.search(r"\|$|\.ark:\d+$", audio):
+            raise UserError(f"{wav_scp}: {key} is {audio!r}, and only audio files are read, not what commands print or "
+                            "archives hold: docs/recipe.md has commands that write it to files")
+        try:
+            split_range(audio)
+        except ValueError as error:
+            raise UserError(f"{wav_scp}: {key}: {error}") from error
+        yield key, audio
 
 
 def _stream_segments(folder: Path) -> Iterator[Span]:
     """`segments` and its recordings in `wav.scp`, sorted by recording."""
-    segments, recordings = folder / "segments", stream_table(folder / "wav.scp")
+    segments, recordings = folder / "segments", _stream_files(folder / "wav.scp")
     recording, audio = "", ""
     for line in sort_lines(_segments_by_recording(segments)):
         wanted, key, start, end = line.split("\t")
@@ -163,7 +181,11 @@ def _stream_segments(folder: Path) -> Iterator[Span]:
             recording, audio = next(recordings, (wanted, ""))
         if recording != wanted or not audio:
             raise UserError(f"{folder / 'wav.scp'} has no line for recording {wanted} of {segments}; add it")
-        yield key, audio, *((None, None) if float(end) == -1 else (float(start), float(end)))
+        if split_range(audio)[2] is not None:
+            raise UserError(f"{folder / 'wav.scp'}: {recording} is a stretch, {audio}; beside {segments} there must be "
+                            "whole recordings")
+        span = float(start), float(end)
+        yield key, audio, *((None, None) if span == (0, -1) else span)
 
 
 def _segments_by_recording(segments: Path) -> Iterator[str]:
@@ -171,7 +193,7 @@ def _segments_by_recording(segments: Path) -> Iterator[str]:
     for key, value in stream_table(segments):
         try:
             recording, start, end = value.split()
-            if float(end) <= float(start) and (float(start), float(end)) != (0, -1):
+            if not 0 <= float(start) < (math.inf if float(end) == -1 else float(end)):
                 raise ValueError
         except ValueError:
             line = f"{key} {value}"

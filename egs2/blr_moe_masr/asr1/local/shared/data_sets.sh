@@ -6,9 +6,11 @@ router_sets() { (cd "${datadir}" && ls -d router_train router_valid) 2> /dev/nul
 
 # find_folders SET...: sets `folders` to the formatted ones of these sets and of all test sets.
 find_folders() {
-    [ -n "$(test_sets)" ] || need "${datadir}/test_*" data
+    local sets
+    mapfile -t sets < <(test_sets)
+    [ ${#sets[@]} -gt 0 ] || need "${datadir}/test_*" data
     folders=()
-    for dset in "$@" $(test_sets); do
+    for dset in "$@" "${sets[@]}"; do
         need "${dumpdir}/raw/${dset}/wav.scp" format
         folders+=("${dumpdir}/raw/${dset}")
     done
@@ -17,7 +19,7 @@ find_folders() {
 # Complete tables, and no language that the training set lacks.
 check_data() {
     find_folders valid $(router_sets)
-    ${python} local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
+    "${python}" local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
 }
 
 languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
@@ -28,6 +30,9 @@ has_router() {
     need "${dumpdir}/raw/${train_set}/utt2lang" length
     [ "$(languages | wc -l)" -gt 1 ] || { echo "one language needs no router: stage '$1' is left out"; return 1; }
 }
+
+# yaml_string TEXT: the text in quotes, whatever it holds; options such as --normalize_conf are YAML.
+yaml_string() { sed "s/'/''/g; s/.*/'&'/" <<< "$1"; }
 
 # data_options TRAIN_DIR VALID_DIR TABLE,NAME,TYPE...: tables that a training reads, an option's word a line.
 data_options() {

@@ -1,16 +1,20 @@
 """Kaldi tables: text files with a line "id value" per utterance (or speaker, or recording), sorted by id.
 
-They are UTF-8 with one space between id and value, in the order of `LC_ALL=C sort`, as Kaldi and ESPnet expect. Long
-ones are streamed, and sorted by coreutils' `sort`, in $TMPDIR: memory does not grow with them.
+They are UTF-8 with white space between id and value (one space in those that are written here), in the order of
+`LC_ALL=C sort`, as Kaldi and ESPnet expect; Windows' line ends are taken too. Long ones are streamed, and sorted by
+coreutils' `sort`, in $TMPDIR: memory does not grow with them.
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
 
+WHITE_SPACE = " \t\r\n\f\v"  # Kaldi's; blanks of other scripts belong to a text
+SEPARATOR = re.compile(f"[{WHITE_SPACE}]+")
 SORT = ("sort", "--stable", "--field-separator=\t", "--key=1,1", "--buffer-size=256M")
 
 
@@ -35,8 +39,8 @@ def stream_table(path: str | Path, allow_empty: bool = False, in_order: bool = T
     previous = ""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
-            line = decode(line, path, number).strip()
-            key, _, value = line.partition(" ")
+            line = decode(line, path, number).strip(WHITE_SPACE)
+            key, value = [*SEPARATOR.split(line, maxsplit=1), ""][:2]
             if not key or not (value or allow_empty):
                 raise UserError(f"{path}:{number}: expected 'id value', found {line!r}")
             if in_order and key <= previous:
@@ -53,7 +57,7 @@ def decode(line: bytes, path: Path, number: int) -> str:
         return line.decode("utf-8-sig")  # files that are put together have such marks inside too
     except UnicodeDecodeError as error:
         raise UserError(f"{path}:{number} is not UTF-8 ({error.reason} at byte {error.start} of the line); convert the "
-                        "file") from error
+                        "file, and rename files that it names so") from error
 
 
 def read_table(path: str | Path, allow_empty: bool = False) -> dict[str, str]:

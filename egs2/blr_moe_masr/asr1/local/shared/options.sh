@@ -21,14 +21,25 @@ choose bpe_per_language true false
 choose feats_normalize utterance_mvn global_mvn
 choose audio_format wav flac
 
+for option in asr_args inference_args router_args torchrun; do
+    words "${!option}" > /dev/null 2>&1 || die "--${option} ${!option}: a quote has no end"
+done
+mapfile -t further_asr < <(words "${asr_args}")
+mapfile -t further_router < <(words "${router_args}")
+for option in datadir dumpdir expdir downloads; do
+    [[ ! "${!option}" =~ ^[-[:space:]]|[[:cntrl:]] ]] && grep -qax '.*' <<< "${!option}" \
+        || die "--${option} $(printf %q "${!option}"): the name of the folder must be one line of UTF-8, and begin" \
+            "with neither a blank nor '-'"
+done
+
 [ -z "${host}" ] || [ -z "${torchrun}" ] || die "--host and --torchrun are two ways to start a training: choose one"
 [ -z "${host}" ] || [ "${num_nodes}" -eq 1 ] || die "--host names the machines; leave --num_nodes out"
 [ "${num_nodes}" -eq 1 ] || [ -n "${torchrun}" ] || [ "${cuda_cmd}" != local/run_jobs.sh ] \
     || die "--num_nodes ${num_nodes}: ${cuda_cmd} runs jobs on this machine only; name the machines with --host," \
         "start run.sh on each of them with --torchrun, or set cuda_cmd in cmd.sh to slurm.pl"
 
-settings=$(${python} local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
-read -r config_of_corpus corpus_tag <<< "${settings}"
+settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
+{ read -r config_of_corpus; read -r corpus_tag || true; } <<< "${settings}"
 asr_config=${asr_config:-${config_of_corpus}}
 for file in "${asr_config}" "${router_config}" "${inference_config}"; do
     [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
@@ -58,3 +69,11 @@ asr_stats_dir=${expdir}/asr_stats_${data_tag}
 asr_exp=${expdir}/asr_${asr_tag}
 router_exp=${expdir}/router_${asr_tag}
 asr_model_file=${asr_exp}/${inference_asr_model}
+for folder in "${dumpdir}" "${router_exp}"; do
+    [[ "${folder}" != *,* ]] || die "${folder}: options of ESPnet end a path at a comma; choose --dumpdir, --expdir and" \
+        "--asr_tag without one"
+done
+trained_type=$(sed -n 's/^token_type: //p' "${asr_exp}/config.yaml" 2> /dev/null || true)
+[[ "${trained_type:-${token_type}}" = "${token_type}" ]] \
+    || die "--token_type ${token_type}: the tokens of ${asr_exp} are of the type ${trained_type}; give that type, or" \
+        "another model's --asr_tag"

@@ -24,6 +24,9 @@ print_help() {
 }
 options=" $(sed -nE '/parse_options\.sh$/q; s/^([a-z_]+)=.*/\1/p' "${script}" | paste -sd' ') "
 
+# words TEXT: the words of an option that holds several, a line each; quotes and backslashes are a shell's.
+words() { [ -z "$1" ] || xargs -r printf '%s\n' <<< "$1"; }
+
 while [ $# -gt 0 ]; do
     case "$1" in
         --help | -h) print_help; exit 0 ;;

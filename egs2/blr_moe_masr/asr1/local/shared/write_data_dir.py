@@ -23,9 +23,12 @@ def replacing(folder: str | Path) -> Iterator[Path]:
     """An empty folder that takes the place of `folder` when the block ends; after an error `folder` is as before.
 
     Raises:
-        UserError: `folder` has files and is not a data directory: they would be lost; or it cannot be written.
+        UserError: `folder` has files and is not a data directory: they would be lost; or it cannot be written, or its
+            name is not UTF-8.
     """
     folder = Path(folder)
+    if not _is_utf8(str(folder)):
+        raise UserError(f"{str(folder)!r}: must be UTF-8; choose another folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "wav.scp").is_file():
         raise UserError(f"{folder} has files but is not a data directory (no wav.scp): move it away or name another")
     unfinished = folder.with_name(folder.name + UNFINISHED)
@@ -99,7 +102,7 @@ def write_tables(folder: Path, entries: Iterable[Utterance | Skipped]) -> Summar
 
 def _records(entries: Iterable[Utterance | Skipped], skipped_table: Path, summary: Summary) -> Iterator[str]:
     """Lines "id, utterance as JSON" with a tab between them, to be sorted; what is skipped goes to its table."""
-    with skipped_table.open("w", encoding="utf-8") as skipped:
+    with skipped_table.open("w", encoding="utf-8", errors="backslashreplace") as skipped:
         for entry in entries:
             if isinstance(entry, Skipped):
                 skipped.write(f"{entry.source} {entry.reason}\n")
@@ -137,10 +140,19 @@ def _check_fields(u: Utterance) -> None:
         value = getattr(u, name)
         if value is not None and (len(value.splitlines()) > 1 or not (value or name == "text")):
             raise UserError(f"{where}: {name} {value!r}: must be one line")
+    if u.audio.strip() != u.audio:
+        raise UserError(f"{where}: audio {u.audio!r}: must not begin or end with a blank; rename the file")
+    if not _is_utf8("".join((u.id, u.audio, u.language, u.speaker, u.domain, u.text or ""))):
+        raise UserError(f"{where!r}: {u.audio!r}: must be UTF-8; rename the file")
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it can be written; in names of files, Python keeps bytes that are not UTF-8 as halves of characters."""
     try:
-        f"{u.id}{u.audio}{u.text}".encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{where!r}: {u.audio!r}: must be UTF-8; rename the file") from None
+        return False
+    return True
 
 
 def _check_complete(u: Utterance, first: Utterance) -> None:

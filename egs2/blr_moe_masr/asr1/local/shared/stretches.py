@@ -1,0 +1,35 @@
+"""Utterances of `segments` as stretches of recordings in `wav.scp`, "rec.wav[16000:47999]"."""
+
+from dataclasses import replace
+from functools import lru_cache
+from typing import NamedTuple
+
+from espnet_blrmoe.recordings import Recording, length
+from espnet_blrmoe.segments import find_stretch
+from shared.data_dir import Utterance
+
+
+class Measured(NamedTuple):
+    """What `find_stretch` has to know of a recording."""
+
+    path: str
+    rate: int
+    length: int
+
+
+def located(u: Utterance) -> Utterance:
+    """The utterance with its samples, and with its place in a recording, if it has one, as part of `audio`.
+
+    Raises:
+        UnusableAudio: the recording cannot be read, or has no such stretch.
+    """
+    if u.start is not None:
+        first, end = find_stretch(_measure(u.audio), u.start, u.end)
+        return replace(u, audio=f"{u.audio}[{first}:{end - 1}]", samples=u.samples or end - first, start=None, end=None)
+    return replace(u, samples=length(u.audio)) if u.samples is None else u
+
+
+@lru_cache(maxsize=10_000)  # the utterances of a recording need not be neighbours
+def _measure(file: str) -> Measured:
+    with Recording(file) as recording:
+        return Measured(file, recording.rate, recording.length)

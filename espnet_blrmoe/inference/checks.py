@@ -1,0 +1,51 @@
+"""What is checked before ESPnet builds a recogniser: the model's configuration, and options that do not fit it."""
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from espnet2.tasks.asr import ASRTask
+from espnet2.tasks.lm import LMTask
+
+from espnet_blrmoe.files.trained_model import check_bpemodel, check_model, read_blr_moe_config, read_config
+
+
+def checked_config(
+    asr_train_config: str | Path, asr_model_file: str | Path, espnet_options: dict[str, Any]
+) -> dict[str, Any]:
+    """The model's configuration, once all that ESPnet is going to build, unpickle and read has been looked at.
+
+    Raises:
+        ValueError: a file is missing, broken or of another kind, or an option is out of its range.
+    """
+    if espnet_options.get("beam_size", 1) < 1:
+        raise ValueError(f"beam_size must be at least 1, not {espnet_options['beam_size']}")
+    config = read_blr_moe_config(asr_train_config)
+    check_tokens_and_ngram(config, espnet_options)
+    check_model(ASRTask, config, asr_train_config, asr_model_file)
+    lm_train_config, lm_file = (espnet_options.get(option) for option in ("lm_train_config", "lm_file"))
+    if bool(lm_train_config) != bool(lm_file):
+        raise ValueError("lm_train_config and lm_file need each other")
+    if lm_train_config and lm_file:
+        check_model(LMTask, read_config(lm_train_config), lm_train_config, lm_file)
+    if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
+        check_bpemodel(bpemodel)
+    return config
+
+
+def check_tokens_and_ngram(config: dict[str, Any], espnet_options: Mapping[str, Any]) -> None:
+    """Check options of ESPnet's Speech2Text that it would find wrong only once the model is loaded, or not at all.
+
+    Raises:
+        ValueError: tokens of another type than the model's, or an n-gram that is missing or cannot be read here.
+    """
+    token_type, ngram_file = espnet_options.get("token_type"), espnet_options.get("ngram_file")
+    if token_type is not None and token_type != config.get("token_type"):
+        own = config.get("token_type")
+        raise ValueError(f"token_type {token_type}: the model's tokens are of the type {own}; leave the option out")
+    if ngram_file is not None:
+        if find_spec("kenlm") is None:
+            raise ValueError(f"ngram_file {ngram_file} needs kenlm, which is not installed: pip install kenlm")
+        if not Path(ngram_file).is_file():
+            raise ValueError(f"ngram_file {ngram_file} does not exist")
