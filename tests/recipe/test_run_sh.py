@@ -246,6 +246,17 @@ def test_what_a_full_disk_left_is_no_model_of_other_data(tmp_path, failing_pytho
     assert (tmp_path / made[-1]).read_text()
 
 
+def test_a_language_that_only_the_validation_set_has_is_told_before_the_training(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    utt2lang = folder / "dump/raw/valid/utt2lang"
+    utt2lang.write_text(utt2lang.read_text().replace(" pt\n", " fr\n"))
+    for stage, message in (("10", "has language fr, which .* lacks"), ("11", "has language 'fr', but this training")):
+        run = run_recipe(folder, "--stage", stage, "--stop_stage", stage, "--asr_tag", "new", *TINY_TRAINING)
+        assert run.exit_code != 0
+        assert re.search(rf"valid/utt2lang: utterance \S+ {message}", run.output), run.output
+        assert "epoch" not in run.output and "Traceback" not in run.output
+
+
 def test_a_test_set_of_another_language_is_not_decoded(tiny_demo, tmp_path):
     folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
     utt2lang = folder / "dump/raw/test_in/utt2lang"

@@ -175,7 +175,6 @@ fi
 machines=(--ngpu "${ngpu}" --num_nodes "${num_nodes}" --host "${host}" --torchrun "${torchrun}")
 if begin training; then
     need "${asr_stats_dir}/train/speech_shape" statistics
-    check_data
     note_what_is_trained_on
     if in_checkout && [ -z "${host}${torchrun}" ]; then  # asr.sh knows neither
         asr_stage training
