@@ -64,7 +64,9 @@ def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tu
     rate, seconds = recording.samplerate, recording.frames / recording.samplerate
     if end == TO_THE_END:
         end = seconds
-    if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
+    fits = 0 <= start < min(end, seconds) and end <= seconds + OVERSHOOT
+    first, after = (round(start * rate), min(round(end * rate), recording.frames)) if fits else (0, 0)
+    if first == after:  # there is nothing in it
         sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
         raise UnusableAudio(sentence, "no such stretch")
-    return round(start * rate), min(round(end * rate), recording.frames)
+    return first, after
