@@ -62,10 +62,9 @@ def find_stretch(recording: Recording, start: float, end: float) -> tuple[int, i
     rate, seconds = recording.rate, recording.length / recording.rate
     if end == TO_THE_END:
         end = seconds
-    if 0 <= start < min(end, seconds) and end <= seconds + OVERSHOOT:
-        first, after = round(start * rate), min(round(end * rate), recording.length)
-        if first < after:
-            return first, after
-    raise UnusableAudio(
-        f"{recording.path} has no stretch from {start} to {end} s: it has {seconds:.2f} s", "no such stretch"
-    )
+    fits = 0 <= start < min(end, seconds) and end <= seconds + OVERSHOOT
+    first, after = (round(start * rate), min(round(end * rate), recording.length)) if fits else (0, 0)
+    if first == after:  # there is nothing in it
+        sentence = f"{recording.path} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
+        raise UnusableAudio(sentence, "no such stretch")
+    return first, after

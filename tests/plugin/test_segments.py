@@ -48,6 +48,7 @@ def test_ends_of_recordings(folder):
         ("u1 a 2 1\n", "recording a: .*a.wav has no stretch from 2.0 to 1.0 s: it has 3.00 s"),
         ("u1 a 2 4\n", "recording a: .*a.wav has no stretch from 2.0 to 4.0 s: it has 3.00 s"),
         ("u1 a -1 1\n", "recording a: .*a.wav has no stretch from -1.0 to 1.0 s"),
+        ("u1 a 1 1.00001\n", "recording a: .*a.wav has no stretch from 1.0 to 1.00001 s"),
         ("u1 a nan 1\n", "recording a: .*a.wav has no stretch from nan to 1.0 s"),
         ("u1 a 0 1\nu1 a 1 2\n", "u1 is duplicated"),
     ],
