@@ -1,5 +1,6 @@
 """Audio as people have it -> one channel at the model's sampling rate, in pieces of bounded length."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
@@ -9,9 +10,8 @@ import numpy as np
 import torch
 
 from espnet_blrmoe import recordings
-from espnet_blrmoe.recordings import open_audio, read_samples, split_range
 
-LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz
+LOG = logging.getLogger(__name__)
 QUIET_SECONDS = 0.1  # a cut is made in the middle of the quietest stretch of this length
 
 
@@ -19,8 +19,10 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
     """Audio in any form -> one channel at `fs`.
 
     Args:
-        audio: a file that soundfile reads (wav, flac, ogg, mp3, ...), a stretch of one ("rec.flac[16000:47999]"), or an
-            array, (samples,) or (samples, channels), floating point in [-1, 1]. Channels are averaged.
+        audio: a file (docs/audio.md has the formats), a stretch of one ("rec.flac[16000:47999]"), "-" for standard
+            input, or an array, (samples,) or (samples, channels), floating point in [-1, 1]. Channels are averaged;
+            those that are dead are left out, and of those that cancel each other the loudest is taken, with a warning
+            in the log.
         fs: wanted sampling rate in Hz.
         rate: the array's sampling rate in Hz; None: `fs`. A file states its own.
 
@@ -28,12 +30,13 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
         (samples,) floating point, at least one sample, all finite.
 
     Raises:
-        ValueError: audio that is missing, unreadable, cut off, empty or of another shape or type, that holds NaN, or
-            whose sampling rate cannot be one; names the file.
+        ValueError: audio that is missing, unreadable, damaged, cut off, empty or of another shape or type, that holds
+            NaN, or whose sampling rate cannot be one; names the file.
     """
     if isinstance(audio, (str, os.PathLike)):
         name = str(audio)
-        samples, rate = read(Path(audio))
+        array, rate = recordings.read(audio)
+        samples = torch.from_numpy(array)
     else:
         name = "speech"
         samples = torch.as_tensor(audio)
@@ -47,19 +50,8 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
     return resample(wave, fs if rate is None else rate, fs, name)
 
 
-def read(path: Path) -> tuple[torch.Tensor, int]:
-    """Read a file or a stretch of one: (samples,) float32, its channels averaged, and its sampling rate in Hz.
-
-    Raises:
-        UnusableAudio: as `open_audio` and `read_samples` say.
-    """
-    file_name, first, end = split_range(str(path))
-    with open_audio(file_name) as recording:
-        return torch.from_numpy(read_samples(recording, first, end)), recording.samplerate
-
-
 def mix_down(samples: torch.Tensor) -> torch.Tensor:
-    """(samples,) or (samples, channels) -> (samples,).
+    """(samples,) or (samples, channels) -> (samples,), as `load` says.
 
     Raises:
         ValueError: another shape, or more channels than samples: (channels, samples), as torchaudio has it.
@@ -70,7 +62,13 @@ def mix_down(samples: torch.Tensor) -> torch.Tensor:
         return samples
     if samples.size(1) > samples.size(0):
         raise ValueError(f"speech has shape {tuple(samples.shape)}, more channels than samples; transpose it")
-    return samples.mean(dim=1)
+    mean = samples.mean(dim=1)
+    powers = samples.square().sum(dim=0).numpy(force=True)
+    chosen = recordings.channels_to_average(powers, float(mean.square().sum()))
+    if len(chosen) == samples.size(1):
+        return mean
+    LOG.warning(recordings.said_of_channels("speech", chosen, samples.size(1)))
+    return samples[:, chosen].mean(dim=1)
 
 
 def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech") -> torch.Tensor:
@@ -79,8 +77,7 @@ def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech")
     Raises:
         ValueError: the rate is not a sampling rate of audio; calls the audio `name`.
     """
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        raise ValueError(f"{name} has a sampling rate of {rate} Hz; it must be from {LOWEST_RATE} to {HIGHEST_RATE}")
+    recordings.check_rate(rate, name)
     if rate == new_rate:
         return wave
     return torch.from_numpy(recordings.resample(wave.cpu().numpy(), rate, new_rate)).to(wave.device)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import torch
-from espnet2.fileio.sound_scp import SoundScpReader, soundfile_read
+from espnet2.fileio.sound_scp import SoundScpReader
 from espnet2.train import dataset, iterable_dataset
 from espnet2.train.dataset import AdapterForSoundScpReader
 from rapidfuzz.distance import Levenshtein
@@ -66,7 +66,6 @@ __all__ = [
     "make_pad_mask",
     "name_projection_as_here",
     "replace_sound_readers",
-    "soundfile_read",
 ]
 
 

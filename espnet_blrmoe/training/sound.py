@@ -1,23 +1,18 @@
-"""ESPnet's data type `sound`, for stretches of recordings too: "rec.flac[16000:47999]" in wav.scp.
+"""ESPnet's data type `sound`, read as everywhere else here (docs/audio.md), and for stretches of recordings too:
+"rec.flac[16000:47999]" in wav.scp.
 
 The range is Kaldi's: first and last sample. A stretch is read from its place in the file; nothing has to be cut out
 beforehand.
 """
 
 import numpy as np
-import soundfile
 
-from espnet_blrmoe.espnet_internals import (
-    AdapterForSoundScpReader,
-    SoundScpReader,
-    replace_sound_readers,
-    soundfile_read,
-)
-from espnet_blrmoe.recordings import split_range
+from espnet_blrmoe import recordings
+from espnet_blrmoe.espnet_internals import AdapterForSoundScpReader, SoundScpReader, replace_sound_readers
 
 
 def read_stretches() -> None:
-    """Let ESPnet's data type `sound` read stretches, in this process; again is harmless."""
+    """Let ESPnet's data type `sound` be read by this project's reader, in this process; again is harmless."""
     replace_sound_readers(sound_loader, read_sound)
 
 
@@ -25,23 +20,17 @@ class StretchScpReader(SoundScpReader):
     """Reads a wav.scp whose paths may have ranges; (rate, float (samples,)) by utterance."""
 
     def __getitem__(self, key: str) -> tuple[int, np.ndarray]:
-        file, first, end = split_range(self.data[key])
-        if end is None:
-            return super().__getitem__(key)
-        samples, rate = soundfile_read(file, dtype=self.dtype, always_2d=self.always_2d, start=first, end=end)
-        return rate, samples
+        samples, rate = recordings.read(self.data[key])
+        return rate, samples.astype(self.dtype or np.float64, copy=False)
 
 
 def sound_loader(path, float_dtype=None, allow_multi_rates=False) -> AdapterForSoundScpReader:
-    """What ESPnet's loader of the same name does, with ranges."""
+    """What ESPnet's loader of the same name does, with this project's reader."""
     reader = StretchScpReader(path, always_2d=False, dtype=float_dtype)
     return AdapterForSoundScpReader(reader, allow_multi_rates=allow_multi_rates)
 
 
 def read_sound(path: str | None) -> np.ndarray | None:
-    """What ESPnet's iterable data set does with a path, with ranges: float64 (samples,); ESPnet 202611 has None for a
-    recording that is missing."""
-    if path is None:
-        return None
-    file, first, end = split_range(path)
-    return soundfile.read(file, start=first, stop=end)[0]
+    """What ESPnet's iterable data set does with a path, with this project's reader: float64 (samples,); ESPnet 202611
+    has None for a recording that is missing."""
+    return None if path is None else recordings.read(path)[0].astype(np.float64)

@@ -6,7 +6,7 @@ from pathlib import Path
 import espnet_blrmoe
 
 PACKAGE = Path(espnet_blrmoe.__file__).parent
-ORDER = ["base", "model", "files", "training inference", "bin", "doors"]
+ORDER = ["recordings", "base", "model", "files", "training inference", "bin", "doors"]
 DOORS = ("__init__", "run", "registration", "quiet")  # what comes in through them may need all the rest
 
 

@@ -20,7 +20,7 @@ import soundfile
 from shared.data_dir import Skipped, Utterance
 from shared.kaldi_tables import UserError
 
-from espnet_blrmoe.recordings import UnusableAudio, open_audio, read_samples, resample
+from espnet_blrmoe.recordings import Recording, UnusableAudio, resample
 
 CLIPS_PER_FOLDER = 1000
 REPORT_EVERY = 10  # seconds
@@ -86,42 +86,42 @@ def format_audio(utterances: Iterable[Utterance], writer: ClipWriter) -> Iterato
     """Open every recording once; give each utterance with its audio as it is in the new data directory, or skip it."""
     for path, group in groupby(utterances, key=lambda u: u.audio):
         try:
-            with open_audio(path) as recording:
+            with Recording(path) as recording:
                 for u in group:
                     yield format_clip(u, recording, writer)
         except UnusableAudio as error:
             yield from (Skipped(u.id, f"{error.reason}: {error}") for u in group)
 
 
-def format_clip(u: Utterance, recording: soundfile.SoundFile, writer: ClipWriter) -> Utterance | Skipped:
+def format_clip(u: Utterance, recording: Recording, writer: ClipWriter) -> Utterance | Skipped:
     """Read one utterance of an open recording; write it if ESPnet cannot read it where it is."""
     first, end = 0, None
     try:
         if u.start is not None and u.end is not None:
             first, end = find_stretch(recording, u.start, u.end)
-        samples = read_samples(recording, first, end)
-        check(samples, recording.name)
+        samples = recording.read(first, end)
+        check(samples, recording.path)
     except UnusableAudio as error:
         return Skipped(u.id, f"{error.reason}: {error}")
     if is_ready(recording, writer.rate) and u.speed in (None, 1):
         stretch = "" if end is None else f"[{first}:{end - 1}]"
         return replace(u, audio=u.audio + stretch, samples=len(samples), start=None, end=None, speed=None)
-    samples = resample(samples, recording.samplerate * (u.speed or 1), writer.rate)  # played faster, with the pitch
+    samples = resample(samples, recording.rate * (u.speed or 1), writer.rate)  # played faster, with the pitch
     audio = writer.write(u.id, samples)
     return replace(u, audio=audio, samples=len(samples), start=None, end=None, speed=None)
 
 
-def find_stretch(recording: soundfile.SoundFile, start: float, end: float) -> tuple[int, int]:
+def find_stretch(recording: Recording, start: float, end: float) -> tuple[int, int]:
     """First sample of a stretch from `start` to `end` in seconds, and the sample after its last.
 
     Raises:
         UnusableAudio: it is not in the recording.
     """
-    rate, seconds = recording.samplerate, recording.frames / recording.samplerate
+    seconds = recording.length / recording.rate
     if not 0 <= start < min(end, seconds) or end > seconds + OVERSHOOT:
-        sentence = f"{recording.name} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
+        sentence = f"{recording.path} has no stretch from {start} to {end} s: it has {seconds:.2f} s"
         raise UnusableAudio(sentence, "no such stretch")
-    return round(start * rate), min(round(end * rate), recording.frames)
+    return round(start * recording.rate), min(round(end * recording.rate), recording.length)
 
 
 def check(samples: np.ndarray, name: str) -> None:
@@ -135,9 +135,10 @@ def check(samples: np.ndarray, name: str) -> None:
         raise UnusableAudio(f"{name} is silent: below {SILENCE} dB of full scale", "silent")
 
 
-def is_ready(recording: soundfile.SoundFile, rate: int) -> bool:
-    """Whether ESPnet can read the recording as it is: wav or flac with one channel, at `rate` Hz."""
-    return recording.format in READY_FORMATS and recording.channels == 1 and recording.samplerate == rate
+def is_ready(recording: Recording, rate: int) -> bool:
+    """Whether any program can read the recording as it is: true wav or flac with one channel, at `rate` Hz."""
+    return (recording.is_plain and recording.format in READY_FORMATS
+            and recording.channels == 1 and recording.rate == rate)
 
 
 def reported(entries: Iterable[Utterance | Skipped], fs: int) -> Iterator[Utterance | Skipped]:

@@ -1,0 +1,75 @@
+"""Which format a file is in, and what recordings are in it."""
+
+import io
+
+from espnet_blrmoe.recordings.chunks import LAYOUTS, au_parts, chunk_parts
+from espnet_blrmoe.recordings.flac import flac_parts
+from espnet_blrmoe.recordings.mpeg import frame, mpeg_parts, tag_size
+from espnet_blrmoe.recordings.nist import nist_parts
+from espnet_blrmoe.recordings.ogg import ogg_parts
+from espnet_blrmoe.recordings.parts import Part
+from espnet_blrmoe.recordings.unusable import UnusableAudio, unreadable
+
+# What people have besides: where in the file -> the bytes there -> what it is.
+OTHERS = {
+    4: {b"ftyp": "an m4a or mp4 file"},
+    8: {b"AVI ": "an avi file"},
+    0: {
+        b"\x1a\x45\xdf\xa3": "a webm or mkv file",
+        b"\x30\x26\xb2\x75": "a wma file",
+        b"#!AMR": "an amr file",
+        b"\xff\xf1": "an aac file",
+        b"\xff\xf9": "an aac file",
+        b"ajkg": "a shorten file",
+        b"MAC ": "a Monkey's Audio file",
+        b"wvpk": "a WavPack file",
+        b"FLV": "a flash video",
+        b"version https://git-lfs": "not the audio but its address, for git lfs pull",
+        b"<": "a web page or another text",
+        b"PK\x03\x04": "a zip archive",
+        b"\x1f\x8b": "an archive",
+    },
+}
+
+
+def parts_of(file: io.BufferedReader, path: str) -> list[Part]:
+    """The recordings in a file, one after another; most files are one.
+
+    Raises:
+        UnusableAudio: it is empty, cut off, damaged, or in no format that is read.
+    """
+    begin = skip_tags(file)
+    file.seek(begin)
+    start = file.read(12)
+    if not start:
+        raise UnusableAudio(f"{path} is empty; it must have at least one sample", "empty")
+    file.seek(begin)
+    if start.startswith(b"OggS"):
+        return ogg_parts(file, path)
+    if start.startswith(b"fLaC"):
+        return flac_parts(file, begin)
+    layout = LAYOUTS.get(start[:4])
+    if layout and begin == 0 and (not layout.form or start[8:12] in layout.form):
+        return chunk_parts(file, path)
+    if start.startswith((b".snd", b"dns.")) and begin == 0:
+        return au_parts(file, path)
+    if start.startswith(b"NIST_1A") and begin == 0:
+        return nist_parts(file, path)
+    if frame(start[:4]):
+        return mpeg_parts(file, begin, path)
+    raise unreadable(path, *(f"it is {what}" for what in named(start)))
+
+
+def skip_tags(file: io.BufferedReader) -> int:
+    """Where a file begins behind the tags of music players."""
+    at = 0
+    while True:
+        file.seek(at)
+        if not (size := tag_size(file.read(12))):
+            return at
+        at += size
+
+
+def named(start: bytes) -> list[str]:
+    """What a file is that begins with these bytes, if that is known."""
+    return [what for at, marks in OTHERS.items() for mark, what in marks.items() if start[at:].startswith(mark)][:1]
