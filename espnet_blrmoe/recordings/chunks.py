@@ -4,12 +4,13 @@ import io
 import struct
 from dataclasses import dataclass
 
-from espnet_blrmoe.recordings.parts import Part, replaced
+from espnet_blrmoe.recordings.parts import Part, Piece, replaced
 from espnet_blrmoe.recordings.unusable import cut_off, damaged, unreadable
 
 W64_NAME = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # how the names of its chunks end
 TAGS = (b"ID3", b"TAG")  # of music players, behind everything else
 FIXED = (1, 3, 6, 7, 0xFFFE)  # wav's codings of which every sample has the same number of bytes
+GSM = 0x31
 
 
 @dataclass(frozen=True)
@@ -69,31 +70,35 @@ class Form:
         self.size = file.seek(0, io.SEEK_END)
         self.mark = self._read(begin, 4)
         self.layout = LAYOUTS[self.mark]
+        self.coding, self.block, self.block_samples = 0, 1, 0  # wav's number of it; bytes and samples of a block
 
     def part(self) -> tuple[Part, int]:
         """The recording, and where it ends: at the file's end, or where another one begins."""
-        data, block = self._find_data()
+        data = self._find_data()
         announced, there = data.length, self.size - data.content
         end: int | None = None
         if announced <= there:
             end = self._end_of_chunks(data.content + announced)
-        elif not is_placeholder(announced, block):
+        elif not is_placeholder(announced, self.block if self.coding in FIXED else 1):
             sentence = f"it has {there:,} of the {announced:,} bytes of audio that it announces"
             raise cut_off(self.path, sentence)
         if end is not None and self.mark != b"BW64":  # which libsndfile knows by its old name only
             is_whole_file = (self.begin, end) == (0, self.size)
-            return Part(None if is_whole_file else (range(self.begin, end),), is_plain=is_whole_file), end
-        return self._with_size(data, there if end is None else announced), end or self.size
+            pieces = None if is_whole_file else (range(self.begin, end),)
+            return Part(pieces, most=self._most(announced), is_plain=is_whole_file), end
+        length = there if end is None else announced
+        return Part(self._with_size(data, length), most=self._most(length)), end or self.size
 
-    def _find_data(self) -> tuple[Chunk, int]:
-        """The chunk with the audio, and of how many bytes its length is a multiple: 1 if that is not known."""
-        block, length = 1, None
-        order = self.layout.head.format[0]
+    def _find_data(self) -> Chunk:
+        """The chunk with the audio; notes what another one says of its coding."""
+        length = None
         chunk = self._chunk(self.begin + self.layout.first)
         while chunk is not None and chunk.name != self.layout.data:
-            if chunk.name == b"fmt " and chunk.length >= 14:
-                coding, *_, size = struct.unpack(order + "HHIIH", self._read(chunk.content, 14).ljust(14, b"\0"))
-                block = size or 1 if coding in FIXED else 1
+            if chunk.name == b"fmt ":
+                fields = struct.Struct(self.layout.head.format[0] + "HHIIHHHH")
+                content = self._read(chunk.content, fields.size).ljust(fields.size, b"\0")
+                self.coding, _, _, _, block, *_, self.block_samples = fields.unpack(content)
+                self.block = block or 1
             if chunk.name == b"ds64":
                 length = int.from_bytes(self._read(chunk.content + 8, 8), "little")
             chunk = self._chunk(self._after(chunk.content + chunk.length))
@@ -101,7 +106,11 @@ class Form:
             raise unreadable(self.path, "no audio comes behind its header")
         if length is not None and chunk.length == 0xFFFFFFFF:
             chunk = Chunk(chunk.name, chunk.at, chunk.content, length)
-        return chunk, block
+        return chunk
+
+    def _most(self, length: int) -> int | None:
+        """Samples in so many bytes of GSM 6.10: libsndfile takes a byte behind an odd number of them for a block."""
+        return length // self.block * self.block_samples if self.coding == GSM else None
 
     def _chunk(self, at: int) -> Chunk | None:
         """The chunk at a place of the file; None: the file ends before."""
@@ -130,7 +139,7 @@ class Form:
             at = self._after(chunk.content + chunk.length)
         return self.size
 
-    def _with_size(self, data: Chunk, length: int) -> Part:
+    def _with_size(self, data: Chunk, length: int) -> tuple[Piece, ...]:
         """The recording with that length in its header."""
         head = self.layout.head
         if length >= 2 ** (8 * (head.size - len(data.name))):
@@ -138,20 +147,23 @@ class Form:
         changes = {data.at: head.pack(data.name, length + self.layout.counted)}
         if self.mark in (b"RF64", b"BW64"):
             changes[self.begin] = b"RIFF"
-        return Part(replaced(range(self.begin, data.content + length), changes))
+        return replaced(range(self.begin, data.content + length), changes)
 
     def _read(self, at: int, length: int) -> bytes:
         self.file.seek(at)
         return self.file.read(length)
 
 
-def chunk_parts(file: io.BufferedReader, path: str) -> list[Part]:
+def chunk_parts(file: io.BufferedReader, begin: int, path: str) -> list[Part]:
     """The recordings in a file: one, or several of the same format that were written one after another.
+
+    Args:
+        begin: where the first one begins, behind other programs' tags.
 
     Raises:
         UnusableAudio: it is cut off, or has no audio.
     """
-    parts, at = [], 0
+    parts, at = [], begin
     while True:
         form = Form(file, at, path)
         part, at = form.part()

@@ -4,21 +4,27 @@ import io
 import re
 
 from espnet_blrmoe.recordings.parts import Part, replaced
+from espnet_blrmoe.recordings.unusable import unreadable
 
 HEAD = re.compile(rb"fLaC[\x00\x80]\x00\x00\x22")  # with the kind and size of the block that follows
 TOTAL_AT, TOTAL_BITS = 21, 36  # number of samples; its highest four bits share a byte with something else
 CHUNK = 2**20
 
 
-def flac_parts(file: io.BufferedReader, begin: int) -> list[Part]:
+def flac_parts(file: io.BufferedReader, begin: int, path: str) -> list[Part]:
     """The recordings in a file: one, or several that were written one after another.
 
     The number of samples is hidden from libsndfile, which then reads as many as there are.
 
     Args:
         begin: where the first one begins, behind other programs' tags.
+
+    Raises:
+        UnusableAudio: there is none.
     """
     starts, size = find_heads(file, begin)
+    if not starts:
+        raise unreadable(path, "it begins as FLAC does, but does not go on so")
     parts = []
     for start, stop in zip(starts, [*starts[1:], size]):
         file.seek(start + TOTAL_AT)

@@ -43,14 +43,13 @@ def parts_of(file: io.BufferedReader, path: str) -> list[Part]:
     start = file.read(12)
     if not start:
         raise UnusableAudio(f"{path} is empty; it must have at least one sample", "empty")
-    file.seek(begin)
     if start.startswith(b"OggS"):
-        return ogg_parts(file, path)
+        return ogg_parts(file, begin, path)
     if start.startswith(b"fLaC"):
-        return flac_parts(file, begin)
+        return flac_parts(file, begin, path)
     layout = LAYOUTS.get(start[:4])
-    if layout and begin == 0 and (not layout.form or start[8:12] in layout.form):
-        return chunk_parts(file, path)
+    if layout and (not layout.form or start[8:12] in layout.form):
+        return chunk_parts(file, begin, path)
     if start.startswith((b".snd", b"dns.")) and begin == 0:
         return au_parts(file, path)
     if start.startswith(b"NIST_1A") and begin == 0:

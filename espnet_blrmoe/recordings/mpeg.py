@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from espnet_blrmoe.recordings.parts import Part
+from espnet_blrmoe.recordings.parts import Part, join
 from espnet_blrmoe.recordings.unusable import cut_off, damaged
 
 RATES = (44100, 48000, 32000)  # Hz, of MPEG 1; those of MPEG 2 are half, those of 2.5 a quarter
@@ -83,13 +83,6 @@ class Run:
     spans: list[range] = field(default_factory=list)
     frames: int = 0
 
-    def add(self, start: int, stop: int) -> None:
-        """Another frame, which lies in the file from `start` to `stop`."""
-        if self.spans and self.spans[-1].stop == start:
-            self.spans[-1] = range(self.spans[-1].start, stop)
-        else:
-            self.spans.append(range(start, stop))
-
     @property
     def missing(self) -> int:
         """Frames that were promised and have not come."""
@@ -102,7 +95,7 @@ class Run:
             is_whole_file: nothing else but tags is in the file.
         """
         length = self.frames * self.kind.samples
-        true = Part((self._contents(), *self.spans), max(0, length - DELAY), EDGE * self.kind.samples)
+        true = Part((self._contents(), *self.spans), max(0, length - DELAY), slack=EDGE * self.kind.samples)
         is_plain = is_whole_file and len(self.spans) == 1
         as_it_is = None if is_plain else tuple(self.spans)
         if self.promised is None:  # libmpg123 guesses the length from the first frames
@@ -144,7 +137,7 @@ def mpeg_parts(file: io.BufferedReader, begin: int, path: str) -> list[Part]:
             continue
         kind, length = found
         if at + length > size:
-            if runs[-1].promised is None or runs[-1].missing:
+            if not runs or runs[-1].promised is None or runs[-1].missing:
                 raise cut_off(path, "its last frame is not whole")
             break
         promised = promised_frames(look, kind)
@@ -153,7 +146,7 @@ def mpeg_parts(file: io.BufferedReader, begin: int, path: str) -> list[Part]:
                 raise damaged(path, f"{runs[-1].missing} frames are missing before byte {at}")
             runs.append(Run(kind, look[:4], promised))
             is_new = False
-        runs[-1].add(at, at + length)
+        join(runs[-1].spans, range(at, at + length))
         runs[-1].frames += promised is None
         at += length
     if runs[-1].missing > SURPLUS:

@@ -38,12 +38,11 @@ def open_file(path: str) -> io.BufferedReader:
 
 def kept(pipe: io.BufferedReader, path: str) -> io.BufferedReader:
     """What comes out of a pipe, in a temporary file."""
-    file = tempfile.TemporaryFile()
     try:
-        shutil.copyfileobj(pipe, file, BLOCK)
+        with tempfile.TemporaryFile() as file:
+            shutil.copyfileobj(pipe, file, BLOCK)
+            file.seek(0)
+            return open(os.dup(file.fileno()), "rb")
     except OSError as error:
-        file.close()
         sentence = f"{path} does not fit into {tempfile.gettempdir()}: {error.strerror}; let TMPDIR name another folder"
         raise UnusableAudio(sentence, "unreadable") from error
-    file.seek(0)
-    return file

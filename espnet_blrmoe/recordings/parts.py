@@ -1,6 +1,7 @@
 """Files, or parts of them, as soundfile is to see them."""
 
 import io
+import os
 from bisect import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ class Part:
     Attributes:
         pieces: what soundfile is to read; None: the file as it is.
         length: its samples, where the container tells more than soundfile does; None: as many as soundfile says.
+        most: samples that it may have; None: as many as soundfile says.
         slack: samples that may be missing, because a decoder leaves out the silence that a coder put before or behind.
         instead: what to read if soundfile takes this one to be shorter than `length`, and would stop there.
         is_plain: soundfile by itself reads the file rightly.
@@ -24,22 +26,27 @@ class Part:
 
     pieces: tuple[Piece, ...] | None = None
     length: int | None = None
+    most: int | None = None
     slack: int = 0
     instead: Optional["Part"] = None
     is_plain: bool = False
 
-    def source(self, file: io.BufferedReader) -> int | BinaryIO:
-        """What soundfile opens: the file's descriptor, which it reads without Python, or a file in Python."""
+    def source(self, file: int) -> int | BinaryIO:
+        """What soundfile opens of a file's descriptor: that itself, to read without Python, or a file in Python."""
         if self.pieces is not None:
             return io.BufferedReader(Spliced(file, self.pieces))
-        file.raw.seek(0)
-        return file.fileno()
+        os.lseek(file, 0, os.SEEK_SET)
+        return file
 
 
 class Spliced(io.RawIOBase):
-    """A file that is put together of pieces of another, and read as if it were written so."""
+    """A file that is put together of pieces of another, and read as if it were written so.
 
-    def __init__(self, file: io.BufferedReader, pieces: Sequence[Piece]):
+    Args:
+        file: descriptor of the other.
+    """
+
+    def __init__(self, file: int, pieces: Sequence[Piece]):
         self._file = file
         self._pieces = [piece for piece in pieces if piece]
         self._ends = list(accumulate(map(len, self._pieces)))
@@ -64,14 +71,18 @@ class Spliced(io.RawIOBase):
         if number == len(self._pieces):
             return 0
         piece = self._pieces[number][self._at - self._ends[number] :][: len(buffer)]  # counted from the piece's end
-        if isinstance(piece, range):
-            self._file.seek(piece.start)
-            read = self._file.readinto(memoryview(buffer)[: len(piece)])
-        else:
-            read = len(piece)
-            memoryview(buffer)[:read] = piece
-        self._at += read
-        return read
+        content = os.pread(self._file, len(piece), piece.start) if isinstance(piece, range) else piece
+        buffer[: len(content)] = content
+        self._at += len(content)
+        return len(content)
+
+
+def join(spans: list[range], span: range) -> None:
+    """Add a span to others before it."""
+    if spans and spans[-1].stop == span.start:
+        spans[-1] = range(spans[-1].start, span.stop)
+    else:
+        spans.append(span)
 
 
 def replaced(span: range, changes: dict[int, bytes]) -> tuple[Piece, ...]:

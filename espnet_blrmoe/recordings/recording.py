@@ -62,7 +62,7 @@ class Recording:
         self._streams: list[Stream] = []
         try:
             for part in parts_of(self._file, self.path):
-                self._streams.append(Stream(self._file, part, self.path))
+                self._streams.append(Stream(self._file.fileno(), part, self.path))
             self._check()
         except OSError as error:
             self.close()
@@ -134,7 +134,7 @@ class Recording:
 
 
 def read(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read a file, or a stretch of one ("rec.flac[16000:47999]"): (samples,) float32 in one channel, and its rate in Hz.
+    """Read a file, or a stretch of one ("rec.flac[16000:47999]"): (samples,) float32, one channel, and its rate in Hz.
 
     Raises:
         UnusableAudio: as Recording says.

@@ -1,6 +1,5 @@
 """Decoding: what soundfile reads of a part of a file, in one channel, counted."""
 
-import io
 import logging
 from functools import cached_property
 
@@ -11,7 +10,7 @@ from espnet_blrmoe.recordings.channels import channels_to_average, said_of_chann
 from espnet_blrmoe.recordings.parts import Part
 from espnet_blrmoe.recordings.unusable import cut_off, damaged, unreadable
 
-BLOCK = 2**20  # frames of a file that are read at once
+FIRST_BLOCK, BLOCK = 2**16, 2**20  # frames of a file that are read at once, at its start and later
 UNKNOWN = 2**62  # frames; libsndfile's number where it does not know is larger
 LOG = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Samples:
         return self._array
 
 
-class Sound(soundfile.SoundFile):  # type: ignore[misc]
+class Sound(soundfile.SoundFile):
     """soundfile's file without the seeks that it adds to every read: not all files can be seeked, or at their end."""
 
     def seekable(self) -> bool:
@@ -51,7 +50,7 @@ class Stream:
     """A part of a recording: its samples, in one channel.
 
     Args:
-        file: the recording's.
+        file: descriptor of the recording's file.
         part: what of it.
         path: its name in sentences.
 
@@ -63,14 +62,14 @@ class Stream:
         UnusableAudio: soundfile does not read it.
     """
 
-    def __init__(self, file: io.BufferedReader, part: Part, path: str):
+    def __init__(self, file: int, part: Part, path: str):
         self._file, self._part, self._path = file, part, path
         self._open()
-        if part.instead is not None and self.sound.frames < (part.length or 0):
+        if part.instead is not None and self.frames < (part.length or 0):
             self.sound.close()
             self._part = part.instead
             self._open()
-        self.is_plain = self._part.is_plain
+        self.is_plain = self._part.is_plain and self.frames == self.sound.frames
 
     def _open(self) -> None:
         try:
@@ -84,10 +83,16 @@ class Stream:
         """Samples, decoded where neither the container nor soundfile knows."""
         if self._part.length is not None:
             return self._part.length
-        if self.sound.frames > UNKNOWN:
+        if self.frames > UNKNOWN:
             self._go_to(UNKNOWN)
             return self._at
-        return self.sound.frames
+        return self.frames
+
+    @property
+    def frames(self) -> int:
+        """Samples, as soundfile says."""
+        frames, most = self.sound.frames, self._part.most
+        return frames if most is None else min(frames, most)
 
     def read(self, samples: Samples, first: int, end: int | None) -> None:
         """Add its samples from `first` to `end`, or to its own end, which must not come too early.
@@ -135,10 +140,10 @@ class Stream:
     def _next_block(self, end: int | None) -> int:
         """Frames to read next; none at the end."""
         length = self._part.length
-        stop = self.sound.frames if end is None else min(end, self.sound.frames)
+        stop = self.frames if end is None else min(end, self.frames)
         if length is not None and self._at < length:  # what comes behind may be no audio, and break off the block
             stop = min(stop, length)
-        return max(0, min(BLOCK, stop - self._at))
+        return max(0, min(BLOCK, max(FIRST_BLOCK, self._at), stop - self._at))
 
     def _decode(self, out: np.ndarray) -> np.ndarray:
         """The next samples, in `out`; fewer than fit into it at the end."""
@@ -153,7 +158,7 @@ class Stream:
 
     def _check_end(self) -> None:
         """Hold what has been decoded against what was announced."""
-        announced = self.sound.frames if self._part.length is None else self._part.length
+        announced = self.frames if self._part.length is None else self._part.length
         if self._at < announced - self._part.slack and announced < UNKNOWN:
             raise cut_off(self._path, f"it has {self._at} of the {announced} samples that it announces")
         self.is_plain &= self._at == announced
