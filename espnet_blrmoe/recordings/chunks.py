@@ -11,6 +11,7 @@ W64_NAME = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # how the names of its chu
 TAGS = (b"ID3", b"TAG")  # of music players, behind everything else
 FIXED = (1, 3, 6, 7, 0xFFFE)  # wav's codings of which every sample has the same number of bytes
 GSM = 0x31
+CAF_CODINGS = (b"lpcm", b"ulaw", b"alaw")
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,6 @@ class Layout:
         first: where the first chunk begins.
         head: of a chunk: its name and size.
         data: name of the chunk with the audio.
-        before: bytes in it before the audio.
         counted: bytes of a chunk's head that its size counts.
         align: chunks begin at multiples of this, from the file's start.
     """
@@ -31,7 +31,6 @@ class Layout:
     first: int
     head: struct.Struct
     data: bytes
-    before: int = 0
     counted: int = 0
     align: int = 2
 
@@ -42,9 +41,9 @@ LAYOUTS = {
     b"RF64": WAV,
     b"BW64": WAV,
     b"RIFX": Layout((b"WAVE",), 12, struct.Struct(">4sI"), b"data"),
-    b"FORM": Layout((b"AIFF", b"AIFC"), 12, struct.Struct(">4sI"), b"SSND", before=8),
+    b"FORM": Layout((b"AIFF", b"AIFC"), 12, struct.Struct(">4sI"), b"SSND"),
     b"riff": Layout((), 40, struct.Struct("<16sQ"), b"data" + W64_NAME, counted=24, align=8),
-    b"caff": Layout((), 8, struct.Struct(">4sQ"), b"data", before=4, align=1),
+    b"caff": Layout((), 8, struct.Struct(">4sQ"), b"data", align=1),
 }
 
 
@@ -99,11 +98,15 @@ class Form:
                 content = self._read(chunk.content, fields.size).ljust(fields.size, b"\0")
                 self.coding, _, _, _, block, *_, self.block_samples = fields.unpack(content)
                 self.block = block or 1
+            if chunk.name == b"desc" and self._read(chunk.content + 8, 4) not in CAF_CODINGS:
+                raise unreadable(self.path, "it is a caf file whose coding is not PCM")
             if chunk.name == b"ds64":
                 length = int.from_bytes(self._read(chunk.content + 8, 8), "little")
             chunk = self._chunk(self._after(chunk.content + chunk.length))
         if chunk is None:
             raise unreadable(self.path, "no audio comes behind its header")
+        if self.mark == b"FORM" and self._read(chunk.content, 4).strip(b"\0"):
+            raise damaged(self.path, "it says that its audio does not begin where it does")
         if length is not None and chunk.length == 0xFFFFFFFF:
             chunk = Chunk(chunk.name, chunk.at, chunk.content, length)
         return chunk

@@ -24,7 +24,7 @@ OTHERS = {
         b"MAC ": "a Monkey's Audio file",
         b"wvpk": "a WavPack file",
         b"FLV": "a flash video",
-        b"version https://git-lfs": "not the audio but its address, for git lfs pull",
+        b"version http": "not the audio but its address, which git lfs pull follows",
         b"<": "a web page or another text",
         b"PK\x03\x04": "a zip archive",
         b"\x1f\x8b": "an archive",

@@ -94,15 +94,15 @@ class Run:
         Args:
             is_whole_file: nothing else but tags is in the file.
         """
-        length = self.frames * self.kind.samples
-        true = Part((self._contents(), *self.spans), max(0, length - DELAY), slack=EDGE * self.kind.samples)
+        length, slack = self.frames * self.kind.samples, EDGE * self.kind.samples
+        true = Part((self._contents(), *self.spans), max(0, length - DELAY), slack=slack)
         is_plain = is_whole_file and len(self.spans) == 1
         as_it_is = None if is_plain else tuple(self.spans)
         if self.promised is None:  # libmpg123 guesses the length from the first frames
-            return Part(as_it_is, length, instead=true, is_plain=is_plain)
+            return Part(as_it_is, length, instead=true, least=length, is_plain=is_plain)
         if self.promised != self.frames:
             return true
-        return Part(as_it_is, slack=EDGE * self.kind.samples, is_plain=is_plain)
+        return Part(as_it_is, slack=slack, instead=true, least=length - slack, is_plain=is_plain)
 
     def _contents(self) -> bytes:
         """A table of contents that has only the number of frames. Layers 1 and 2 know no such table."""

@@ -20,7 +20,8 @@ class Part:
         length: its samples, where the container tells more than soundfile does; None: as many as soundfile says.
         most: samples that it may have; None: as many as soundfile says.
         slack: samples that may be missing, because a decoder leaves out the silence that a coder put before or behind.
-        instead: what to read if soundfile takes this one to be shorter than `length`, and would stop there.
+        instead: what to read if soundfile takes this one to be shorter than `least`, and would stop there.
+        least: in samples.
         is_plain: soundfile by itself reads the file rightly.
     """
 
@@ -29,6 +30,7 @@ class Part:
     most: int | None = None
     slack: int = 0
     instead: Optional["Part"] = None
+    least: int = 0
     is_plain: bool = False
 
     def source(self, file: int) -> int | BinaryIO:

@@ -65,7 +65,7 @@ class Stream:
     def __init__(self, file: int, part: Part, path: str):
         self._file, self._part, self._path = file, part, path
         self._open()
-        if part.instead is not None and self.frames < (part.length or 0):
+        if part.instead is not None and self.frames < part.least:
             self.sound.close()
             self._part = part.instead
             self._open()
@@ -165,12 +165,15 @@ class Stream:
 
     def _go_to(self, first: int) -> None:
         """Let the next sample be `first`, or the end be reached."""
-        if first != self._at and first < UNKNOWN and soundfile.SoundFile.seekable(self.sound):
-            self._at = self.sound.seek(first)
+        if first == self._at:
             return
-        if first < self._at:
+        can_seek = soundfile.SoundFile.seekable(self.sound) and first < UNKNOWN
+        if self.sound.subtype == "VORBIS" or (first < self._at and not can_seek):
             self.sound.close()
-            self._open()
-        channels = self.sound.channels
-        while self._at < first and len(self._decode(np.empty((min(BLOCK, first - self._at), channels), np.float32))):
-            pass  # skipped
+            self._open()  # also for libsndfile's seeks in vorbis, which are wrong from the second one on
+        if can_seek:
+            self._at = self.sound.seek(first)
+        while self._at < first:
+            size = min(BLOCK, first - self._at)
+            if not len(self._decode(np.empty((size, self.sound.channels), np.float32))):
+                break

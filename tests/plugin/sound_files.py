@@ -13,7 +13,7 @@ FORMATS = {
     "mu-law wav": ("WAV", "ULAW"), "A-law wav": ("WAV", "ALAW"), "IMA ADPCM wav": ("WAV", "IMA_ADPCM"),
     "MS ADPCM wav": ("WAV", "MS_ADPCM"), "GSM wav": ("WAV", "GSM610"), "wavex": ("WAVEX", "PCM_16"),
     "rf64": ("RF64", "PCM_16"), "w64": ("W64", "PCM_16"), "aiff": ("AIFF", "PCM_16"), "au": ("AU", "PCM_16"),
-    "caf": ("CAF", "PCM_16"), "alac": ("CAF", "ALAC_16"), "sph": ("NIST", "PCM_16"), "flac": ("FLAC", "PCM_16"),
+    "caf": ("CAF", "PCM_16"), "sph": ("NIST", "PCM_16"), "flac": ("FLAC", "PCM_16"),
     "ogg": ("OGG", "VORBIS"), "opus": ("OGG", "OPUS"), "mp3": ("MP3", "MPEG_LAYER_III"),
 }  # fmt: skip
 

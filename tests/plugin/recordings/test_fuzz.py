@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sound_files import FORMATS, encoded, noise
 
@@ -115,4 +115,5 @@ def test_headers_that_lie(tmp_path, name, place, new):
     expected = whole(tmp_path, name)
     true = coding(tmp_path)
     samples = outcome(tmp_path, valid(name)[:place] + new + valid(name)[place + len(new) :])
-    assert samples is None or coding(tmp_path) != true or len(samples) >= len(expected)
+    edges = 4 * 576 if name == "mp3" else 0  # its header says how much silence the coder put before and behind
+    assert samples is None or coding(tmp_path) != true or len(samples) >= len(expected) - edges

@@ -1,88 +1,364 @@
-"""Recordings in any format: read whole or in stretches, resampled, and what is cut off."""
+"""Recordings in any format: whole, in stretches, from pipes, several in one file, and what is refused."""
+
+import os
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
 import soundfile
+from sound_files import (
+    FORMATS,
+    RATE,
+    encoded,
+    id3,
+    noise,
+    put,
+    with_flac_length,
+    with_wav_length,
+    without_contents,
+)
 
-from espnet_blrmoe.recordings import UnusableAudio, open_audio, read_samples, resample
+from espnet_blrmoe import recordings
+from espnet_blrmoe.recordings import Recording, UnusableAudio, length, read, resample, split_range
 
-SECONDS = 0.5
-
-
-def tone(rate, hertz=440.0):
-    """float32 (samples,)."""
-    seconds = np.arange(int(SECONDS * rate), dtype=np.float32) / rate
-    return np.float32(0.3) * np.sin(np.float32(2 * np.pi * hertz) * seconds)
-
-
-def pitch(samples, rate):
-    """Hz, by the zero crossings in the middle half."""
-    middle = samples[len(samples) // 4 : -len(samples) // 4]
-    return np.count_nonzero(np.diff(np.signbit(middle))) / 2 * rate / len(middle)
-
-
-def read(path, rate=None, speed=1.0):
-    """A clip at `rate` or its own."""
-    with open_audio(path) as recording:
-        samples = read_samples(recording)
-        return resample(samples, recording.samplerate * speed, rate or recording.samplerate)
+NOISE = noise(1.3)
+# What each coding makes of it: samples that it adds at the end to fill a block, and how far off it may be.
+PADDED = {"IMA ADPCM wav": 1017, "MS ADPCM wav": 1012, "GSM wav": 320}
+LOSSY = {"mu-law wav": 0.02, "A-law wav": 0.02, "IMA ADPCM wav": 0.4, "MS ADPCM wav": 0.4, "GSM wav": 0.6, "ogg": 0.3,
+         "opus": 0.6, "mp3": 0.6}  # fmt: skip
 
 
-@pytest.mark.parametrize("ending, rate", [("wav", 8000), ("flac", 16000), ("ogg", 44100), ("opus", 48000),
-                                          ("mp3", 48000)])
-def test_reads_every_format(tmp_path, ending, rate):
-    options = {"format": "OGG", "subtype": "OPUS"} if ending == "opus" else {}
-    soundfile.write(tmp_path / f"clip.{ending}", tone(rate), rate, **options)
-    samples = read(tmp_path / f"clip.{ending}", 16000)
-    assert samples.dtype == np.float32 and samples.ndim == 1
-    assert len(samples) == pytest.approx(SECONDS * 16000, rel=0.02)
-    assert pitch(samples, 16000) == pytest.approx(440, abs=4)
+@pytest.fixture
+def write(tmp_path):
+    """Writes a file, and gives its path."""
+
+    def write(content: bytes, name: str = "talk"):
+        (tmp_path / name).write_bytes(content)
+        return tmp_path / name
+
+    return write
 
 
-def test_stereo_is_averaged(tmp_path):
-    left = tone(16000)
-    soundfile.write(tmp_path / "stereo.wav", np.stack([left, 0 * left], axis=1), 16000, subtype="FLOAT")
-    np.testing.assert_allclose(read(tmp_path / "stereo.wav"), left / 2, atol=1e-6)
+def refusal(path) -> UnusableAudio:
+    with pytest.raises(UnusableAudio) as refused:
+        read(path)
+    assert str(refused.value).startswith(f"{path} ")
+    return refused.value
 
 
-def test_speed_changes_length_and_pitch(tmp_path):
-    soundfile.write(tmp_path / "clip.wav", tone(16000), 16000)
-    samples = read(tmp_path / "clip.wav", 16000, speed=1.25)
-    assert len(samples) == SECONDS * 16000 / 1.25
-    assert pitch(samples, 16000) == pytest.approx(550, abs=4)
+# ---------------------------------------------------------------------------------------------------------- whole files
 
 
-@pytest.mark.parametrize("ending, subtype", [("ogg", "VORBIS"), ("opus", "OPUS")])
-def test_ogg_files_that_are_cut_off(tmp_path, ending, subtype):
-    noise = 0.1 * np.random.default_rng(0).standard_normal(15 * 16000)
-    clip = tmp_path / f"clip.{ending}"
-    soundfile.write(clip, noise, 16000, format="OGG", subtype=subtype)
-    assert len(read(clip)) == pytest.approx(len(noise), abs=200)
-    content = clip.read_bytes()
-    for share in (0.5, 0.9, 0.999):
-        clip.write_bytes(content[: int(share * len(content))])
-        with pytest.raises(UnusableAudio, match="cut off: its last page is not whole"):
-            read(clip)
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_format_is_read_whole(write, name):
+    path = write(encoded(name, NOISE))
+    samples, rate = read(path)
+    assert samples.dtype == np.float32 and samples.ndim == 1 and rate == RATE
+    assert len(NOISE) <= len(samples) == length(path) < len(NOISE) + PADDED.get(name, 1)
+    assert np.abs(samples[: len(NOISE)] - NOISE).max() < LOSSY.get(name, 1e-4)
 
 
-def test_wav_from_a_pipe_is_whole(tmp_path):
-    soundfile.write(tmp_path / "piped.wav", tone(16000), 16000)
-    wav = bytearray((tmp_path / "piped.wav").read_bytes())
-    wav[4:8] = wav[40:44] = b"\xff" * 4  # as programs say that cannot go back to the header
-    (tmp_path / "piped.wav").write_bytes(wav)
-    assert len(read(tmp_path / "piped.wav")) == SECONDS * 16000
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_stretch_is_what_the_whole_has_there(write, name):
+    path = write(encoded(name, NOISE))
+    whole, _ = read(path)
+    near = 0.02 if name == "mp3" else 0  # a decoder that begins in the middle has not heard what was before
+    with Recording(path) as recording:
+        for first, end in ((3000, 9000), (9000, 9100), (12_000, 12_100), (0, 500), (len(whole) - 10, len(whole))):
+            assert np.abs(recording.read(first, end) - whole[first:end]).max() <= near
+        assert np.array_equal(recording.read(), whole)
+        with pytest.raises(UnusableAudio, match=f"no sample {len(whole)}: it has {len(whole)}, counted from 0"):
+            recording.read(len(whole), len(whole) + 10)
+        with pytest.raises(UnusableAudio, match=f"cut off: it has 10 of the 20 samples from {len(whole) - 10} on"):
+            recording.read(len(whole) - 10, len(whole) + 10)
 
 
-def test_a_stretch_is_what_the_whole_has_there(tmp_path):
-    soundfile.write(tmp_path / "clip.flac", tone(16000), 16000)
-    with open_audio(tmp_path / "clip.flac") as recording:
-        whole = read_samples(recording)
-        assert np.array_equal(read_samples(recording, 1000, 3000), whole[1000:3000])
-        assert np.array_equal(read_samples(recording, 7000), whole[7000:])
-        with pytest.raises(UnusableAudio, match="clip.flac has no sample 8000: it has 8000, counted from 0"):
-            read_samples(recording, 8000, 8100)
+@pytest.mark.parametrize("name", FORMATS)
+def test_files_that_are_cut_off(write, name):
+    content = encoded(name, NOISE)
+    for share in (0.5, 0.9, 0.99):
+        refused = refusal(write(content[: int(share * len(content))]))
+        assert refused.reason == ("damaged" if name == "flac" else "cut off")
+        assert str(refused).endswith("/talk new.wav")
 
 
-def test_missing_file_reason(tmp_path):
-    with pytest.raises(UnusableAudio, match="nowhere.wav does not exist"):
-        open_audio(tmp_path / "nowhere.wav")
+@pytest.mark.parametrize("name", set(FORMATS) - {"sph"})
+def test_a_file_that_was_written_behind_another_is_read_too(write, name):
+    whole, _ = read(write(encoded(name, NOISE)))
+    path = write(encoded(name, NOISE) + encoded(name, noise(0.7, seed=1)) + encoded(name, NOISE))
+    samples, _ = read(path)
+    assert len(samples) == length(path) and len(samples) >= 3.3 * RATE
+    assert np.array_equal(samples[: len(whole)], whole) and np.array_equal(samples[-len(whole) :], whole)
+    with Recording(path) as recording:
+        across = recording.read(len(whole) - 100, len(whole) + 20_000)
+        last = recording.read(len(samples) - 50, len(samples))
+    assert np.abs(across - samples[len(whole) - 100 : len(whole) + 20_000]).max() < 0.02
+    assert np.abs(last - samples[-50:]).max() < 0.02
+
+
+@pytest.mark.parametrize("name", ["ogg", "opus", "flac", "mp3", "wav"])
+def test_parts_of_different_sampling_rates_are_refused(write, name):
+    rates = (8000, 16000)
+    refused = refusal(write(b"".join(encoded(name, noise(1.0), rate) for rate in rates)))
+    assert "its 2 parts have different sampling rates, 8000 and 16000 Hz; convert it: ffmpeg" in str(refused)
+
+
+def test_parts_with_one_and_two_channels(write):
+    samples, _ = read(write(encoded("flac", NOISE) + encoded("flac", np.stack([NOISE, NOISE], axis=1))))
+    assert np.abs(samples - np.tile(NOISE, 2)).max() < 1e-4
+
+
+def test_a_long_recording_is_read_in_blocks(write):
+    long = noise(80.0)  # more than one block
+    samples, _ = read(write(encoded("float wav", np.stack([long, long], axis=1))))
+    assert np.abs(samples - long).max() < 1e-6
+
+
+# ------------------------------------------------------------------------------------------------- headers that are wrong
+
+LIMITS = (2**31 - 1, 2**32 - 1, 2**32 - 37, 0x7FFFF000, 2**31, 2**30)
+
+
+@pytest.mark.parametrize("announced", [0, 1, 2, 1000, 41_500, 41_601, 1_000_000_000, 2_000_000_000, *LIMITS])
+def test_a_wav_file_whose_length_nobody_knew(write, announced):
+    samples, _ = read(write(with_wav_length(encoded("wav", NOISE), announced)))
+    assert np.abs(samples - NOISE).max() < 1e-4
+
+
+def test_a_wav_file_that_announces_a_little_more_is_cut_off(write):
+    refused = refusal(write(with_wav_length(encoded("wav", NOISE), 50_000)))
+    assert "is cut off: it has 41,600 of the 50,000 bytes of audio that it announces; get it again" in str(refused)
+
+
+@pytest.mark.parametrize("tail", [b"LIST\4\0\0\0INFO", b"LIST\xff\0\0\0INFO", b"TAG" + bytes(125), id3()])
+def test_what_comes_behind_a_wav_files_audio(write, tail):
+    content = encoded("wav", NOISE)
+    samples, _ = read(write(content + tail))
+    assert len(samples) == len(NOISE) or tail.startswith(b"LIST\xff")
+
+
+def test_an_empty_wav_file_with_a_chunk_behind(write):
+    with Recording(write(encoded("wav", NOISE[:0]) + b"LIST\4\0\0\0INFO")) as recording:
+        assert len(recording.read()) == recording.length == 0
+
+
+@pytest.mark.parametrize("name, place, size", [("rf64", 28, 8), ("w64", 96, 8), ("aiff", 42, 4), ("au", 8, 4)])
+@pytest.mark.parametrize("announced", [0, 1000, None])
+def test_other_headers_that_do_not_know_the_length(write, name, place, size, announced):
+    content = encoded(name, NOISE)
+    order = "big" if name in ("aiff", "au") else "little"
+    number = 2 ** (8 * size) - 1 if announced is None else announced
+    samples, _ = read(write(put(content, place, number.to_bytes(size, order))))
+    assert len(samples) in range(len(NOISE), len(NOISE) + 2)
+    assert np.abs(samples[: len(NOISE)] - NOISE).max() < 1e-4
+
+
+def test_rf64_by_its_new_name(write):
+    assert np.abs(read(write(put(encoded("rf64", NOISE), 0, b"BW64")))[0] - NOISE).max() < 1e-4
+
+
+@pytest.mark.parametrize("announced", [0, 10_000])
+def test_a_flac_file_that_does_not_know_its_length(write, announced):
+    content = encoded("flac", NOISE)
+    path = write(with_flac_length(content, announced))
+    with Recording(path) as recording:
+        assert np.abs(recording.read(2000, 3000) - NOISE[2000:3000]).max() < 1e-4
+        assert np.abs(recording.read() - NOISE).max() < 1e-4
+        assert not recording.is_plain
+    assert length(path) in (len(NOISE), announced)
+
+
+def test_a_flac_file_with_a_damaged_byte(write):
+    content = encoded("flac", NOISE)
+    refused = refusal(write(put(content, len(content) // 2, b"\0\1\2\3")))
+    assert "is damaged: some of its samples cannot be decoded, or its end is missing" in str(refused)
+
+
+@pytest.mark.parametrize("name", ["ogg", "opus"])
+def test_an_ogg_file_with_a_damaged_or_a_missing_page(write, name):
+    content = encoded(name, noise(15.0))
+    assert "is damaged: the page at byte " in str(refusal(write(put(content, len(content) // 2, b"\0\1\2\3"))))
+    pages = [b"OggS" + page for page in content.split(b"OggS")[1:]]
+    assert "is damaged: a page is missing" in str(refusal(write(b"".join(pages[:4] + pages[5:]))))
+    assert "is cut off: its last page does not end it" in str(refusal(write(b"".join(pages[:-1]))))
+    assert "before the one before it has ended" in str(refusal(write(b"".join(pages[:-1] + pages))))
+
+
+@pytest.mark.parametrize("quiet_first", [True, False])
+def test_an_mp3_file_of_varying_bit_rate_that_says_nothing_of_its_length(write, quiet_first):
+    """libmpg123 guesses from the first frames."""
+    parts = [1e-3 * noise(6.0), noise(6.0)]
+    mp3 = encoded("mp3", np.concatenate(parts if quiet_first else parts[::-1]))
+    samples, _ = read(write(without_contents(mp3)))
+    assert len(samples) == pytest.approx(12 * RATE, abs=2000)
+    assert len(read(write(id3() + without_contents(mp3) + b"TAG" + bytes(125)))[0]) == len(samples)
+    assert "is cut off: its last frame is not whole" in str(refusal(write(without_contents(mp3)[:-10])))
+
+
+def test_an_mp3_file_that_announces_another_number_of_frames(write):
+    mp3 = encoded("mp3", NOISE)
+    place = mp3.index(b"Xing") + 8
+    few = read(write(put(mp3, place, (10).to_bytes(4, "big"))))[0]
+    assert len(few) == pytest.approx(len(NOISE), abs=2000)
+    many = refusal(write(put(mp3, place, (1000).to_bytes(4, "big"))))
+    assert "of the 1000 frames that it announces" in str(many)
+
+
+def test_an_mp3_file_with_tags_or_damage_within(write):
+    mp3 = encoded("mp3", NOISE)
+    whole = read(write(mp3))[0]
+    assert np.array_equal(read(write(id3() + mp3 + id3() + mp3))[0], np.tile(whole, 2))
+    middle = mp3.index(b"\xff\xf3", len(mp3) // 2)
+    assert "is damaged: no frame begins at byte" in str(refusal(write(mp3[:middle] + b"junk" + mp3[middle:])))
+    assert "frames are missing before byte" in str(refusal(write(mp3[:middle] + mp3)))
+
+
+# ------------------------------------------------------------------------------------------------- what is not read at all
+
+OTHERS = {
+    b"\0\0\0\x20ftypM4A ": "it is an m4a or mp4 file; convert it: ffmpeg -i ",
+    b"\x1a\x45\xdf\xa3webm": "it is a webm or mkv file; convert it",
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "it is a wma file; convert it",
+    b"#!AMR\n": "it is an amr file; convert it",
+    b"\xff\xf1\x50\x80": "it is an aac file; convert it",
+    b"RIFF\0\0\0\0AVI LIST": "it is an avi file; convert it",
+    b"version https://git-lfs.github.com/spec/v1": "it is not the audio but its address, which git lfs pull follows",
+    b"<!DOCTYPE html>": "it is a web page or another text",
+    b"no audio": "it is damaged, or in a format that is not read here; convert it",
+    b"1234": "it is damaged, or in a format that is not read here",
+    encoded("wav", NOISE)[:36]: "no audio comes behind its header",
+    b"fLaC": "it begins as FLAC does, but does not go on so",
+}
+
+
+@pytest.mark.parametrize("content", OTHERS)
+def test_what_is_no_audio_is_called_by_its_name(write, content):
+    refused = refusal(write(content, "my talk.wav"))
+    assert OTHERS[content] in str(refused) and "my talk.wav' new.wav" in str(refused)
+    assert refused.reason == "unreadable"
+
+
+@pytest.mark.parametrize("container, coding, message", [
+    ("VOC", "PCM_16", "in a format that is not read here"),
+    ("CAF", "ALAC_16", "it is a caf file whose coding is not PCM"),
+])  # fmt: skip
+def test_formats_whose_length_nothing_can_check(tmp_path, container, coding, message):
+    soundfile.write(tmp_path / "talk", NOISE, RATE, format=container, subtype=coding)
+    assert message in str(refusal(tmp_path / "talk"))
+
+
+def test_an_ogg_file_of_another_coding(write):
+    flac = put(encoded("ogg", NOISE), 28, b"\x7fFLAC")
+    assert "is damaged: the page at byte 0" in str(refusal(write(flac)))
+
+
+def test_files_that_are_not_there(tmp_path, write):
+    for path, sentence, reason in (
+        (tmp_path / "nowhere.wav", "does not exist", "missing"),
+        (tmp_path, "is a folder; name the audio files in it", "folder"),
+        (write(b""), "is empty; it must have at least one sample", "empty"),
+        ("/dev/null", "is a terminal or another device; name a file, or a pipe", "unreadable"),
+        (write(b"") / "talk.wav", "cannot be opened: Not a directory", "unreadable"),
+    ):
+        refused = refusal(path)
+        assert (str(refused), refused.reason) == (f"{path} {sentence}", reason)
+
+
+@pytest.mark.parametrize("rate", [10, 2_000_000])
+def test_no_sampling_rate_of_audio(write, rate):
+    assert f"has a sampling rate of {rate} Hz" in str(refusal(write(encoded("wav", NOISE, rate))))
+
+
+# -------------------------------------------------------------------------------------------------------- names and pipes
+
+
+def test_a_file_whose_name_looks_like_a_stretch(write):
+    path = write(encoded("wav", NOISE), "talk[1:2]")
+    assert split_range(str(path)) == (str(path), 0, None)
+    assert len(read(path)[0]) == len(NOISE)
+    assert len(read(f"{path}[10:19]")[0]) == length(f"{path}[10:19]") == 10
+
+
+def test_a_file_whose_name_is_not_utf_8(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.wav")
+    with open(path, "wb") as file:
+        file.write(encoded("wav", NOISE))
+    assert len(read(path)[0]) == len(NOISE)
+
+
+@pytest.mark.parametrize("name", ["wav", "mp3", "flac", "ogg"])
+def test_a_pipe_with_a_name(tmp_path, name):
+    os.mkfifo(tmp_path / "pipe")
+    content = encoded(name, NOISE)
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+    writer.start()
+    samples, _ = read(tmp_path / "pipe")
+    writer.join()
+    (tmp_path / "file").write_bytes(content)
+    assert np.array_equal(samples, read(tmp_path / "file")[0])
+
+
+@pytest.mark.parametrize("path", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("is_pipe", [True, False])
+def test_standard_input(write, path, is_pipe):
+    program = f"from espnet_blrmoe.recordings import read; print(len(read({path!r})[0]))"
+    file = write(encoded("wav", NOISE))
+    with file.open("rb") as opened:
+        given = {"input": file.read_bytes()} if is_pipe else {"stdin": opened}
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, **given)
+    assert (done.returncode, done.stdout) == (0, b"%d\n" % len(NOISE)), done.stderr
+
+
+def test_a_pipe_that_the_temporary_folder_cannot_hold(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"RIFF",))
+    writer.start()
+    monkeypatch.setattr(recordings.open_file.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    refused = refusal(tmp_path / "pipe")
+    writer.join()
+    assert "does not fit into" in str(refused) and str(refused).endswith("let TMPDIR name another folder")
+
+
+# --------------------------------------------------------------------------------------------------------------- channels
+
+
+def test_channels_are_averaged(write, caplog):
+    left, right = NOISE, noise(1.3, seed=1)
+    samples, _ = read(write(encoded("float wav", np.stack([left, right], axis=1))))
+    np.testing.assert_allclose(samples, (left + right) / 2, atol=1e-7)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("channels, used, expected", [
+    ((1, -1), "1", 1), ((-0.9, 1), "2", 1), ((1, -0.95, 0), "1", 1),  # cancel each other
+    ((0, 1), "2", 1), ((1, 1e-4), "1", 1), ((1, 0, 0.5), "1, 3", 0.75),  # dead
+])  # fmt: skip
+def test_channels_that_are_dead_or_cancel_each_other(write, caplog, channels, used, expected):
+    samples, _ = read(write(encoded("float wav", NOISE[:, None] * np.float32(channels))))
+    np.testing.assert_allclose(samples, expected * NOISE, atol=1e-6)
+    [record] = caplog.records
+    assert f"talk: of its {len(channels)} channels only {used} is used" in record.getMessage()
+
+
+def test_a_quiet_speaker_with_a_channel_of_his_own_stays(write):
+    quiet = 0.03 * noise(1.3, seed=1)
+    samples, _ = read(write(encoded("float wav", np.stack([NOISE, quiet], axis=1))))
+    np.testing.assert_allclose(samples, (NOISE + quiet) / 2, atol=1e-7)
+
+
+def test_silence_in_two_channels(write, caplog):
+    assert not read(write(encoded("wav", np.zeros((1000, 2)))))[0].any()
+    assert not caplog.records
+
+
+# ------------------------------------------------------------------------------------------------------------- resampling
+
+
+def test_speed_changes_length_and_pitch():
+    tone = np.sin(2 * np.pi * 440 * np.arange(RATE, dtype=np.float32) / RATE)
+    samples = resample(tone, 1.25 * RATE, RATE)
+    assert len(samples) == RATE / 1.25
+    middle = samples[2000:-2000]
+    assert np.count_nonzero(np.diff(np.signbit(middle))) / 2 * RATE / len(middle) == pytest.approx(550, abs=4)
