@@ -4,8 +4,9 @@ import io
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
-from espnet_blrmoe.recordings.parts import Part, join
+from espnet_blrmoe.recordings.parts import Part
 from espnet_blrmoe.recordings.unusable import cut_off, damaged
 
 RATES = (44100, 48000, 32000)  # Hz, of MPEG 1; those of MPEG 2 are half, those of 2.5 a quarter
@@ -17,15 +18,14 @@ KBITS = {  # by (MPEG 1 or 2, layer); the first stands for 1 in the frame's head
     (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-LOOK = 56  # bytes of a frame that are looked at: its head, and the number of frames in a table of contents
+CONTENTS = (b"Xing", b"Info")  # how a table of contents begins; that of another coder begins with VBRI
 FRAME_OR_TAG = re.compile(rb"\xff|ID3|TAG|APETAGEX")
 SURPLUS = 1  # frames that a table of contents may count too many: some programs count itself
 EDGE = 4  # frames at both ends, at most, that libmpg123 leaves out because no sound was put into them
 DELAY = 529  # samples that it leaves out at the start of a file with a table of contents: its own delay
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """What the frames of a recording have in common.
 
     Attributes:
@@ -52,8 +52,9 @@ class Kind:
 
 
 @lru_cache(2**14)
-def frame(head: bytes) -> tuple[Kind, int] | None:
-    """Kind and bytes of the frame that begins with these four bytes; None: none does."""
+def frame(head: bytes) -> tuple[Kind, int, int] | None:
+    """The frame that begins with these four bytes: its kind, its bytes, and where in it a table of contents might be;
+    None: no frame does."""
     if len(head) < 4 or head[0] != 0xFF or head[1] < 0xE0:
         return None
     version, layer = (3, 0, 2, 1)[head[1] >> 3 & 3], 4 - (head[1] >> 1 & 3)
@@ -63,7 +64,7 @@ def frame(head: bytes) -> tuple[Kind, int] | None:
     kind = Kind(version, layer, RATES[rate] >> version - 1, head[3] >> 6 == 3)
     slot = 4 if layer == 1 else 1  # bytes
     bits = 1000 * KBITS[min(version, 2), layer][kbits - 1] * kind.samples // kind.rate
-    return kind, bits // (8 * slot) * slot + (head[2] >> 1 & 1) * slot
+    return kind, bits // (8 * slot) * slot + (head[2] >> 1 & 1) * slot, kind.contents_at
 
 
 @dataclass
@@ -73,14 +74,14 @@ class Run:
     Attributes:
         head: the first frame's four bytes.
         promised: how many frames a table of contents promises; None: there is none.
-        spans: where the frames are, the table of contents among them.
+        spans: first byte and the byte after the last of frames that lie together, the table of contents among them.
         frames: how many have sound.
     """
 
     kind: Kind
     head: bytes
     promised: int | None
-    spans: list[range] = field(default_factory=list)
+    spans: list[list[int]] = field(default_factory=list)
     frames: int = 0
 
     @property
@@ -94,10 +95,11 @@ class Run:
         Args:
             is_whole_file: nothing else but tags is in the file.
         """
+        spans = tuple(range(start, stop) for start, stop in self.spans)
         length, slack = self.frames * self.kind.samples, EDGE * self.kind.samples
-        true = Part((self._contents(), *self.spans), max(0, length - DELAY), slack=slack)
-        is_plain = is_whole_file and len(self.spans) == 1
-        as_it_is = None if is_plain else tuple(self.spans)
+        true = Part((self._contents(), *spans), max(0, length - DELAY), slack=slack)
+        is_plain = is_whole_file and len(spans) == 1
+        as_it_is = None if is_plain else spans
         if self.promised is None:  # libmpg123 guesses the length from the first frames
             return Part(as_it_is, length, instead=true, least=length, is_plain=is_plain)
         if self.promised != self.frames:
@@ -109,9 +111,9 @@ class Run:
         if self.kind.layer < 3:
             return b""
         head = bytes([0xFF, self.head[1] | 1, self.head[2] & 0b1100 | 14 << 4, self.head[3]])  # largest; no checksum
-        kind, size = frame(head) or (self.kind, 0)
+        _, size, contents_at = frame(head) or (self.kind, 0, 0)
         number = b"Xing" + (1).to_bytes(4, "big") + self.frames.to_bytes(4, "big")
-        return (head.ljust(kind.contents_at, b"\0") + number).ljust(size, b"\0")
+        return (head.ljust(contents_at, b"\0") + number).ljust(size, b"\0")
 
 
 def mpeg_parts(file: io.BufferedReader, begin: int, path: str) -> list[Part]:
@@ -123,44 +125,57 @@ def mpeg_parts(file: io.BufferedReader, begin: int, path: str) -> list[Part]:
     Raises:
         UnusableAudio: frames are missing or damaged.
     """
-    size = file.seek(0, io.SEEK_END)
-    runs: list[Run] = []
-    at, is_new = begin, True
-    while at < size:
-        file.seek(at)
-        look = file.read(LOOK)
-        found = frame(look[:4])
-        if found is None:
-            if not (gap := tag_size(look)):
-                gap, is_new = find_next(file, at, runs, path) - at, True
-            at += gap
-            continue
-        kind, length = found
-        if at + length > size:
-            if not runs or runs[-1].promised is None or runs[-1].missing:
-                raise cut_off(path, "its last frame is not whole")
-            break
-        promised = promised_frames(look, kind)
-        if is_new or promised is not None or kind != runs[-1].kind:
-            if runs and runs[-1].missing > SURPLUS:
-                raise damaged(path, f"{runs[-1].missing} frames are missing before byte {at}")
-            runs.append(Run(kind, look[:4], promised))
-            is_new = False
-        join(runs[-1].spans, range(at, at + length))
-        runs[-1].frames += promised is None
-        at += length
-    if runs[-1].missing > SURPLUS:
-        raise cut_off(path, f"it has {runs[-1].frames} of the {runs[-1].promised} frames that it announces")
+    file.seek(0)
+    runs = find_runs(file.read(), begin, path)
     return [run.part(is_whole_file=len(runs) == 1) for run in runs]
 
 
-def promised_frames(look: bytes, kind: Kind) -> int | None:
-    """Number of frames by the table of contents that a frame is; None: it is none."""
-    at = kind.contents_at
-    if look[at : at + 4] in (b"Xing", b"Info") and look[at + 7] & 1:
-        return int.from_bytes(look[at + 8 : at + 12], "big")
-    if look[36:40] == b"VBRI":
-        return int.from_bytes(look[50:54], "big")
+def find_runs(content: bytes, at: int, path: str) -> list[Run]:
+    """The frames of a file, from byte `at` on, by recording.
+
+    Raises:
+        UnusableAudio: frames are missing or damaged.
+    """
+    runs: list[Run] = []
+    run, span, end = None, [-1, -1], len(content)
+    while at < end:
+        found = frame(content[at : at + 4])
+        if found is None:
+            if size := tag_size(content[at : at + 16]):
+                at += size
+            else:
+                at, run = find_next(content, at, runs, path), None
+            continue
+        kind, size, contents_at = found
+        if at + size > end:
+            if not runs or runs[-1].promised is None or runs[-1].missing:
+                raise cut_off(path, "its last frame is not whole")
+            break
+        promised = None
+        if run is None or content[at + contents_at : at + contents_at + 4] in CONTENTS:
+            promised = promised_frames(content, at, at + contents_at)
+        if run is None or promised is not None or kind != run.kind:
+            if runs and runs[-1].missing > SURPLUS:
+                raise damaged(path, f"{runs[-1].missing} frames are missing before byte {at}")
+            run, span = Run(kind, content[at : at + 4], promised), [-1, -1]
+            runs.append(run)
+        if at != span[1]:
+            span = [at, at]
+            run.spans.append(span)
+        run.frames += promised is None
+        at += size
+        span[1] = at
+    if runs[-1].missing > SURPLUS:
+        raise cut_off(path, f"it has {runs[-1].frames} of the {runs[-1].promised} frames that it announces")
+    return runs
+
+
+def promised_frames(content: bytes, at: int, contents_at: int) -> int | None:
+    """Number of frames by the table of contents that the frame at a byte is; None: it is none."""
+    if content[contents_at : contents_at + 4] in CONTENTS and content[contents_at + 7] & 1:
+        return int.from_bytes(content[contents_at + 8 : contents_at + 12], "big")
+    if content[at + 36 : at + 40] == b"VBRI":
+        return int.from_bytes(content[at + 50 : at + 54], "big")
     return None
 
 
@@ -176,21 +191,19 @@ def tag_size(look: bytes) -> int:
     return 0
 
 
-def find_next(file: io.BufferedReader, at: int, runs: list[Run], path: str) -> int:
+def find_next(content: bytes, at: int, runs: list[Run], path: str) -> int:
     """Where the next frame or tag begins, or the file ends, after bytes that are neither.
 
     Raises:
         UnusableAudio: frames may have been there: no table of contents says that all have come before.
     """
-    file.seek(at)
-    rest = file.read()
-    if not rest.strip(b"\0"):
-        return at + len(rest)
+    if content.count(0, at) == len(content) - at:
+        return len(content)
     if runs[-1].promised is None or runs[-1].missing > SURPLUS:
         raise damaged(path, f"no frame begins at byte {at}, where one should")
-    for candidate in FRAME_OR_TAG.finditer(rest):
+    for candidate in FRAME_OR_TAG.finditer(content, at):
         begin = candidate.start()
-        found = frame(rest[begin : begin + 4])
-        if rest[begin] != 0xFF or found and frame(rest[begin + found[1] :][:4]):
-            return at + begin
-    return at + len(rest)
+        found = frame(content[begin : begin + 4])
+        if content[begin] != 0xFF or found and frame(content[begin + found[1] : begin + found[1] + 4]):
+            return begin
+    return len(content)

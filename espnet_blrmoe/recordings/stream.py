@@ -10,7 +10,8 @@ from espnet_blrmoe.recordings.channels import channels_to_average, said_of_chann
 from espnet_blrmoe.recordings.parts import Part
 from espnet_blrmoe.recordings.unusable import cut_off, damaged, unreadable
 
-FIRST_BLOCK, BLOCK = 2**16, 2**20  # frames of a file that are read at once, at its start and later
+BLOCK = 2**20  # frames of a file that are read at once
+UNSURE = 2**16  # the same, at the start of a file of unknown length
 UNKNOWN = 2**62  # frames; libsndfile's number where it does not know is larger
 LOG = logging.getLogger(__name__)
 
@@ -24,7 +25,9 @@ class Samples:
 
     def room(self, size: int) -> np.ndarray:
         """Where the next samples belong; those that are written there are to be added to `count`."""
-        if self.count + size > len(self._array):
+        if not self.count:
+            self._array = np.empty(size, np.float32)
+        elif self.count + size > len(self._array):
             self._array.resize(self.count + size, refcheck=False)  # moves pages, not their contents
         return self._array[self.count : self.count + size]
 
@@ -143,7 +146,8 @@ class Stream:
         stop = self.frames if end is None else min(end, self.frames)
         if length is not None and self._at < length:  # what comes behind may be no audio, and break off the block
             stop = min(stop, length)
-        return max(0, min(BLOCK, max(FIRST_BLOCK, self._at), stop - self._at))
+        most = BLOCK if stop < UNKNOWN else min(BLOCK, max(UNSURE, self._at))
+        return max(0, min(most, stop - self._at))
 
     def _decode(self, out: np.ndarray) -> np.ndarray:
         """The next samples, in `out`; fewer than fit into it at the end."""

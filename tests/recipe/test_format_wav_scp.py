@@ -13,7 +13,7 @@ from shared.data_dir import Utterance, read_data_dir
 from shared.kaldi_tables import UserError, read_table
 from shared.write_data_dir import write_data_dir
 
-from espnet_blrmoe.recordings import open_audio
+from espnet_blrmoe.recordings import Recording
 
 SECONDS = 0.5
 
@@ -84,13 +84,13 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
         "nan.wav": "not numbers",
         "empty.wav": "empty",
         "noise.mp3": "unreadable",
-        "nothing.mp3": "unreadable",
+        "nothing.mp3": "empty",
         "half.mp3": "cut off",
         "half.wav": "cut off",
         "missing.mp3": "missing",
     }
     assert skipped["silent.wav"][2] == "is silent: below -70 dB of full scale"
-    assert skipped["half.wav"][2] == "is cut off: it has 3989 of the 8000 samples that it announces"
+    assert skipped["half.wav"][2].startswith("is cut off: it has 7,978 of the 16,000 bytes of audio that it announces")
     output = capsys.readouterr().out
     assert re.search(rf"1 clips, 0.00 hours, in .*; 8 unusable, listed in {target / 'skipped'}", output)
     assert len(list(target.glob("data/*/*/*"))) == 1, "nothing is left of unusable clips"
@@ -150,7 +150,7 @@ def test_no_usable_clip_leaves_the_earlier_result(tmp_path):
     source = data_dir(tmp_path / "train", {"a": tmp_path / "a.wav"})
     run(source, tmp_path / "out")
     (tmp_path / "a.wav").write_bytes(b"")
-    with pytest.raises(UserError, match="out: no utterance is left .1 unreadable; the first: a unreadable: .*a.wav"):
+    with pytest.raises(UserError, match="out: no utterance is left .1 empty; the first: a empty: .*a.wav"):
         run(source, tmp_path / "out")
     assert Path(read_table(tmp_path / "out" / "wav.scp")["a"]).is_file()
     assert not (tmp_path / "out.unfinished").exists()
@@ -243,7 +243,7 @@ def test_stretches_that_are_not_there(tmp_path, talk):
 
 def test_every_recording_is_opened_once(tmp_path, talk, monkeypatch):
     opened = []
-    monkeypatch.setattr(format_audio, "open_audio", lambda path: opened.append(path) or open_audio(path))
+    monkeypatch.setattr(format_audio, "Recording", lambda path: opened.append(path) or Recording(path))
     speeds = (0.9, 1.0, 1.1)
     audio = str(tmp_path / "talk.wav")
     utterances = [Utterance(f"{n}-{speed}", audio, "fr", "anna", "radio", None, n, n + 1, speed=speed)

@@ -16,8 +16,6 @@ from espnet_blrmoe.recordings import Recording, UnusableAudio
 SECONDS = 2.0  # that a file may take
 ROOM = 2**20  # bytes besides the samples
 NAMES = list(FORMATS)
-import os
-N = int(os.environ.get('FUZZN', 100))
 
 
 @cache
@@ -61,7 +59,7 @@ def coding(folder) -> tuple | None:
 
 
 FUZZ = settings(
-    deadline=None, max_examples=N, derandomize=N==100, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=100, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
