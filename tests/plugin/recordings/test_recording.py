@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +116,16 @@ def test_parts_with_one_and_two_channels(write):
     assert np.abs(samples - np.tile(NOISE, 2)).max() < 1e-4
 
 
-def test_a_long_recording_is_read_in_blocks(write):
+@pytest.mark.parametrize("name, channels", [("float wav", 1), ("float wav", 6), ("flac", 2)])
+def test_a_long_recording_fits_into_memory_once(write, name, channels):
     long = noise(80.0)  # more than one block
-    samples, _ = read(write(encoded("float wav", np.stack([long, long], axis=1))))
-    assert np.abs(samples - long).max() < 1e-6
+    path = write(encoded(name, np.stack([long] * channels, axis=1)))
+    tracemalloc.start()
+    samples, _ = read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.abs(samples - long).max() < 1e-4
+    assert peak < 1.2 * samples.nbytes
 
 
 # ----------------------------------------------------------------------------------------------- headers that are wrong
