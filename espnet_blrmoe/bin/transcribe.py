@@ -4,15 +4,17 @@
     espnet-blrmoe transcribe talk.mp3 --model exp/router --json
 
 print a line for each file: its name, the detected language and the probability of it, the text. Files may be of any
-length, sampling rate and number of channels, in any format that soundfile reads: wav, flac, ogg, mp3, ... With --json,
-each line is a JSON object: file, duration (seconds), language, language_probability, text, chunks (the pieces that
-long audio was cut into) and timeline (which stretch of speech was in which language).
+length, sampling rate and number of channels: wav, flac, ogg, opus, mp3 and what else docs/audio.md lists; "-" is
+standard input. A file that cannot be read whole is not transcribed but named on stderr, and the exit status is 1. With
+--json, each line is a JSON object: file, duration (seconds), language, language_probability, text, chunks (the pieces
+that long audio was cut into) and timeline (which stretch of speech was in which language).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -30,7 +32,7 @@ OWN_OPTIONS = ("files", "json", "model", "asr_train_config", "asr_model_file", "
 def get_parser() -> argparse.ArgumentParser:
     """The program's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", nargs="+", metavar="FILE", help="audio file")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="audio file, or - for standard input")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     group = parser.add_argument_group("The model: a shared one, a folder, or the files of a training")
     group.add_argument("--model_tag", help="packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo")
@@ -58,6 +60,7 @@ def main(cmd: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(cmd)
     check_options(parser, args)
+    logging.basicConfig(format="transcribe: %(message)s")
     options = {name: value for name, value in vars(args).items() if name not in OWN_OPTIONS}
     try:
         speech2text = load_model(args, options)

@@ -10,8 +10,8 @@ from espnet_blrmoe.recordings.channels import channels_to_average, said_of_chann
 from espnet_blrmoe.recordings.parts import Part
 from espnet_blrmoe.recordings.unusable import cut_off, damaged, unreadable
 
-BLOCK = 2**20  # frames of a file that are read at once
-UNSURE = 2**16  # the same, at the start of a file of unknown length
+BLOCK = 2**20  # samples that are read at once
+SMALL_BLOCK = 2**16  # the same, of all channels together, and at the start of a file of unknown length
 UNKNOWN = 2**62  # frames; libsndfile's number where it does not know is larger
 LOG = logging.getLogger(__name__)
 
@@ -146,7 +146,9 @@ class Stream:
         stop = self.frames if end is None else min(end, self.frames)
         if length is not None and self._at < length:  # what comes behind may be no audio, and break off the block
             stop = min(stop, length)
-        most = BLOCK if stop < UNKNOWN else min(BLOCK, max(UNSURE, self._at))
+        most = BLOCK if stop < UNKNOWN else min(BLOCK, max(SMALL_BLOCK, self._at))
+        if self.sound.channels > 1:
+            most = max(1, SMALL_BLOCK // self.sound.channels)
         return max(0, min(most, stop - self._at))
 
     def _decode(self, out: np.ndarray) -> np.ndarray:
@@ -178,6 +180,6 @@ class Stream:
         if can_seek:
             self._at = self.sound.seek(first)
         while self._at < first:
-            size = min(BLOCK, first - self._at)
+            size = min(SMALL_BLOCK, first - self._at)
             if not len(self._decode(np.empty((size, self.sound.channels), np.float32))):
                 break

@@ -6,6 +6,8 @@ import struct
 import numpy as np
 import soundfile
 
+from espnet_blrmoe.recordings.ogg import checksum_of
+
 RATE = 16000
 # Name -> format and coding, as soundfile calls them.
 FORMATS = {
@@ -55,3 +57,9 @@ def without_contents(mp3: bytes) -> bytes:
 def id3(size: int = 1000) -> bytes:
     """A tag, as music players write in front of a file."""
     return b"ID3\4\0\0" + bytes(size >> shift & 127 for shift in (21, 14, 7, 0)) + bytes(size)
+
+
+def ogg_page(body: bytes) -> bytes:
+    """An ogg file of a single page."""
+    page = struct.pack("<4sBBqIIIBB", b"OggS", 0, 2 | 4, 0, 1, 0, 0, 1, len(body)) + body
+    return put(page, 22, struct.pack("<I", checksum_of(page)))

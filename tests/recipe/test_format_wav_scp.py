@@ -96,6 +96,44 @@ def test_bad_clips_are_skipped_and_listed(tmp_path, capsys):
     assert len(list(target.glob("data/*/*/*"))) == 1, "nothing is left of unusable clips"
 
 
+def test_what_a_header_says_of_the_length_is_not_believed(tmp_path):
+    """The second half of what is read here is silently lost by soundfile, or a part of it."""
+    half = tone(16000)
+    for name in ("chained.ogg", "glued.mp3", "glued.flac"):
+        soundfile.write(tmp_path / name, half, 16000)
+        (tmp_path / name).write_bytes(2 * (tmp_path / name).read_bytes())
+    soundfile.write(tmp_path / "piped.wav", np.tile(half, 2), 16000)
+    wav = (tmp_path / "piped.wav").read_bytes()
+    (tmp_path / "piped.wav").write_bytes(wav[:40] + (2_000_000_000).to_bytes(4, "little") + wav[44:])
+    names = ("chained.ogg", "glued.mp3", "glued.flac", "piped.wav")
+    run(data_dir(tmp_path / "train", {name: tmp_path / name for name in names}), tmp_path / "out")
+    assert set(read_table(tmp_path / "out" / "utt2num_samples").values()) == {"16000"}
+    for path in read_table(tmp_path / "out" / "wav.scp").values():
+        samples, rate = soundfile.read(path)  # with a header that tells the truth
+        assert (len(samples), rate) == (16000, 16000) and pitch(samples, rate) == pytest.approx(440, abs=4)
+
+
+def test_channels_that_cancel_each_other(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.stack([tone(16000), -tone(16000)], axis=1), 16000)
+    run("--nj", 1, data_dir(tmp_path / "train", {"a": tmp_path / "a.wav"}), tmp_path / "org" / "train")
+    samples, _ = soundfile.read(read_table(tmp_path / "org" / "train" / "wav.scp")["a"])
+    np.testing.assert_allclose(samples, tone(16000), atol=1e-3)
+    log = (tmp_path / "org" / "logs" / "train" / "format_audio.1.log").read_text()
+    assert f"{tmp_path / 'a.wav'}: of its 2 channels only 1 is used" in log
+
+
+def test_stretches_of_one_ogg_file_are_what_is_there(tmp_path):
+    """libsndfile misplaces all but the first that it is asked for."""
+    talk = 0.1 * np.random.default_rng(0).standard_normal(16000 * 20)
+    soundfile.write(tmp_path / "talk.ogg", talk, 16000)
+    decoded, _ = soundfile.read(tmp_path / "talk.ogg")
+    spans = {f"a{n}": (start, start + 1.5) for n, start in enumerate((0.5, 2.0, 3.0, 9.0, 18.5))}
+    run(segments(tmp_path / "train", tmp_path / "talk.ogg", spans), tmp_path / "out")
+    for key, path in read_table(tmp_path / "out" / "wav.scp").items():
+        start, end = (round(16000 * second) for second in spans[key])
+        np.testing.assert_allclose(soundfile.read(path)[0], decoded[start:end], atol=1e-4)
+
+
 @pytest.mark.parametrize("audio_format, subtype", [("wav", "PCM_16"), ("flac", "PCM_16")])
 def test_written_audio(tmp_path, monkeypatch, audio_format, subtype):
     monkeypatch.chdir(tmp_path)

@@ -1,8 +1,10 @@
 """The command for people: espnet-blrmoe transcribe."""
 
 import json
+import os
 import subprocess
 import sys
+import threading
 from dataclasses import asdict
 from distutils.core import run_setup  # setuptools has it for Pythons without
 from importlib.metadata import EntryPoint
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from sound_files import with_wav_length
 from tiny import CONFIG, RATE, speech_of, write_training_config
 
 from espnet_blrmoe import Speech2Text
@@ -92,6 +95,37 @@ def test_standard_output_is_only_json_and_nobody_warns(files, tiny_model):
     assert [json.loads(line)["file"] for line in done.stdout.splitlines()] == files
 
 
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_standard_input_from_a_pipe(name, files, model, speech2text, capsys):
+    """As `ffmpeg -i video.mp4 -f wav - | espnet-blrmoe transcribe -` writes it, which cannot know the length."""
+    wav = with_wav_length(Path(files[0]).read_bytes(), 2**32 - 1)
+    read_end, write_end = os.pipe()
+    writer = threading.Thread(target=lambda: open(write_end, "wb").write(wav))
+    own = os.dup(0)
+    os.dup2(read_end, 0)
+    try:
+        writer.start()
+        transcribe.main([name, *model])
+    finally:
+        os.dup2(own, 0)
+        os.close(own)
+        os.close(read_end)
+    writer.join()
+    transcript = speech2text(files[0])
+    line = f"{name} ({transcript.language}, {transcript.language_probability:.0%}): {transcript.text}\n"
+    assert capsys.readouterr().out == line
+
+
+def test_channels_that_cancel_each_other_are_told(files, tiny_model, tmp_path):
+    speech = speech_of(1.3, seed=0)
+    soundfile.write(tmp_path / "inverted.wav", np.stack([speech, -speech], axis=1), RATE, subtype="FLOAT")
+    command = [sys.executable, "-m", "espnet_blrmoe.bin.transcribe", str(tmp_path / "inverted.wav"), files[0]]
+    done = subprocess.run([*command, "--model", str(tiny_model.config.parent)], capture_output=True, text=True)
+    inverted, plain = done.stdout.splitlines()
+    assert done.returncode == 0 and inverted.partition(" (")[2] == plain.partition(" (")[2]
+    assert done.stderr.startswith(f"transcribe: {tmp_path / 'inverted.wav'}: of its 2 channels only 1 is used: ")
+
+
 # ------------------------------------------------------------------------------------------------------------ mistakes
 
 
@@ -99,8 +133,10 @@ def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_
     (tmp_path / "text.wav").write_text("no audio")
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), RATE)
     soundfile.write(tmp_path / "nan.wav", np.array([0.1, np.nan]), RATE, subtype="FLOAT")
+    (tmp_path / "cut.wav").write_bytes(Path(files[0]).read_bytes()[:-1000])
     bad = {
         "missing.wav": "does not exist",
+        "cut.wav": "is cut off: it has ",
         "text.wav": "cannot be read as audio",
         "empty.wav": "is empty",
         "nan.wav": "holds NaN or infinite samples",

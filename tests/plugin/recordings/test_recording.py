@@ -1,9 +1,13 @@
 """Recordings in any format: whole, in stretches, from pipes, several in one file, and what is refused."""
 
+import io
 import os
+import re
 import subprocess
 import sys
 import threading
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from sound_files import (
     encoded,
     id3,
     noise,
+    ogg_page,
     put,
     with_flac_length,
     with_wav_length,
@@ -24,6 +29,7 @@ from espnet_blrmoe import recordings
 from espnet_blrmoe.recordings import Recording, UnusableAudio, length, read, resample, split_range
 
 NOISE = noise(1.3)
+soundfile.write(ALAC := io.BytesIO(), NOISE, RATE, format="CAF", subtype="ALAC_16")
 # What each coding makes of it: samples that it adds at the end to fill a block, and how far off it may be.
 PADDED = {"IMA ADPCM wav": 1017, "MS ADPCM wav": 1012, "GSM wav": 320}
 LOSSY = {"mu-law wav": 0.02, "A-law wav": 0.02, "IMA ADPCM wav": 0.4, "MS ADPCM wav": 0.4, "GSM wav": 0.6, "ogg": 0.3,
@@ -110,10 +116,16 @@ def test_parts_with_one_and_two_channels(write):
     assert np.abs(samples - np.tile(NOISE, 2)).max() < 1e-4
 
 
-def test_a_long_recording_is_read_in_blocks(write):
+@pytest.mark.parametrize("name, channels", [("float wav", 1), ("float wav", 6), ("flac", 2)])
+def test_a_long_recording_fits_into_memory_once(write, name, channels):
     long = noise(80.0)  # more than one block
-    samples, _ = read(write(encoded("float wav", np.stack([long, long], axis=1))))
-    assert np.abs(samples - long).max() < 1e-6
+    path = write(encoded(name, np.stack([long] * channels, axis=1)))
+    tracemalloc.start()
+    samples, _ = read(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.abs(samples - long).max() < 1e-4
+    assert peak < 1.2 * samples.nbytes
 
 
 # ----------------------------------------------------------------------------------------------- headers that are wrong
@@ -217,41 +229,45 @@ def test_an_mp3_file_with_tags_or_damage_within(write):
 
 # ---------------------------------------------------------------------------------------------- what is not read at all
 
-OTHERS = {
-    b"\0\0\0\x20ftypM4A ": "it is an m4a or mp4 file; convert it: ffmpeg -i ",
-    b"\x1a\x45\xdf\xa3webm": "it is a webm or mkv file; convert it",
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": "it is a wma file; convert it",
-    b"#!AMR\n": "it is an amr file; convert it",
-    b"\xff\xf1\x50\x80": "it is an aac file; convert it",
-    b"RIFF\0\0\0\0AVI LIST": "it is an avi file; convert it",
+REFUSED = {  # how they begin, and what is said of them; those of docs/audio.md by their names there
+    "m4a": (b"\0\0\0\x20ftypM4A ", "it is an m4a or mp4 file; convert it: ffmpeg -i "),
+    "mp4": (b"\0\0\0\x20ftypisom", "it is an m4a or mp4 file; convert it: ffmpeg -i "),
+    "aac": (b"\xff\xf1\x50\x80", "it is an aac file; convert it: ffmpeg -i "),
+    "wma": (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "it is a wma file; convert it: ffmpeg -i "),
+    "amr": (b"#!AMR\n", "it is an amr file; convert it: ffmpeg -i "),
+    "webm": (b"\x1a\x45\xdf\xa3webm", "it is a webm or mkv file; convert it: ffmpeg -i "),
+    "mkv": (b"\x1a\x45\xdf\xa3matroska", "it is a webm or mkv file; convert it: ffmpeg -i "),
+    "avi": (b"RIFF\0\0\0\0AVI LIST", "it is an avi file; convert it: ffmpeg -i "),
+    "flv": (b"FLV\1", "it is a flash video; convert it: ffmpeg -i "),
+    "voc": (b"Creative Voice File\x1a", "it is damaged, or in a format that is not read here; convert it: ffmpeg -i "),
+    "alac": (ALAC.getvalue(), "it is a caf file whose coding is not PCM; convert it: ffmpeg -i "),
+    "ogg flac": (ogg_page(b"\x7fFLAC"), "it is an ogg file with something else than vorbis or opus in it; convert it"),
+    "speex": (ogg_page(b"Speex   "), "it is an ogg file with something else than vorbis or opus in it; convert it"),
+    "shorten": (put(encoded("sph", NOISE), 100, b"embedded-shorten"), "it is compressed by shorten; convert it"),
+}
+NO_AUDIO = {
     b"version https://git-lfs.github.com/spec/v1": "it is not the audio but its address, which git lfs pull follows",
     b"<!DOCTYPE html>": "it is a web page or another text",
-    b"no audio": "it is damaged, or in a format that is not read here; convert it",
+    b"no audio": "it is damaged, or in a format that is not read here",
     b"1234": "it is damaged, or in a format that is not read here",
     encoded("wav", NOISE)[:36]: "no audio comes behind its header",
     b"fLaC": "it begins as FLAC does, but does not go on so",
 }
 
 
-@pytest.mark.parametrize("content", OTHERS)
-def test_what_is_no_audio_is_called_by_its_name(write, content):
+@pytest.mark.parametrize("content, sentence", [*REFUSED.values(), *NO_AUDIO.items()])
+def test_what_is_not_read_is_called_by_its_name(write, content, sentence):
     refused = refusal(write(content, "my talk.wav"))
-    assert OTHERS[content] in str(refused) and "my talk.wav' new.wav" in str(refused)
+    assert sentence in str(refused) and "my talk.wav' new.wav" in str(refused)
     assert refused.reason == "unreadable"
 
 
-@pytest.mark.parametrize("container, coding, message", [
-    ("VOC", "PCM_16", "in a format that is not read here"),
-    ("CAF", "ALAC_16", "it is a caf file whose coding is not PCM"),
-])  # fmt: skip
-def test_formats_whose_length_nothing_can_check(tmp_path, container, coding, message):
-    soundfile.write(tmp_path / "talk", NOISE, RATE, format=container, subtype=coding)
-    assert message in str(refusal(tmp_path / "talk"))
-
-
-def test_an_ogg_file_of_another_coding(write):
-    flac = put(encoded("ogg", NOISE), 28, b"\x7fFLAC")
-    assert "is damaged: the page at byte 0" in str(refusal(write(flac)))
+def test_the_page_on_audio_lists_the_formats():
+    page = (Path(__file__).parents[3] / "docs/audio.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \| (yes|no)\b", page, re.MULTILINE)
+    names = {answer: {name for names, own in rows if own == answer for name in re.findall("`(.*?)`", names)}
+             for answer in ("yes", "no")}  # fmt: skip
+    assert names == {"yes": set(FORMATS), "no": set(REFUSED)}
 
 
 def test_files_that_are_not_there(tmp_path, write):

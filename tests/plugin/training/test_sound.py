@@ -9,6 +9,7 @@ import soundfile
 from espnet2.train import dataset, iterable_dataset
 from espnet2.train.dataset import ESPnetDataset
 from espnet2.train.iterable_dataset import IterableESPnetDataset
+from sound_files import RATE, encoded, noise
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.training.asr_task import BLRMoETask
@@ -58,6 +59,21 @@ def test_both_data_sets_of_espnet_read_stretches(tmp_path, recording, data_set):
     speech = data_set([(str(tmp_path / "wav.scp"), "speech", "sound")])
     assert (2**15 * speech["a"]).tolist() == [10, 11, 12]
     np.testing.assert_array_equal(speech["b"], speech["c"])
+
+
+@pytest.mark.parametrize("data_set", [lambda tables: dict(iter_uniform(tables)), lambda tables: by_key(tables)],
+                         ids=["iterable", "by utterance"])
+def test_both_data_sets_of_espnet_read_as_recognition_does(tmp_path, data_set):
+    speech = noise()
+    (tmp_path / "chained.ogg").write_bytes(2 * encoded("ogg", speech))
+    (tmp_path / "inverted.wav").write_bytes(encoded("float wav", np.stack([speech, -speech], axis=1)))
+    files = {name: str(tmp_path / name) for name in ("chained.ogg", "inverted.wav")}
+    (tmp_path / "wav.scp").write_text("".join(f"{name} {file}\n" for name, file in files.items()))
+    read_stretches()
+    read = data_set([(str(tmp_path / "wav.scp"), "speech", "sound")])
+    for name, file in files.items():
+        assert len(read[name]) == len(speech) * (2 if name == "chained.ogg" else 1)
+        np.testing.assert_array_equal(read[name], audio.load(file, RATE))
 
 
 def iter_uniform(tables):

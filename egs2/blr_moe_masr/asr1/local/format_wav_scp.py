@@ -2,10 +2,11 @@
 
     python local/format_wav_scp.py --nj 2 --fs 16000 --audio_format wav data/train dump/raw/org/train
 
-Reads wav, flac, ogg, opus and mp3. Mono wav or flac of that rate stays where it is: `wav.scp` of the new data
-directory refers to it, and to a stretch of a longer recording as "rec.wav[16000:47999]" (first and last sample, as in
-Kaldi's tables), which ESPnet's data type `sound` reads once the plugin is imported. Everything else is written to
-the new directory, with 16 bits per sample, and faster or slower, with the pitch, where `utt2speed` (stage 2) says so.
+Reads wav, flac, ogg, opus, mp3 and what else docs/audio.md lists. Mono wav or flac of that rate whose header tells the
+truth stays where it is: `wav.scp` of the new data directory refers to it, and to a stretch of a longer recording as
+"rec.wav[16000:47999]" (first and last sample, as in Kaldi's tables), which ESPnet's data type `sound` reads once the
+plugin is imported. Everything else is written to the new directory, with 16 bits per sample, and faster or slower, with
+the pitch, where `utt2speed` (stage 2) says so.
 
 Every recording is opened once, read and checked; unusable clips are listed in the table `skipped`, lengths are in
 `utt2num_samples`. Paths in wav.scp start at the recipe's folder, as ESPnet's do. The work is split into --nj jobs,
