@@ -3,6 +3,7 @@
 from functools import cache
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.ndimage import uniform_filter1d
 
@@ -13,9 +14,9 @@ SILENT = 10 ** (-70 / 20)  # half the distance between lowest and highest sample
 TOO_SHORT = 0.5  # seconds in which the network cannot tell a word from a noise
 FIRST = 1.0  # seconds in which most recordings have speech, so that the rest need not be heard
 LOUDNESS = 0.1  # root mean square that the network gets, however loud the recording is
-# From this probability of speech on, averaged over 8 frames of 32 ms. It is low: words that are lost are worse than
-# noise that is recognised (docs/long_audio.md has both rates).
-FRAMES, THRESHOLD = 8, 0.08
+# Speech has this probability on average over a second, even a whispered word in a noisy one. Hum, tones and clicks may
+# seem more probable for a moment, but not for long. benchmarks/speech_activity.py measures both errors.
+FRAMES, THRESHOLD = 32, 0.055
 
 
 def has_speech(wave: torch.Tensor, fs: int) -> bool:
@@ -25,32 +26,27 @@ def has_speech(wave: torch.Tensor, fs: int) -> bool:
         return False
     if len(wave) < TOO_SHORT * fs:
         return True
-    return any(speech_stretches(part, fs) for part in (wave[: int(FIRST * fs)], wave))
+    parts = wave[: int(FIRST * fs)], wave
+    return any(
+        uniform_filter1d(speech_probabilities(part, fs), FRAMES, mode="constant").max() >= THRESHOLD for part in parts
+    )
 
 
-def speech_stretches(wave: torch.Tensor, fs: int) -> list[tuple[float, float]]:
-    """Where somebody speaks: start and end in seconds, in time order; none in noise, music or silence.
+def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:
+    """The probability that somebody speaks, of every 32 ms.
 
     Args:
-        wave: (samples,), floating point.
+        wave: (samples,), floating point, of any loudness.
         fs: its sampling rate in Hz.
-    """
-    from silero_vad import get_speech_timestamps_from_probs
 
+    Returns:
+        (frames,) float32; silero_vad.get_speech_timestamps_from_probs makes stretches of speech of them.
+    """
     wave = wave.float().cpu()
     wave = wave - wave.mean()
     loudness = wave.square().mean().sqrt().clamp(min=1e-8)
-    heard = audio.resample((wave * (LOUDNESS / loudness)).clamp(-1, 1), fs, RATE).numpy()
-    probabilities = uniform_filter1d(network().audio_forward(heard), FRAMES, mode="constant")
-    stretches = get_speech_timestamps_from_probs(
-        probabilities,
-        sampling_rate=RATE,
-        threshold=THRESHOLD,
-        neg_threshold=THRESHOLD / 2,
-        min_speech_duration_ms=0,
-        audio_length_samples=len(heard),
-    )
-    return [(stretch["start"] / RATE, stretch["end"] / RATE) for stretch in stretches]
+    wave = (wave * (LOUDNESS / loudness)).clamp(-1, 1)
+    return network().audio_forward(audio.resample(wave, fs, RATE).numpy())
 
 
 @cache
