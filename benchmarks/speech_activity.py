@@ -1,9 +1,10 @@
 """How often speech is told as silence, and noise as speech.
 
-    python benchmarks/speech_activity.py --noise 5 dump/raw/*/wav.scp ../shared/data/cv-mini/*/clips/*.mp3
+    cd egs2/blr_moe_masr/asr1
+    python ../../../benchmarks/speech_activity.py --noise 1 dump/raw/test_in/wav.scp downloads/espeak/es/*/*.wav
 
 prints, for each table or folder of recordings of speech, in how many Speech2Text would find none, names these, and says
-in how many of the noises that are made here it would hear speech. `--noise` is how many of each kind and level.
+in how many of the noises that are made here it would hear speech: --noise of each kind, length and level.
 """
 
 import argparse

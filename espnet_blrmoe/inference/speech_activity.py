@@ -12,7 +12,7 @@ from espnet_blrmoe import audio
 RATE = 16_000  # Hz, at which the network listens
 SILENT = 10 ** (-70 / 20)  # half the distance between lowest and highest sample, below which nothing can be heard
 TOO_SHORT = 0.5  # seconds in which the network cannot tell a word from a noise
-FIRST = 1.0  # seconds in which most recordings have speech, so that the rest need not be heard
+FIRST = 0.5, 2.0  # seconds in which most recordings have speech, so that the rest need not be heard
 LOUDNESS = 0.1  # root mean square that the network gets, however loud the recording is
 # Speech has this probability on average over a second, even a whispered word in a noisy one. Hum, tones and clicks may
 # seem more probable for a moment, but not for long. benchmarks/speech_activity.py measures both errors.
@@ -26,10 +26,8 @@ def has_speech(wave: torch.Tensor, fs: int) -> bool:
         return False
     if len(wave) < TOO_SHORT * fs:
         return True
-    parts = wave[: int(FIRST * fs)], wave
-    return any(
-        uniform_filter1d(speech_probabilities(part, fs), FRAMES, mode="constant").max() >= THRESHOLD for part in parts
-    )
+    parts = *(wave[: int(seconds * fs)] for seconds in FIRST), wave
+    return any(_mean_of_a_second(speech_probabilities(part, fs)).max() >= THRESHOLD for part in parts)
 
 
 def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:
@@ -47,6 +45,11 @@ def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:
     loudness = wave.square().mean().sqrt().clamp(min=1e-8)
     wave = (wave * (LOUDNESS / loudness)).clamp(-1, 1)
     return network().audio_forward(audio.resample(wave, fs, RATE).numpy())
+
+
+def _mean_of_a_second(probabilities: np.ndarray) -> np.ndarray:
+    """(frames,): the mean over FRAMES around each; beyond the ends nobody speaks."""
+    return uniform_filter1d(probabilities, FRAMES, mode="constant")
 
 
 @cache

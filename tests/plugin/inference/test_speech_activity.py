@@ -22,7 +22,8 @@ def harmonics(pitch: float) -> np.ndarray:
 
 
 def pink_noise() -> np.ndarray:
-    return np.fft.irfft(np.fft.rfft(GENERATOR.standard_normal(len(TIMES))) / np.sqrt(np.arange(len(TIMES) // 2 + 1) + 1))
+    spectrum = np.fft.rfft(GENERATOR.standard_normal(len(TIMES)))
+    return np.fft.irfft(spectrum / np.sqrt(1 + np.arange(len(spectrum))))
 
 
 NOISES = {
