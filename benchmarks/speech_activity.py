@@ -96,11 +96,11 @@ def is_spoken(wave: torch.Tensor) -> bool:
     return any(has_speech(wave[start:end], FS) for start, end in audio.cut(wave, FS, CHUNK_SECONDS))
 
 
-def main() -> None:
+def main(cmd: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("speech", type=Path, nargs="*", help="wav.scp of a data directory, or a file of audio")
     parser.add_argument("--noise", type=int, default=5)
-    args = parser.parse_args()
+    args = parser.parse_args(cmd)
     found: dict[str, list[bool]] = defaultdict(list)
     for name, file in recordings(args.speech):
         try:

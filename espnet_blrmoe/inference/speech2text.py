@@ -26,7 +26,7 @@ from espnet_blrmoe.files.trained_model import (
 )
 from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
-from espnet_blrmoe.inference.speech_activity import has_speech
+from espnet_blrmoe.inference.speech_activity import has_speech, network
 from espnet_blrmoe.inference.timeline import timeline_of
 from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript
 from espnet_blrmoe.languages import AllowedLanguages
@@ -95,6 +95,7 @@ class Speech2Text(asr_inference.Speech2Text):
         assert isinstance(self.asr_model, BLRMoEModel)
         self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
         self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
+        network()  # loaded before threads share it
         self._read_settings(config)
         self._chunk_seconds = chunk_seconds
         self._penalty = language_penalty
