@@ -23,11 +23,13 @@ setup(
         "espnet_model_zoo",  # Speech2Text.from_pretrained
         "humanfriendly",  # sizes of files
         "numpy>=2",
+        "onnxruntime",  # runs silero-vad's network in one go, from any number of threads
         "PyYAML",  # configurations
         "rapidfuzz",  # counts errors where editdistance is not installed
         "requests",  # whether a shared model has changed; espnet_model_zoo downloads through it
         "scipy",  # audio conditions of the augmentation
         "sentencepiece",  # BPE tokens
+        "silero-vad>=6.2.3",  # tells silence and noise; its network of 1 MB is inside
         "soundfile",  # audio files
         "soxr",  # resampling
         "tabulate",  # tables on the terminal
@@ -41,7 +43,7 @@ setup(
             "babel", "espeakng-loader", "fonttools", "huggingface_hub", "jiwer>=4", "num2words", "numpy", "scipy",
             "soundfile", "soxr", "tqdm",
         ],  # fmt: skip
-        "export": ["onnx", "onnxruntime"],
+        "export": ["onnx"],
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },

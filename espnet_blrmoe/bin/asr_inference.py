@@ -4,7 +4,7 @@
         --data_path_and_name_and_type dump/raw/test_in/wav.scp,speech,sound --output_dir exp/asr/decode/test_in
 
 Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
-  lang            utterance, detected language, its probability
+  lang            utterance, detected language, its probability; "zxx 0.0000" where nobody speaks
   timeline        utterance, JSON list of [start seconds, end seconds, language]
   expert_frames   utterance, language:encoder frames of every language
 `--batch_size` may exceed 1. Utterances of more than 30 s are cut. With Kaldi's `segments` beside wav.scp, utterances
@@ -48,6 +48,7 @@ PROGRAM_OPTIONS = (
     "allow_variable_data_keys", "batch_size", "word_lm_train_config", "word_lm_file", "config",
     "utt2langs", "model", "model_tag", "asr_train_config", "asr_model_file",
 )  # fmt: skip
+NO_LANGUAGE = "zxx"  # ISO 639: no linguistic content
 LONGEST_UTTERANCE = 30.0  # seconds; ESPnet's program decodes utterances whole, however much memory that takes
 # Options that ESPnet's program lacks, or does not hand on.
 OWN_OPTIONS = ("config", "model", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing")
@@ -224,7 +225,7 @@ def write(writer: DatadirWriter, utterance: str, transcript: Transcript) -> None
         nbest["score"][utterance] = str(float(hypothesis.score))
         nbest["text"][utterance] = text
     best = writer["1best_recog"]
-    best["lang"][utterance] = f"{transcript.language} {transcript.language_probability:.4f}"
+    best["lang"][utterance] = f"{transcript.language or NO_LANGUAGE} {transcript.language_probability:.4f}"
     best["timeline"][utterance] = json.dumps([[s.start, s.end, s.language] for s in transcript.timeline])
     best["expert_frames"][utterance] = " ".join(f"{language}:{n}" for language, n in transcript.frames.items())
 

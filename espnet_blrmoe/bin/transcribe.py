@@ -3,11 +3,12 @@
     espnet-blrmoe transcribe talk.mp3 interview.wav --model_tag model.zip --languages en,de
     espnet-blrmoe transcribe talk.mp3 --model exp/router --json
 
-print a line for each file: its name, the detected language and the probability of it, the text. Files may be of any
-length, sampling rate and number of channels: wav, flac, ogg, opus, mp3 and what else docs/audio.md lists; "-" is
-standard input. A file that cannot be read whole is not transcribed but named on stderr, and the exit status is 1. With
---json, each line is a JSON object: file, duration (seconds), language, language_probability, text, chunks (the pieces
-that long audio was cut into) and timeline (which stretch of speech was in which language).
+print a line for each file: its name, the detected language and the probability of it, the text. A file that holds
+nothing but silence or noise has "no speech" in place of the language, and no text. Files may be of any length,
+sampling rate and number of channels: wav, flac, ogg, opus, mp3 and what else docs/audio.md lists; "-" is standard
+input. A file that cannot be read whole is not transcribed but named on stderr, and the exit status is 1. With --json,
+each line is a JSON object: file, duration (seconds), language (null without speech), language_probability, text, chunks
+(the pieces that long audio was cut into) and timeline (which stretch of speech was in which language).
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def main(cmd: list[str] | None = None) -> None:
 
 def as_line(file: str, transcript: Transcript) -> str:
     """For people."""
-    return f"{file} ({transcript.language}, {transcript.language_probability:.0%}): {transcript.text}"
+    language = f"{transcript.language}, {transcript.language_probability:.0%}" if transcript.language else "no speech"
+    return f"{file} ({language}): {transcript.text}"
 
 
 def as_json(file: str, transcript: Transcript) -> str:

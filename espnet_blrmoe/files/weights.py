@@ -2,11 +2,17 @@
 
 import textwrap
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 
 ROUTER_PREFIX = "encoder.router."
+
+
+class UnusableFile(ValueError):
+    """A file of a training is damaged or does not fit; says which, and what to do."""
 
 
 def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
@@ -36,6 +42,32 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     if sum(value.numel() * value.element_size() for value in weights.values()) > 2 * path.stat().st_size:
         raise ValueError(f"{path} is damaged: its tensors are larger than the file")
     return weights
+
+
+@contextmanager
+def naming_damaged_files() -> Iterator[None]:
+    """Inside the `with`, torch.load says which file is damaged: "[Errno 22] Invalid argument" is all that PyTorch says.
+
+    Raises:
+        UnusableFile: from torch.load, for a file that is cut off or no checkpoint.
+    """
+    load = torch.load
+
+    def load_or_name(file: str | Path, *args, **kwargs) -> object:
+        try:
+            return load(file, *args, **kwargs)
+        except (ImportError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # of many kinds
+            if getattr(error, "filename", None) is not None:  # it is not there, or not to be read
+                raise
+            raise UnusableFile(f"{file} is damaged or cut off; put a whole copy in its place") from error
+
+    torch.load = load_or_name
+    try:
+        yield
+    finally:
+        torch.load = load
 
 
 def refuse_compressed(path: str | Path) -> None:

@@ -15,12 +15,14 @@ class Piece:
         utterance: position of its utterance in the batch.
         start, end: samples.
         wave: (samples,).
+        has_speech: whether there is anything to recognise.
     """
 
     utterance: int
     start: int
     end: int
     wave: torch.Tensor
+    has_speech: bool
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class RecognisedPiece:
     Attributes:
         utterance, start, end: as before.
         hypotheses: what was recognised.
-        probs: (E,) probability of each language, averaged over the chunk's frames.
-        experts: (T,) int64, expert of each frame.
+        probs: (E,) probability of each language, averaged over the chunk's frames; zeros without speech.
+        experts: (T,) int64, expert of each frame; no frame without speech.
     """
 
     utterance: int

@@ -19,7 +19,9 @@ from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.checks import checked_config
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
-from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, NBest, Transcript
+from espnet_blrmoe.inference.speech_activity import has_speech, network
+from espnet_blrmoe.inference.timeline import timeline_of
+from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior, window_of
@@ -86,6 +88,7 @@ class Speech2Text(asr_inference.Speech2Text):
         assert isinstance(self.asr_model, BLRMoEModel)
         self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
         self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
+        network()  # loaded before threads share it
         self._read_settings(config)
         self._chunk_seconds = chunk_seconds
         self._penalty = language_penalty
@@ -144,6 +147,8 @@ class Speech2Text(asr_inference.Speech2Text):
     ) -> list[Transcript]:
         """Recognise several utterances or files at once.
 
+        Where nobody speaks, nothing is recognised: silence and noise have no text and no language.
+
         Args:
             speeches: files, or arrays (samples,) or (samples, channels), floating point in [-1, 1]; of any length.
             languages: the allowed languages of each utterance; None for the instance's.
@@ -162,10 +167,12 @@ class Speech2Text(asr_inference.Speech2Text):
         if languages is not None:
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
-        recognised: list[RecognisedPiece] = []
-        for positions in audio.in_batches([piece.wave for piece in pieces], BATCH_SECONDS * self.fs):
-            batch = [pieces[position] for position in positions]
+        spoken = [piece for piece in pieces if piece.has_speech]
+        recognised = [self._unspoken(piece) for piece in pieces if not piece.has_speech]
+        for positions in audio.in_batches([piece.wave for piece in spoken], BATCH_SECONDS * self.fs):
+            batch = [spoken[position] for position in positions]
             recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch])
+        recognised.sort(key=lambda piece: (piece.utterance, piece.start))
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
         return [self._transcript(list(chunks), return_timeline) for _, chunks in utterances]
 
@@ -188,8 +195,17 @@ class Speech2Text(asr_inference.Speech2Text):
         if self._volume is not None and wave.any():
             wave = wave * self._volume / wave.abs().max()
         cuts = audio.cut(wave, self.fs, self._chunk_seconds)
+        spoken = [has_speech(wave[start:end], self.fs) for start, end in cuts]
         wave = wave.to(getattr(torch, self.dtype))
-        return [Piece(utterance, start, end, wave[start:end]) for start, end in cuts]
+        return [
+            Piece(utterance, start, end, wave[start:end], is_spoken) for (start, end), is_spoken in zip(cuts, spoken)
+        ]
+
+    def _unspoken(self, piece: Piece) -> RecognisedPiece:
+        """A piece in which there is nothing to recognise."""
+        hypotheses: NBest = [("", [], [], self._hypothesis([], torch.zeros(())))]
+        no_probs, no_frame = torch.zeros(len(self.languages)), torch.zeros(0, dtype=torch.int64)
+        return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame)
 
     def _recognise(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""
@@ -245,7 +261,7 @@ class Speech2Text(asr_inference.Speech2Text):
     def _transcript(self, chunks: list[RecognisedPiece], return_timeline: bool) -> Transcript:
         """The transcript of an utterance from its recognised chunks."""
         counts = torch.stack([torch.bincount(chunk.experts, minlength=len(self.languages)) for chunk in chunks])
-        share = counts.sum(dim=1, keepdim=True) / counts.sum()  # of the frames, by chunk
+        share = counts.sum(dim=1, keepdim=True) / counts.sum().clamp(min=1)  # of the frames, by chunk
         probs = torch.stack([chunk.probs for chunk in chunks])
         language, probability = self._most_probable((share * probs).sum(dim=0))
         hypotheses = chunks[0].hypotheses if len(chunks) == 1 else self._joined([chunk.hypotheses for chunk in chunks])
@@ -253,7 +269,7 @@ class Speech2Text(asr_inference.Speech2Text):
             text=_best_text(hypotheses),
             language=language,
             language_probability=probability,
-            timeline=self._timeline(chunks) if return_timeline else (),
+            timeline=timeline_of(chunks, self.languages, self.fs, self._seconds_per_frame) if return_timeline else (),
             frames=dict(zip(self.languages, counts.sum(dim=0).tolist())),
             hypotheses=hypotheses,
             chunks=tuple(self._chunk(chunk) for chunk in chunks),
@@ -272,24 +288,10 @@ class Speech2Text(asr_inference.Speech2Text):
         text = " ".join(text for text in map(_best_text, nbests) if text)
         return [(text, tokens, token_ids, self._hypothesis(token_ids, score))]
 
-    def _most_probable(self, probs: torch.Tensor) -> tuple[str, float]:
-        """Language and its probability, from (E,)."""
+    def _most_probable(self, probs: torch.Tensor) -> tuple[str | None, float]:
+        """Language and its probability, from (E,); none where all are zero."""
         probability, expert = probs.max(dim=-1)
-        return self.languages[int(expert)], float(probability)
-
-    def _timeline(self, chunks: list[RecognisedPiece]) -> tuple[LanguageSpan, ...]:
-        """Runs of frames with the same expert, in seconds; what is left of a chunk belongs to its last frame."""
-        spans = []
-        for chunk in chunks:
-            frame = 0
-            for expert, run in groupby(chunk.experts.tolist()):
-                first, frame = frame, frame + len(list(run))
-                times = (chunk.start / self.fs + n * self._seconds_per_frame for n in (first, frame))
-                start, end = (round(time, 3) for time in times)
-                spans.append(LanguageSpan(start, end, self.languages[expert]))
-        runs = [list(run) for _, run in groupby(spans, key=lambda span: span.language)]
-        ends = [run[0].start for run in runs[1:]] + [spans[-1].end]
-        return tuple(LanguageSpan(run[0].start, end, run[0].language) for run, end in zip(runs, ends))
+        return self.languages[int(expert)] if probability else None, float(probability)
 
 
 def _best_text(nbest: NBest) -> str:

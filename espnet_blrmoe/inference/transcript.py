@@ -27,15 +27,16 @@ class Chunk:
 
     Attributes:
         start, end: seconds.
-        text: what was recognised in it.
-        language: its detected language.
-        language_probability: the router's probability of it, averaged over the chunk's frames, under the prior.
+        text: what was recognised in it; empty without speech.
+        language: its detected language; None without speech.
+        language_probability: the router's probability of it, averaged over the chunk's frames, under the prior; 0.0
+            without speech.
     """
 
     start: float
     end: float
     text: str
-    language: str
+    language: str | None
     language_probability: float
 
 
@@ -44,18 +45,20 @@ class Transcript:
     """What was recognised in one utterance or file.
 
     Attributes:
-        text: the best hypothesis; those of several chunks with a space between.
-        language: the detected language: the most probable over all frames.
-        language_probability: the router's probability of it, averaged over the frames, under the prior.
-        timeline: the language of every stretch of speech, in time order; empty if it was not asked for.
-        frames: encoder frames of each language, in the model's order of languages.
+        text: the best hypothesis; those of several chunks with a space between; empty where nobody speaks.
+        language: the detected language: the most probable over all frames; None where nobody speaks.
+        language_probability: the router's probability of it, averaged over the frames, under the prior; 0.0 where
+            nobody speaks.
+        timeline: the language of every stretch of speech, in time order; chunks without speech are gaps. Empty if it
+            was not asked for.
+        frames: encoder frames of each language, in the model's order of languages; of chunks with speech.
         hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks, one hypothesis:
             their best, joined.
         chunks: the audio in pieces of at most `chunk_seconds`, without gaps; short audio is one chunk.
     """
 
     text: str
-    language: str
+    language: str | None
     language_probability: float
     timeline: tuple[LanguageSpan, ...]
     frames: dict[str, int]

@@ -51,7 +51,8 @@ class Dropout(nn.Dropout):
     """torch.nn.Dropout, quicker on CPUs where PyTorch draws its random numbers one by one (benchmarks/NOTES.md).
 
     On a CPU one 64-bit draw decides four elements, each with 16 bits; so `p` is rounded to a multiple of 2 ** -16. The
-    mask kept for the backward pass takes one byte per element. Elsewhere, and when compiled, it is torch.nn.Dropout.
+    mask kept for the backward pass takes one byte per element. Elsewhere, when compiled, and where `p` would be rounded
+    to 0 or 1, it is torch.nn.Dropout.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -65,17 +66,21 @@ class Dropout(nn.Dropout):
     def _is_ours(self, x: torch.Tensor) -> bool:
         # Dynamo does not see that SelectAndScale's result is new, and compiled code draws in its own way.
         is_torchs = x.device.type != "cpu" or torch.compiler.is_compiling()
-        return self.training and self.p not in (0.0, 1.0) and not is_torchs
+        return self.training and 0 < self._dropped < 2**16 and not is_torchs
+
+    @property
+    def _dropped(self) -> int:
+        """How many of the 2 ** 16 values of 16 bits stand for elements that are dropped."""
+        return round(self.p * 2**16)
 
     def _draw(self, x: torch.Tensor) -> tuple[torch.Tensor, float]:
         """Which elements are kept, (elements,) int8, and what they are multiplied with."""
-        dropped = round(self.p * 2**16)  # of the 2 ** 16 values that 16 bits have
         keep = torch.empty(x.numel(), dtype=torch.int8)
         for own in keep.split(BLOCK):
             draws = torch.empty(-(-len(own) // 4), dtype=torch.int64).random_(-(2**63), None)
             # Compared as floats, and not to bool, since those kernels are vectorised.
-            own.copy_(draws.view(torch.int16)[: len(own)].float().ge_(dropped - 2**15))
-        return keep, 2**16 / (2**16 - dropped)
+            own.copy_(draws.view(torch.int16)[: len(own)].float().ge_(self._dropped - 2**15))
+        return keep, 2**16 / (2**16 - self._dropped)
 
 
 def blocks(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:

@@ -171,7 +171,8 @@ class ExpertLinear(nn.Module):
         """(N, D_in), frames sorted by expert -> (N, D_out)."""
         if torch.onnx.is_in_onnx_export():  # a custom function cannot be traced
             return torch.cat([F.linear(y, self.weight[e], self.bias[e]) for e, y in enumerate(x.split(spans.counts))])
-        if torch.is_autocast_enabled(x.device.type):  # a custom function is not cast by itself
+        # A custom function is not cast by itself; autocast leaves double precision as it is.
+        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
             x = x.to(torch.get_autocast_dtype(x.device.type))
         return self.products(x, self.weight, self.bias, spans)
 

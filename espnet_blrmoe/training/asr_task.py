@@ -12,6 +12,7 @@ from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.tasks.abs_task import IteratorOptions
 
 from espnet_blrmoe.files.trained_model import sampling_rate
+from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
@@ -27,14 +28,17 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's training in one process, which reads stretches of recordings.
+        """ESPnet's training in one process, which reads stretches of recordings; a damaged file ends in a sentence.
 
         Raises:
             ChildProcessError: a process that reads ahead has ended.
         """
         read_stretches()
-        with missing_no_batch():
-            super().main_worker(args)
+        try:
+            with missing_no_batch(), naming_damaged_files():
+                super().main_worker(args)
+        except UnusableFile as error:
+            sys.exit(f"asr_train: error: {error}")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:

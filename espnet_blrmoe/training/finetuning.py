@@ -10,6 +10,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.weights import naming_damaged_files
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileTask
@@ -55,7 +56,7 @@ class FineTuningTask(ConfigFileTask):
         ESPnet's own reader does not report the rate; with the type `text` it hands on the path.
 
         Raises:
-            ValueError: a table is missing or broken, or lacks an utterance.
+            ValueError: a table is missing or broken, or lacks an utterance; a checkpoint is damaged.
             ChildProcessError: a process that reads ahead has ended.
         """
         for part in ("train", "valid"):
@@ -64,7 +65,7 @@ class FineTuningTask(ConfigFileTask):
             if not args.multiple_iterator:  # whose tables are folders of parts
                 check_tables([*getattr(args, f"{part}_shape_file"), *(path for path, _, _ in data)])
             setattr(args, option, [(path, name, "text" if kind == "sound" else kind) for path, name, kind in data])
-        with missing_no_batch():
+        with missing_no_batch(), naming_damaged_files():
             super().main_worker(args)
 
     @classmethod

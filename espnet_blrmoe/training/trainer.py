@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from espnet2.train.reporter import Reporter
 from espnet2.train.trainer import Trainer
 
 from espnet_blrmoe.files.model_files import WEIGHTS_NAME
+from espnet_blrmoe.files.weights import UnusableFile
 
 ENDED = "DataLoader worker "  # how PyTorch's errors begin that say how a process that reads ahead has ended
 
@@ -113,8 +115,22 @@ class WholeFilesTrainer(Trainer):
 
     @staticmethod
     def resume(checkpoint: Path, model: torch.nn.Module, reporter: Reporter, *args, **kwargs) -> None:
-        """Resume from the checkpoint, even if the training was killed before it saved the epoch's model."""
-        Trainer.resume(checkpoint, model, reporter, *args, **kwargs)
+        """Resume from the checkpoint, even if the training was killed before it saved the epoch's model.
+
+        Raises:
+            UnusableFile: the checkpoint is damaged, or of another model or optimizer.
+        """
+        remove = "remove it to train from the first epoch on"
+        try:
+            Trainer.resume(checkpoint, model, reporter, *args, **kwargs)
+        except torch.OutOfMemoryError:
+            raise
+        except UnusableFile as error:
+            raise UnusableFile(f"{error}, or {remove}") from error
+        except (KeyError, RuntimeError, ValueError) as error:  # by which PyTorch refuses a state
+            reason = textwrap.shorten(" ".join(str(error).splitlines()[:2]), 200, placeholder=" ...")
+            raise UnusableFile(f"{checkpoint} is not of this training: {reason}; train in another folder, or {remove}"
+                               ) from error
         epoch_model = checkpoint.parent / f"{reporter.get_epoch()}epoch.pth"
         first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
         if first and not epoch_model.exists():

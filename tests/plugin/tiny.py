@@ -10,6 +10,7 @@ import soundfile
 import torch
 import yaml
 from espnet2.tasks.asr import ASRTask
+from scipy.signal import lfilter
 
 from espnet_blrmoe import AbsRouter  # registers, too
 from espnet_blrmoe.files.model_files import ModelFiles
@@ -121,13 +122,25 @@ class Hostile:
 
 
 def speech_of(seconds: float, seed: int) -> np.ndarray:
-    """(samples,) float32: noise whose loudness and colour change some times a second, so that frames differ."""
+    """(samples,) float32: five vowels a second of changing colour, loudness and pitch, so that frames differ.
+
+    Enough like a voice for Speech2Text to hear one, whatever the seed.
+    """
     generator = np.random.default_rng(seed)
-    samples = round(seconds * RATE)
-    pieces = np.arange(samples) // (RATE // 5)
-    tone = np.sin(2 * np.pi * generator.uniform(100, 3000, pieces[-1] + 1)[pieces] * np.arange(samples) / RATE)
-    loudness = generator.uniform(0.01, 0.3, pieces[-1] + 1)[pieces]
-    return (loudness * (tone + 0.3 * generator.standard_normal(samples))).astype(np.float32)
+    samples, length = round(seconds * RATE), RATE // 5
+    vowels = [vowel(length, generator) for _ in range(-(-samples // length))]
+    return np.concatenate(vowels)[:samples].astype(np.float32)
+
+
+def vowel(samples: int, generator: np.random.Generator) -> np.ndarray:
+    """(samples,): pulses and some noise through three resonances, as in throat and mouth."""
+    pitch = generator.uniform(90, 220) * np.linspace(1, generator.uniform(0.8, 1.2), samples)
+    sound = np.diff(np.floor(np.cumsum(pitch) / RATE), prepend=0.0) + 0.02 * generator.standard_normal(samples)
+    for frequency, width in ((generator.uniform(300, 800), 80), (generator.uniform(900, 2200), 120), (2700, 160)):
+        radius = np.exp(-np.pi * width / RATE)
+        sound = lfilter([1.0], [1.0, -2 * radius * np.cos(2 * np.pi * frequency / RATE), radius**2], sound)
+    loudness = generator.uniform(0.03, 0.3) * np.sqrt(np.hanning(samples))
+    return loudness * sound / np.abs(sound).max()
 
 
 def batch_of(languages: list[str], seed: int = 0) -> dict:

@@ -112,6 +112,13 @@ def test_missing_parts_are_named(copy, tmp_path):
         assert sentence in text
 
 
+def test_a_checkpoint_that_is_cut_off_is_named(copy, tmp_path):
+    exp, router, data = copy
+    (exp / "checkpoint.pth").write_bytes((exp / "checkpoint.pth").read_bytes()[:-100])
+    with pytest.raises(SystemExit, match=f"^{exp / 'checkpoint.pth'} is damaged or cut off; .*, or remove it: the"):
+        write_report(exp, data, tmp_path / "report.html", "--router_exp", str(router))
+
+
 def test_sixteen_languages(tmp_path):
     exp, router, data = make_experiment(tmp_path, SIXTEEN, per_language=2)
     score.main([str(exp), "--data", str(data)])

@@ -116,6 +116,14 @@ def test_no_language_accuracy_where_nothing_is_detected(tmp_path, capsys, utt2la
     assert "the language is given" in capsys.readouterr().out
 
 
+def test_an_utterance_in_which_nobody_was_heard_counts_as_deleted_and_its_language_as_wrong(tmp_path):
+    references = {"a1": ("es", "d", "uno dos"), "a2": ("es", "d", "tres")}
+    exp, data = make_test_set(tmp_path, references, {"a1": "uno dos", "a2": ""}, {"a1": "es 0.9", "a2": "zxx 0.0000"})
+    entry = scores_of(exp, data)[0]["decode_asr", "test_in", "all", "all"]
+    assert (entry["WER"]["Del"], entry["WER"]["Corr"]) == (1, 2)
+    assert entry["LID"]["Err"] == pytest.approx(50.0)
+
+
 def test_language_accuracy_stays_where_pruning_left_a_choice(tmp_path):
     exp, data = make_test_set(tmp_path, {"a1": ("es", "d", "uno")}, {"a1": "uno"}, {"a1": "pt 0.6"})
     write_table(exp / "decode_asr" / "test_in" / "utt2langs", {"a1": "es,pt"})

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -13,6 +14,7 @@ from tiny import CONFIG, RATE, speech_of
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_inference, asr_train
 from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.tables import read_table
 
 
 @pytest.fixture
@@ -42,6 +44,16 @@ def test_utterances_are_decoded_whole(tiny_model, data):
     expected = whole(data / "utt0.wav").text
     assert expected != cut(data / "utt0.wav").text
     assert decode(tiny_model.config.parent, data) == expected
+
+
+def test_utterances_without_speech_have_a_line_in_every_table(tiny_model, data):
+    soundfile.write(data / "utt1.wav", 0.05 * np.random.default_rng(0).standard_normal(2 * RATE), RATE)
+    (data / "wav.scp").write_text(f"utt0 {data / 'utt0.wav'}\nutt1 {data / 'utt1.wav'}\n", encoding="utf-8")
+    assert decode(tiny_model.config.parent, data)
+    expected = {"text": "", "token": "", "lang": "zxx 0.0000", "timeline": "[]", "expert_frames": "en:0 de:0 zh-CN:0"}
+    tables = {name: read_table(data / "out/1best_recog" / name) for name in expected}
+    assert {name: table["utt1"] for name, table in tables.items()} == expected
+    assert tables["lang"]["utt0"].split()[0] in ("en", "de", "zh-CN")
 
 
 def test_the_folder_of_another_kind_of_model(data):

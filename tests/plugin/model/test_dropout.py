@@ -1,5 +1,7 @@
 """Dropout does what torch.nn.Dropout does."""
 
+import math
+
 import pytest
 import torch
 
@@ -84,5 +86,29 @@ def test_nothing_is_dropped_in_evaluation_or_without_probability():
     assert Dropout(0.0)(x).equal(x)
 
 
-def test_everything_can_be_dropped():
-    assert not Dropout(1.0)(torch.ones(9)).any()
+@pytest.mark.parametrize("p", [1.0, math.nextafter(1.0, 0.0), 1 - 2**-17, 1 - 2**-18])
+@pytest.mark.parametrize("name", ["forward", "of_relu"])
+def test_everything_can_be_dropped(p, name):
+    torch.manual_seed(0)
+    x = torch.ones(99, requires_grad=True)
+    y = getattr(Dropout(p), name)(x * 1)
+    assert not y.any()
+    assert not torch.autograd.grad(y.sum(), x)[0].any()
+
+
+@pytest.mark.parametrize("p", [2**-18, 5e-324])
+@pytest.mark.parametrize("name", ["forward", "of_relu"])
+def test_almost_nothing_can_be_dropped(p, name):
+    torch.manual_seed(0)
+    y = getattr(Dropout(p), name)(torch.ones(99))
+    torch.testing.assert_close(y, torch.ones(99), rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize("values", [1, 2**15, 2**16 - 1])  # of the 2 ** 16 that 16 bits have
+def test_the_share_that_is_dropped_is_exact_to_one_in_65536(values):
+    torch.manual_seed(0)
+    p = values / 2**16
+    y = Dropout(p)(torch.ones(2**22))
+    dropped = int((y == 0).sum())
+    assert dropped == pytest.approx(p * y.numel(), abs=5 * (p * (1 - p) * y.numel()) ** 0.5)  # five deviations
+    assert y[y != 0].unique().tolist() == pytest.approx([1 / (1 - p)])

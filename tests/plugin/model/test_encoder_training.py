@@ -42,6 +42,21 @@ def test_a_training_step_in_half_precision(block_type, dtype):
     assert torch.cosine_similarity(flat, expected_flat, dim=0) > 0.97
 
 
+@pytest.mark.parametrize("attention_experts", ["", "vo", "qkvo"])
+@pytest.mark.parametrize("block_type", BLOCK_TYPES)
+def test_autocast_leaves_double_precision_as_it_is(block_type, attention_experts):
+    encoder = encoder_of(block_type=block_type, attention_experts=attention_experts).double().train()
+    x, lengths = features_of()
+    results = []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            output, _, _ = encode(encoder, x.double(), lengths, labels=torch.tensor([0, 1, 2]))
+            results.append((output, *torch.autograd.grad(output.square().sum(), encoder.encoders.parameters())))
+    for value, expected in zip(*results):
+        assert value.dtype == torch.float64
+        torch.testing.assert_close(value, expected)
+
+
 def test_a_compiled_encoder_gives_the_same_result():
     encoder = encoder_of(num_shared_blocks=0, num_moe_blocks=1)
     compiled = torch.compile(encoder, backend="aot_eager")

@@ -81,6 +81,15 @@ def test_a_router_training_goes_on_from_its_checkpoint(tiny_model, data, tmp_pat
     assert sorted(path.name for path in (tmp_path / "again").iterdir()) == ["config.yaml", "model.pth", "training"]
 
 
+def test_a_router_training_names_a_checkpoint_that_is_cut_off(tiny_model, data, tmp_path):
+    options = router_options(tiny_model, data, tmp_path / "router", max_epoch=1, resume=True)
+    router_train.main(options)
+    checkpoint = tmp_path / "router/training/checkpoint.pth"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
+    with pytest.raises(SystemExit, match=f"^router_train: {checkpoint} is damaged or cut off; .*, or remove it to"):
+        router_train.main(options)
+
+
 def test_a_router_training_may_be_run_again_from_the_start(tiny_model, data, tmp_path):
     for seed in (0, 0, 1):
         router_train.main(router_options(tiny_model, data, tmp_path / "router", seed=seed))

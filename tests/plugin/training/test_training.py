@@ -160,6 +160,57 @@ def test_resumed_after_a_full_disk_the_weights_are_identical(data, tmp_path, und
     assert {path.name for path in (tmp_path / "asr").glob("*.unfinished")} == set()
 
 
+@pytest.mark.parametrize("size", [0, 100, -4096, -1])
+def test_a_checkpoint_that_is_cut_off_is_named(data, tmp_path, size):
+    train_an_epoch(data, tmp_path / "asr")
+    checkpoint = tmp_path / "asr/checkpoint.pth"
+    cut_off(checkpoint, size)
+    assert mistake_of(train_an_epoch, data, tmp_path / "asr") == (
+        f"asr_train: error: {checkpoint} is damaged or cut off; put a whole copy in its place, or remove it to train "
+        "from the first epoch on"
+    )
+    checkpoint.unlink()
+    train_an_epoch(data, tmp_path / "asr")
+
+
+def train_an_epoch(data: Path, output: Path, **changes) -> None:
+    main(options_of(data, output, **{"max_epoch": 1, **changes}))
+
+
+def cut_off(path: Path, size: int) -> None:
+    """Keep the first `size` bytes; where it is negative, all but the last ones."""
+    path.write_bytes(path.read_bytes()[:size])
+
+
+def mistake_of(call, *arguments, **options) -> str:
+    """The sentence that the program ends with, exit code 1."""
+    with pytest.raises(SystemExit) as ended:
+        call(*arguments, **options)
+    assert "\n" not in ended.value.code
+    return ended.value.code
+
+
+def test_a_checkpoint_of_another_model_is_named(data, tmp_path):
+    train_an_epoch(data, tmp_path / "asr")
+    other = {"encoder_conf": {**CONFIG["encoder_conf"], "linear_units": 30}}
+    message = mistake_of(train_an_epoch, data, tmp_path / "asr", **other)
+    assert message.startswith(f"asr_train: error: {tmp_path / 'asr/checkpoint.pth'} is not of this training: Error(s)")
+    assert "size mismatch" in message and message.endswith("or remove it to train from the first epoch on")
+    torch.save({"weight": torch.ones(1)}, tmp_path / "asr/checkpoint.pth")
+    assert "checkpoint.pth is not of this training" in mistake_of(train_an_epoch, data, tmp_path / "asr")
+
+
+def test_other_files_of_a_training_that_are_cut_off_are_named(data, tmp_path):
+    train_an_epoch(data, tmp_path / "asr", max_epoch=2)
+    epoch = tmp_path / "asr/1epoch.pth"
+    cut_off(epoch, -100)
+    reason = "is damaged or cut off; put a whole copy in its place"
+    averaged = {"max_epoch": 3, "keep_nbest_models": 3}
+    assert mistake_of(train_an_epoch, data, tmp_path / "asr", **averaged) == f"asr_train: error: {epoch} {reason}"
+    begun = mistake_of(train_an_epoch, data, tmp_path / "other", init_param=[str(epoch)])
+    assert begun == f"asr_train: error: {epoch} {reason}"
+
+
 def test_torchrun_restarts_two_processes_after_kill_9(data, tmp_path):
     """Their weights are those of one process with the same batches, but for rounding."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max_restarts=1"]

@@ -28,6 +28,7 @@ from shared.kaldi_tables import UserError, read_table
 from shared.report_plots import SERIES, change_dots, rate_bars, training_curves
 from shared.score_tables import accuracy, environment, signed_interval, with_interval
 
+from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.program import start
 
 EXAMPLES_PER_TEST_SET = 6
@@ -53,13 +54,20 @@ def read_scores(exp: Path, data: Path) -> tuple[dict, list[Decoding]]:
 
 
 def read_checkpoint(folder: Path | None) -> dict | None:
-    """The checkpoint that ESPnet's trainer writes after every epoch, or None before the first."""
+    """The checkpoint that ESPnet's trainer writes after every epoch, or None before the first.
+
+    Raises:
+        UserError: it is damaged.
+    """
     if folder is None or not (folder / "checkpoint.pth").is_file():
         return None
     # What ESPnet's reporter keeps besides plain numbers; mmap leaves the weights on disk.
     allowed = [timedelta, np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType]
-    with torch.serialization.safe_globals(allowed):
-        return torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True, mmap=True)
+    try:
+        with torch.serialization.safe_globals(allowed), naming_damaged_files():
+            return torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True, mmap=True)
+    except UnusableFile as error:
+        raise UserError(f"{error}, or remove it: the report then has no training curves") from error
 
 
 def read_router_scores(router_exp: Path | None) -> list[list[str]]:

@@ -1,0 +1,62 @@
+"""Where somebody speaks, heard by the small network that comes inside the package silero-vad."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import uniform_filter1d
+
+from espnet_blrmoe import audio
+
+RATE = 16_000  # Hz, at which the network listens
+SILENT = 10 ** (-70 / 20)  # half the distance between lowest and highest sample, below which nothing can be heard
+TOO_SHORT = 0.5  # seconds in which the network cannot tell a word from a noise
+FIRST = 0.5, 2.0  # seconds in which most recordings have speech, so that the rest need not be heard
+LOUDNESS = 0.1  # root mean square that the network gets, however loud the recording is
+# Speech has this probability on average over a second, even a whispered word in a noisy one. Hum, tones and clicks may
+# seem more probable for a moment, but not for long. benchmarks/speech_activity.py measures both errors.
+FRAMES, THRESHOLD = 32, 0.055
+
+
+def has_speech(wave: torch.Tensor, fs: int) -> bool:
+    """Whether somebody speaks in (samples,) at `fs` Hz. Sounds of less than half a second count as speech."""
+    lowest, highest = wave.aminmax()
+    if highest - lowest < 2 * SILENT:
+        return False
+    if len(wave) < TOO_SHORT * fs:
+        return True
+    parts = *(wave[: int(seconds * fs)] for seconds in FIRST), wave
+    return any(_mean_of_a_second(speech_probabilities(part, fs)).max() >= THRESHOLD for part in parts)
+
+
+def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:
+    """The probability that somebody speaks, of every 32 ms.
+
+    Args:
+        wave: (samples,), floating point, of any loudness.
+        fs: its sampling rate in Hz.
+
+    Returns:
+        (frames,) float32; silero_vad.get_speech_timestamps_from_probs makes stretches of speech of them.
+    """
+    wave = wave.float().cpu()
+    wave = wave - wave.mean()
+    loudness = wave.square().mean().sqrt().clamp(min=1e-8)
+    wave = (wave * (LOUDNESS / loudness)).clamp(-1, 1)
+    return network().audio_forward(audio.resample(wave, fs, RATE).numpy())
+
+
+def _mean_of_a_second(probabilities: np.ndarray) -> np.ndarray:
+    """(frames,): the mean over FRAMES around each; beyond the ends nobody speaks."""
+    return uniform_filter1d(probabilities, FRAMES, mode="constant")
+
+
+@cache
+def network() -> Any:
+    """silero-vad's, in the form that keeps no state and that several threads may share."""
+    threads = torch.get_num_threads()
+    from silero_vad import load_silero_vad
+
+    torch.set_num_threads(threads)  # silero-vad has set it to one
+    return load_silero_vad(sequence=True)
