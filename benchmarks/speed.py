@@ -20,7 +20,8 @@ encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 204
            with a TDNN of 256 channels. `grouped_mm` (bfloat16 on a GPU: `span by span`) is the other back end for the
            experts' products. The two slow ways put the same experts into ESPnet's own layers, as peers do; `all
            experts, dense` is a transformer's only, timed once, without warming up. In float32 the conformer's mixed
-           batch needs more than 24 GB of memory.
+           batch needs more than 24 GB of memory. The E-Branchformer's cgMLP has 1,024 units and no experts; its
+           convolutions read 31 frames.
 front_end  the `input_layer` alone, on features of 10 ms, forward+backward.
 decoding   waveform to text (CTC's best path) on one thread, one utterance at a time: real-time factor, and the size of
            the checkpoint. On the CPU only.
@@ -279,8 +280,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tables = ("encoder", "front_end", "decoding")
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables, help="(default: all)")
-    parser.add_argument("--block_type", nargs="+", choices=["transformer", "conformer"],
-                        default=["transformer", "conformer"], help="of the encoder tables (default: both)")
+    block_types = list(contestants.BLOCK_CONFS)
+    parser.add_argument("--block_type", nargs="+", choices=block_types, default=block_types,
+                        help="of the encoder tables (default: all)")
     parser.add_argument("--batch", nargs="+", choices=BATCHES, default=list(BATCHES), help="(default: both)")
     parser.add_argument("--experts", nargs="+", type=int, default=[2, 8, 32],
                         help="numbers of experts; the slow contestants get the middle one (default: 2 8 32)")

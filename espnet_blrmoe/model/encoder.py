@@ -8,9 +8,9 @@ from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
 from espnet_blrmoe.espnet_internals import make_pad_mask
 from espnet_blrmoe.languages import parse_languages
-from espnet_blrmoe.model.blocks import BlockOptions, block_choices
+from espnet_blrmoe.model.blocks import AbsBlock, BlockOptions, block_choices
 from espnet_blrmoe.model.blocks.abs_block import LayerNorm
-from espnet_blrmoe.model.choices import class_of, made
+from espnet_blrmoe.model.choices import made
 from espnet_blrmoe.model.experts import ExpertLinear
 from espnet_blrmoe.model.packing import PackedFrames
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
@@ -24,8 +24,8 @@ from espnet_blrmoe.model.subsampling import InputLayer
 class BLRMoEEncoder(AbsEncoder):
     """Encoder of BLR-MoE; LR-MoE and the paper's ablations are settings of it. `encoder: blr_moe` in ESPnet.
 
-    With one language and a convolutional front end it computes what ESPnet's TransformerEncoder or ConformerEncoder
-    (`rel_pos_type: latest`) of the same settings computes; the parameters of its blocks have the same names.
+    With one language and a convolutional front end it computes what ESPnet's TransformerEncoder, ConformerEncoder or
+    EBranchformerEncoder of the same settings computes; the parameters of its blocks have the same names.
 
     Args:
         input_size: width of the input features (ESPnet sets it).
@@ -38,7 +38,7 @@ class BLRMoEEncoder(AbsEncoder):
         attention_experts: which of the attention's projections have experts: any of "qkvo", e.g. "vo"
             (BLR-MoE), or "" for none (LR-MoE).
         ffn_experts: whether the feed-forward modules have experts.
-        block_type: name in `block_choices` ("transformer", "conformer"), or a class's dotted path.
+        block_type: name in `block_choices` ("transformer", "conformer", "e_branchformer"), or a class's dotted path.
         block_conf: the block's options, e.g. those of ConformerBlock.
         router: name in `router_choices` ("tdnn", "linear"), or a class's dotted path.
         router_conf: the router's options.
@@ -86,8 +86,9 @@ class BLRMoEEncoder(AbsEncoder):
             len(self.languages), attention_experts or "", ffn_experts,
         )  # fmt: skip
         of_blocks = [options.without_experts()] * num_shared_blocks + [options] * num_moe_blocks
-        self.pos_enc = class_of(block_choices, block_type).positions(output_size, positional_dropout_rate)
-        self.encoders = torch.nn.ModuleList(made(block_choices, block_type, block_conf, own) for own in of_blocks)
+        blocks = [made(block_choices, block_type, block_conf, own) for own in of_blocks]
+        self.pos_enc = (blocks or [AbsBlock])[0].positions(output_size, positional_dropout_rate)
+        self.encoders = torch.nn.ModuleList(blocks)
         self.num_shared_blocks = num_shared_blocks
         self.after_norm = LayerNorm(output_size)
         self._input_size, self._output_size = input_size, output_size

@@ -17,7 +17,7 @@ from espnet_blrmoe.model.packing import Spans
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-BLOCK_TYPES = ("transformer", "conformer")
+BLOCK_TYPES = ("transformer", "conformer", "e_branchformer")
 WIDTH = 80
 LENGTHS = (400, 230, 310, 395)
 NO_DROPOUT = {"dropout_rate": 0.0, "positional_dropout_rate": 0.0}

@@ -54,6 +54,10 @@ def test_a_compiled_encoder_gives_the_same_result():
         torch.testing.assert_close(gradients, expected_gradients)
 
 
+def e_branchformer(**block_conf) -> dict:
+    return {"block_type": "e_branchformer", "block_conf": block_conf}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -74,7 +78,13 @@ def test_a_compiled_encoder_gives_the_same_result():
         ({"languages": []}, "the list of languages is empty"),
         ({"languages": [False, "en"]}, r"language False is not a string; .* as in \['no', 'en'\]"),  # YAML's [no, en]
         ({"attention_heads": 3}, r"output_size \(8\) must be a multiple of attention_heads \(3\)"),
-        ({"block_type": "conformer", "block_conf": {"cnn_module_kernel": 4}}, "cnn_module_kernel must be odd, got 4"),
+        ({"block_type": "conformer", "block_conf": {"cnn_module_kernel": 4}}, "cnn_module_kernel must be odd, not 4"),
+        ({"block_type": "conformer", "block_conf": {"rel_pos_type": "new"}}, "rel_pos_type must be .* not 'new'"),
+        (e_branchformer(merge_conv_kernel=2), "block_conf: merge_conv_kernel must be odd, not 2"),
+        (e_branchformer(cgmlp_conv_kernel=2), "block_conf: cgmlp_conv_kernel must be odd, not 2"),
+        (e_branchformer(cgmlp_linear_units=7), "block_conf: cgmlp_linear_units must be even, not 7"),
+        (e_branchformer(gate_activation="sin"), "gate_activation must be relu, .*, not 'sin'"),
+        (e_branchformer(ffn_activation_type="sin"), "ffn_activation_type must be relu, .*, not 'sin'"),
     ],
 )
 def test_mistakes_in_the_options(options, message):

@@ -43,6 +43,7 @@ def test_flops_of_a_transformer_by_hand():
         {"attention_experts": "qkvo", "block_type": "conformer"},
         {"router": "linear", "router_conf": {}, "router_input": "features", "attention_experts": ""},
         {"ffn_experts": False, "router_input": "shared"},
+        {"block_type": "e_branchformer", "block_conf": {"cgmlp_experts": True}},
     ],
 )
 def test_parameters_are_those_of_the_model(encoder_conf):
