@@ -15,7 +15,7 @@ from espnet_blrmoe import router_choices
 from espnet_blrmoe.espnet_internals import PositionalEncoding
 from espnet_blrmoe.model.attention import SelfAttention
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
-from espnet_blrmoe.model.experts import ExpertLinear, FeedForward
+from espnet_blrmoe.model.experts import ExpertLinear, FeedForward, PackedExperts
 from espnet_blrmoe.model.router import LinearRouter, TDNNRouter
 
 SIZE = {"output_size": 256, "attention_heads": 4, "linear_units": 2048}
@@ -85,15 +85,21 @@ def dense(block_type: str, **options) -> nn.Module:
 
 
 def blr_moe(
-    block_type: str, plan: torch.Tensor, num_experts: int, router: str = "linear", **router_conf
+    block_type: str,
+    plan: torch.Tensor,
+    num_experts: int,
+    router: str = "linear",
+    expert_rank: int | None = None,
+    **router_conf,
 ) -> BLRMoEEncoder:
-    """BLR-MoE's encoder, of the same active size, routed by the plan."""
+    """BLR-MoE's encoder, of the same active size but for experts of low rank, routed by the plan."""
     encoder = BLRMoEEncoder(
         SIZE["output_size"],
         input_layer=None,
         num_shared_blocks=NUM_SHARED_BLOCKS,
         num_moe_blocks=NUM_MOE_BLOCKS,
         languages=[f"l{n}" for n in range(num_experts)],
+        expert_rank=expert_rank,
         block_type=block_type,
         block_conf=BLOCK_CONFS[block_type],
         router=f"planned_{router}",
@@ -110,7 +116,7 @@ def by_products(encoder: BLRMoEEncoder, products: Callable) -> BLRMoEEncoder:
     """The same encoder, its experts' products by that back end."""
     model = copy.deepcopy(encoder)
     for module in model.modules():
-        if isinstance(module, ExpertLinear):
+        if isinstance(module, PackedExperts):
             module.products = products
     return model
 

@@ -23,15 +23,24 @@ class SelfAttention(nn.Module):
         dropout_rate: on the attention weights.
         experts: which of the projections "q", "k", "v", "o" have experts, e.g. "vo".
         num_experts: E, or None for no experts.
+        rank: of the experts' differences; None: full experts.
     """
 
-    def __init__(self, heads: int, size: int, dropout_rate: float, experts: str, num_experts: int | None):
+    def __init__(
+        self,
+        heads: int,
+        size: int,
+        dropout_rate: float,
+        experts: str,
+        num_experts: int | None,
+        rank: int | None = None,
+    ):
         super().__init__()
         if size % heads:
             raise ValueError(f"output_size ({size}) must be a multiple of attention_heads ({heads})")
 
         def projection(name: str) -> nn.Module:
-            return linear(size, size, num_experts if name in experts else None)
+            return linear(size, size, num_experts if name in experts else None, rank)
 
         self.linear_q = projection("q")
         self.linear_k = projection("k")

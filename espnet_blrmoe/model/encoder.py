@@ -11,7 +11,7 @@ from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.model.blocks import AbsBlock, BlockOptions, block_choices
 from espnet_blrmoe.model.blocks.abs_block import LayerNorm
 from espnet_blrmoe.model.choices import made
-from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.model.experts import PackedExperts
 from espnet_blrmoe.model.packing import PackedFrames
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 from espnet_blrmoe.model.request import RoutingRequest, request_of, requested
@@ -38,6 +38,8 @@ class BLRMoEEncoder(AbsEncoder):
         attention_experts: which of the attention's projections have experts: any of "qkvo", e.g. "vo"
             (BLR-MoE), or "" for none (LR-MoE).
         ffn_experts: whether the feed-forward modules have experts.
+        expert_rank: None: every expert has weights of its own; otherwise all share one dense weight and bias of each
+            layer, and an expert's own weight is the difference from it, of this rank, which begins as zero.
         block_type: name in `block_choices` ("transformer", "conformer", "e_branchformer"), or a class's dotted path.
         block_conf: the block's options, e.g. those of ConformerBlock.
         router: name in `router_choices` ("tdnn", "linear"), or a class's dotted path.
@@ -66,6 +68,7 @@ class BLRMoEEncoder(AbsEncoder):
         num_moe_blocks: int = 6,
         attention_experts: str | None = "vo",
         ffn_experts: bool = True,
+        expert_rank: int | None = None,
         block_type: str = "transformer",
         block_conf: dict | None = None,
         router: str = "tdnn",
@@ -83,7 +86,7 @@ class BLRMoEEncoder(AbsEncoder):
         self.embed = InputLayer(input_layer, input_size, output_size, dropout_rate, padding_idx)
         options = BlockOptions(
             output_size, attention_heads, linear_units, dropout_rate, attention_dropout_rate,
-            len(self.languages), attention_experts or "", ffn_experts,
+            len(self.languages), attention_experts or "", ffn_experts, expert_rank,
         )  # fmt: skip
         of_blocks = [options.without_experts()] * num_shared_blocks + [options] * num_moe_blocks
         blocks = [made(block_choices, block_type, block_conf, own) for own in of_blocks]
@@ -132,7 +135,7 @@ class BLRMoEEncoder(AbsEncoder):
         else:
             self.router.keep_languages(kept)
         for module in self.modules():
-            if isinstance(module, ExpertLinear):
+            if isinstance(module, PackedExperts):
                 module.keep_experts(kept)
         self.languages = tuple(self.languages[expert] for expert in kept)
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
@@ -157,7 +160,7 @@ class BLRMoEEncoder(AbsEncoder):
             raise ValueError(f"the model knows language {codes[0]!r} already: {', '.join(self.languages)}")
         copied = None if like is None else self.languages.index(parse_languages([like], self.languages)[0])
         for module in self.modules():
-            if isinstance(module, ExpertLinear):
+            if isinstance(module, PackedExperts):
                 module.add_expert(copied)
         self.languages += codes
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)

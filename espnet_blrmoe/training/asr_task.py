@@ -14,8 +14,13 @@ from espnet2.tasks.abs_task import IteratorOptions
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.freezing import freeze
 from espnet_blrmoe.training.sound import read_stretches
 from espnet_blrmoe.training.trainer import WholeFilesTrainer
+
+
+class ModelOptionError(ValueError):
+    """An option of the model is wrong."""
 
 
 class BLRMoETask(ConfigFileTask):
@@ -25,16 +30,39 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's training in one process, which reads stretches of recordings."""
+        """ESPnet's training in one process, which reads stretches of recordings; a wrong option ends in a sentence."""
         read_stretches()
-        super().main_worker(args)
+        try:
+            super().main_worker(args)
+        except ModelOptionError as error:
+            sys.exit(f"asr_train: error: {error}")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
-        """The model of the options; the recipe names its languages to every encoder, but only BLR-MoE's has experts."""
+        """The model of the options; the recipe names its languages to every encoder, but only BLR-MoE's has experts.
+
+        Raises:
+            ModelOptionError: a class does not know an option or its value.
+        """
         if args.encoder != "blr_moe":
             args.encoder_conf.pop("languages", None)
-        return super().build_model(args)
+        try:
+            return super().build_model(args)
+        except ValueError as error:
+            raise ModelOptionError(str(error)) from error
+
+    @classmethod
+    def build_optimizers(cls, args: argparse.Namespace, model: ESPnetASRModel) -> list[torch.optim.Optimizer]:
+        """ESPnet's, of what `freeze_param` leaves to learn; here it may have patterns.
+
+        Raises:
+            ModelOptionError: one of its names fits no parameter.
+        """
+        try:
+            freeze(model, args.freeze_param)
+        except ValueError as error:
+            raise ModelOptionError(str(error)) from error
+        return super().build_optimizers(args, model)
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

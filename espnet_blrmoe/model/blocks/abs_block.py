@@ -44,6 +44,7 @@ class BlockOptions:
         num_experts: E; None for shared blocks, in which nothing has experts.
         attention_experts: which of the attention's projections have experts: any of "qkvo", or "" for none.
         ffn_experts: whether the feed-forward modules have experts.
+        expert_rank: of the experts' differences from a weight that they share; None: full experts.
     """
 
     size: int
@@ -54,10 +55,16 @@ class BlockOptions:
     num_experts: int | None
     attention_experts: str
     ffn_experts: bool
+    expert_rank: int | None = None
 
     def __post_init__(self) -> None:
         if unknown := ", ".join(sorted(set(self.attention_experts) - set("qkvo"))):
             raise ValueError(f"encoder_conf: attention_experts must be any of q, k, v and o, not {unknown!r}")
+        rank = self.expert_rank
+        if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
+            raise ValueError(
+                f"encoder_conf: expert_rank must be a whole number, 1 or more, or null for full experts, not {rank!r}"
+            )
 
     def without_experts(self) -> "BlockOptions":
         """The same for shared blocks."""
@@ -66,17 +73,20 @@ class BlockOptions:
     def attention(self, attention_class: type[SelfAttention]) -> SelfAttention:
         """A self-attention module."""
         return attention_class(
-            self.attention_heads, self.size, self.attention_dropout_rate, self.attention_experts, self.num_experts
-        )
+            self.attention_heads, self.size, self.attention_dropout_rate,
+            self.attention_experts, self.num_experts, self.expert_rank,
+        )  # fmt: skip
 
     def linear(self, in_features: int, out_features: int, has_experts: bool) -> DenseLinear | ExpertLinear:
         """A linear layer; in MLE blocks with experts, where it is to have them."""
-        return linear(in_features, out_features, self.num_experts if has_experts else None)
+        return linear(in_features, out_features, self.num_experts if has_experts else None, self.expert_rank)
 
     def feed_forward(self, activation: nn.Module) -> FeedForward:
         """A feed-forward module."""
         num_experts = self.num_experts if self.ffn_experts else None
-        return FeedForward(self.size, self.linear_units, self.dropout_rate, activation, num_experts)
+        return FeedForward(
+            self.size, self.linear_units, self.dropout_rate, activation, num_experts, self.expert_rank
+        )
 
 
 class AbsBlock(nn.Module, ABC):

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from espnet_blrmoe.model.blocks.abs_block import AbsBlock, BlockOptions, LayerNorm, activation_of, positions_of
-from espnet_blrmoe.model.blocks.convolution import DepthwiseConv, PointwiseConv
+from espnet_blrmoe.model.convolution import DepthwiseConv, PointwiseConv
 from espnet_blrmoe.model.dropout import Dropout
 from espnet_blrmoe.model.packing import PackedFrames
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from espnet_blrmoe.model.blocks.abs_block import AbsBlock, BlockOptions, LayerNorm, activation_of, positions_of
-from espnet_blrmoe.model.blocks.convolution import DepthwiseConv
+from espnet_blrmoe.model.convolution import DepthwiseConv
 from espnet_blrmoe.model.dropout import Dropout
 from espnet_blrmoe.model.packing import PackedFrames
 
@@ -134,9 +134,10 @@ class GatingUnit(nn.Module):
 
     def espnet_initialization_fn(self) -> None:
         """Open the gate, as ESPnet does where a configuration has `init`."""
-        for layer in filter(None, (self.conv, self.linear)):
-            nn.init.normal_(layer.weight, std=1e-6)
-            nn.init.ones_(layer.bias)
+        for layer in (self.conv, self.linear):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=1e-6)
+                nn.init.ones_(layer.bias)
 
     def forward(self, x: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(N, U) -> (N, U / 2)."""
