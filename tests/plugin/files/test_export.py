@@ -19,7 +19,6 @@ from espnet_blrmoe import AbsRouter, LanguagePrior, Speech2Text, router_choices
 from espnet_blrmoe.bin import export_onnx, prune_experts
 from espnet_blrmoe.files import export
 from espnet_blrmoe.files.model_files import ModelFiles
-from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.model.prior import LanguageChoice
 
 SPEECHES = [speech_of(seconds, seed) for seed, seconds in enumerate((0.5, 1.3, 7.0, 20.0))]  # 3 s are traced
@@ -48,15 +47,6 @@ ENCODERS = {
         "dwconv2d8", "conv1d2", "conv2d", "conv2d1", "conv2d2", "conv2d6", "conv2d8", "linear", None
     )},
 }  # fmt: skip
-
-
-def train_differences(model: ModelFiles) -> None:
-    """Give experts of low rank differences as after some training: they begin as zero."""
-    weights = read_weights(model.weights)
-    for name, value in weights.items():
-        if name.endswith(".difference.up"):
-            torch.nn.init.normal_(value)
-    torch.save(weights, model.weights)
 
 
 def write_onnx(model: ModelFiles, folder: Path, *options: str) -> Path:
@@ -109,7 +99,6 @@ def exported(tiny_model, tmp_path_factory) -> Path:
 @pytest.mark.parametrize("encoder_conf", ENCODERS.values(), ids=ENCODERS)
 def test_results_are_those_of_pytorch_for_any_length(tmp_path, encoder_conf):
     model = write_model(tmp_path / "asr", encoder_conf={**CONFIG["encoder_conf"], **encoder_conf})
-    train_differences(model)
     onnx_model = OnnxModel(write_onnx(model, tmp_path / "onnx"))
     experts = set()
     for speech in SPEECHES[: 3 if encoder_conf.get("input_layer", "") in ("conv2d1", "linear", None) else 4]:
