@@ -6,21 +6,35 @@ from collections.abc import Callable, Sequence
 
 import torch
 from espnet2.asr.encoder.conformer_encoder import ConformerEncoder
+from espnet2.asr.encoder.e_branchformer_encoder import EBranchformerEncoder
 from espnet2.asr.encoder.transformer_encoder import TransformerEncoder
 from torch import nn
 from torch.nn import functional as F
 
 from espnet_blrmoe import router_choices
 from espnet_blrmoe.espnet_internals import PositionalEncoding
+from espnet_blrmoe.model.attention import SelfAttention
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
-from espnet_blrmoe.model.experts import ExpertLinear, FeedForward
+from espnet_blrmoe.model.experts import ExpertLinear, FeedForward, PackedExperts
 from espnet_blrmoe.model.router import LinearRouter, TDNNRouter
 
 SIZE = {"output_size": 256, "attention_heads": 4, "linear_units": 2048}
 NUM_SHARED_BLOCKS, NUM_MOE_BLOCKS = 6, 6
 # ESPnet 202511 has no such option.
 HAS_SDPA = "use_sdpa" in inspect.signature(TransformerEncoder).parameters
-CONFORMER = {"macaron_style": True, "cnn_module_kernel": 31}
+# Options of ESPnet's encoders and of ours alike.
+BLOCK_CONFS = {
+    "transformer": {},
+    "conformer": {"macaron_style": True, "cnn_module_kernel": 31},
+    # As ESPnet's recipes have it, but with feed-forward modules of the common size.
+    "e_branchformer": {
+        "use_ffn": True,
+        "macaron_ffn": True,
+        "cgmlp_linear_units": 1024,
+        "cgmlp_conv_kernel": 31,
+        "merge_conv_kernel": 31,
+    },
+}
 
 
 class Planned:
@@ -65,21 +79,29 @@ def dense(block_type: str, **options) -> nn.Module:
         encoder = TransformerEncoder(options["output_size"], input_layer=None, **options)
         encoder.embed = PositionalEncoding(options["output_size"], 0.1)  # left out without a front end
         return encoder
-    return ConformerEncoder(options["output_size"], input_layer=None, rel_pos_type="latest", **CONFORMER, **options)
+    encoder_class = ConformerEncoder if block_type == "conformer" else EBranchformerEncoder
+    own = BLOCK_CONFS[block_type]
+    return encoder_class(options["output_size"], input_layer=None, rel_pos_type="latest", **own, **options)
 
 
 def blr_moe(
-    block_type: str, plan: torch.Tensor, num_experts: int, router: str = "linear", **router_conf
+    block_type: str,
+    plan: torch.Tensor,
+    num_experts: int,
+    router: str = "linear",
+    expert_rank: int | None = None,
+    **router_conf,
 ) -> BLRMoEEncoder:
-    """BLR-MoE's encoder, of the same active size, routed by the plan."""
+    """BLR-MoE's encoder, of the same active size but for experts of low rank, routed by the plan."""
     encoder = BLRMoEEncoder(
         SIZE["output_size"],
         input_layer=None,
         num_shared_blocks=NUM_SHARED_BLOCKS,
         num_moe_blocks=NUM_MOE_BLOCKS,
         languages=[f"l{n}" for n in range(num_experts)],
+        expert_rank=expert_rank,
         block_type=block_type,
-        block_conf=CONFORMER if block_type == "conformer" else None,
+        block_conf=BLOCK_CONFS[block_type],
         router=f"planned_{router}",
         router_conf=router_conf,
         router_input="shared",
@@ -94,7 +116,7 @@ def by_products(encoder: BLRMoEEncoder, products: Callable) -> BLRMoEEncoder:
     """The same encoder, its experts' products by that back end."""
     model = copy.deepcopy(encoder)
     for module in model.modules():
-        if isinstance(module, ExpertLinear):
+        if isinstance(module, PackedExperts):
             module.products = products
     return model
 
@@ -132,7 +154,7 @@ def naive(encoder: BLRMoEEncoder, block_type: str, experts: type[LoopOverExperts
     model = dense(
         block_type,
         output_size=encoder.output_size(),
-        attention_heads=encoder.encoders[0].self_attn.heads,
+        attention_heads=next(module.heads for module in encoder.modules() if isinstance(module, SelfAttention)),
         linear_units=encoder.encoders[0].feed_forward.w_1.weight.size(-2),
         num_blocks=len(encoder.encoders),
     )
@@ -140,7 +162,7 @@ def naive(encoder: BLRMoEEncoder, block_type: str, experts: type[LoopOverExperts
         for name, module in list(own.named_modules()):
             if isinstance(module, FeedForward) and isinstance(module.w_1, ExpertLinear):
                 loop = experts(_copies(getattr(layer, name), module), encoder.router.plan)
-            elif isinstance(module, ExpertLinear) and name.startswith("self_attn."):
+            elif isinstance(module, ExpertLinear) and name.startswith(("self_attn.", "attn.")):
                 loop = experts(_copies(layer.get_submodule(name), module), encoder.router.plan)
             else:
                 continue

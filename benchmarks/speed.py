@@ -16,11 +16,13 @@ encoder    12 blocks (BLR-MoE: 6 shared, 6 with experts), d 256, 4 heads, ff 204
            5 % of its frames are routed to random others. forward: evaluation mode, no gradients. forward+backward:
            training mode, ESPnet's dropout, LID loss included; no optimiser. activations: what the forward pass keeps
            for the backward pass, parameters excluded. peak: the most that is allocated at once during
-           forward+backward, gradients included. The router is linear and reads the shared blocks, but for the row
-           with a TDNN of 256 channels. `grouped_mm` (bfloat16 on a GPU: `span by span`) is the other back end for the
-           experts' products. The two slow ways put the same experts into ESPnet's own layers, as peers do; `all
-           experts, dense` is a transformer's only, timed once, without warming up. In float32 the conformer's mixed
-           batch needs more than 24 GB of memory.
+           forward+backward, gradients included. gradients: what training in several processes sends in every step. The
+           router is linear and reads the shared blocks, but for the row with a TDNN of 256 channels. `rank 16`: experts
+           are differences of that rank from a shared weight. `grouped_mm` (bfloat16 on a GPU: `span by span`) is the
+           other back end for the experts' products. The two slow ways put the same experts into ESPnet's own layers, as
+           peers do; `all experts, dense` is a transformer's only, timed once, without warming up. In float32 the
+           conformer's mixed batch needs more than 24 GB of memory. The E-Branchformer's cgMLP has 1,024 units and no
+           experts; its convolutions read 31 frames.
 front_end  the `input_layer` alone, on features of 10 ms, forward+backward.
 decoding   waveform to text (CTC's best path) on one thread, one utterance at a time: real-time factor, and the size of
            the checkpoint. On the CPU only.
@@ -52,6 +54,7 @@ FRAMES_PER_SECOND = 25  # after fourfold subsampling
 FEATURES = 80
 BATCHES = {"even": (9, 10), "mixed": (2, 20)}  # seconds of the shortest and of the longest utterance
 DENSE, SDPA = "dense (ESPnet)", "dense, SDPA (ESPnet)"
+RANK = 16  # of the experts of low rank
 SLOW = "all experts, dense"  # costs about E times a dense layer: timed in one round only
 
 
@@ -107,8 +110,13 @@ def activations(model: nn.Module, batch: Batch, dtype: torch.dtype) -> int:
     return saved_bytes(model, lambda: loss(model, batch, dtype))
 
 
+def gradient_bytes(model: nn.Module) -> int:
+    """Bytes of the gradients of a step."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
 def encoder_contestants(block_type: str, batch: Batch, args: argparse.Namespace) -> dict[str, nn.Module]:
-    """By name: ESPnet's dense encoders, the baselines; BLR-MoE's; then, unless --brief, other ways."""
+    """By name: ESPnet's dense encoders, the baselines; BLR-MoE's, full and of low rank; unless --brief, other ways."""
     lengths = batch.lengths.tolist()
     plans = {e: contestants.plan_of(lengths, e, misrouted=0.05, seed=e).to(args.device) for e in args.experts}
     torch.manual_seed(0)
@@ -117,6 +125,8 @@ def encoder_contestants(block_type: str, batch: Batch, args: argparse.Namespace)
         models[SDPA] = contestants.dense(block_type, use_sdpa=True)
     for e in args.experts:
         models[f"blr_moe, E = {e}"] = contestants.blr_moe(block_type, plans[e], e)
+    most = max(args.experts)
+    models[f"the same, rank {RANK}, E = {most}"] = contestants.blr_moe(block_type, plans[most], most, expert_rank=RANK)
     if not args.brief:
         middle = middle_of(args.experts)
         models[f"the same, TDNN router, E = {middle}"] = contestants.blr_moe(
@@ -156,6 +166,7 @@ def encoder_table(block_type: str, batch_name: str, args: argparse.Namespace, st
     models.pop(SLOW, None)  # its memory would be several times the others'
     kept = {name: activations(model, batch, dtype) for name, model in models.items()}
     most = {name: peak(lambda m=model: train(m, batch, dtype), args.device) for name, model in models.items()}
+    gradients = {name: gradient_bytes(model) for name, model in models.items()}
     baselines = [name for name in (DENSE, SDPA) if name in models]
     rows = [
         [
@@ -163,6 +174,7 @@ def encoder_table(block_type: str, batch_name: str, args: argparse.Namespace, st
             *(cell for times in (forwards, steps) for cell in time_cells(times, name, baselines)),
             against(kept, name, DENSE),
             against(most, name, DENSE),
+            against(gradients, name, DENSE),
         ]
         for name in forwards
     ]
@@ -173,9 +185,10 @@ def encoder_table(block_type: str, batch_name: str, args: argparse.Namespace, st
             *(cell for times in (forwards, steps) for cell in growth_cells(times, fewest, greatest, baselines)),
             f"{kept[greatest] / kept[fewest]:.2f}x",
             f"{most[greatest] / most[fewest]:.2f}x",
+            f"{gradients[greatest] / gradients[fewest]:.2f}x",
         ])  # fmt: skip
     ratios = ["ratio to dense", "ratio to SDPA"][: len(baselines)]
-    columns = ["encoder", "forward", *ratios, "forward+backward", *ratios, "activations", "peak"]
+    columns = ["encoder", "forward", *ratios, "forward+backward", *ratios, "activations", "peak", "gradients"]
     seconds = int(batch.lengths.sum()) / FRAMES_PER_SECOND
     title = f"{block_type}, {batch_name} batch: {args.utterances} utterances, {seconds:,.0f} s of speech, {args.dtype}"
     title += "" if contestants.HAS_SDPA else "; this ESPnet's encoders have no use_sdpa"
@@ -279,8 +292,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     tables = ("encoder", "front_end", "decoding")
     parser.add_argument("--tables", nargs="+", choices=tables, default=tables, help="(default: all)")
-    parser.add_argument("--block_type", nargs="+", choices=["transformer", "conformer"],
-                        default=["transformer", "conformer"], help="of the encoder tables (default: both)")
+    block_types = list(contestants.BLOCK_CONFS)
+    parser.add_argument("--block_type", nargs="+", choices=block_types, default=block_types,
+                        help="of the encoder tables (default: all)")
     parser.add_argument("--batch", nargs="+", choices=BATCHES, default=list(BATCHES), help="(default: both)")
     parser.add_argument("--experts", nargs="+", type=int, default=[2, 8, 32],
                         help="numbers of experts; the slow contestants get the middle one (default: 2 8 32)")

@@ -31,7 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from espnet_blrmoe.languages import LABEL_PADDING, encode_label
-from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.model.experts import PackedExperts
 from espnet_blrmoe.training.asr_task import BLRMoETask
 from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
@@ -119,7 +119,7 @@ def measure(model: torch.nn.Module, languages: int, vocab: int) -> Pieces:
         loss().backward()
     with OperatorCounter() as operators:
         loss().backward()
-    experts = {id(p) for m in model.modules() if isinstance(m, ExpertLinear) for p in m.parameters()}
+    experts = {id(p) for m in model.modules() if isinstance(m, PackedExperts) for p in m.parameters()}
     return Pieces(
         parameters=sum(p.numel() for p in model.parameters()),
         expert_parameters=sum(p.numel() for p in model.parameters() if id(p) in experts),

@@ -4,8 +4,9 @@
     python -m espnet_blrmoe.bin.summary conf/tuning/*.yaml --languages de,en,fr
 
 A single BLR-MoE configuration is put next to the dense model and the LR-MoE of the same shape. "Active" are the
-parameters that speech in one language runs through; the FLOPs (a multiplication with its addition counts as two) are of
-encoder, router and CTC for a second of speech in an utterance of 10 seconds, without a decoder.
+parameters that speech in one language runs through, "trainable" those that `freeze_param` lets learn; their gradients
+are what training in several processes sends in every step. The FLOPs (a multiplication with its addition counts as two)
+are of encoder, router and CTC for a second of speech in an utterance of 10 seconds, without a decoder.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from humanfriendly import format_size
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.program import start
 
-HEAD = ("model", "parameters", "active", "router", "GFLOP/s of speech", "checkpoint")
+HEAD = ("model", "parameters", "active", "trainable", "router", "GFLOP/s of speech", "checkpoint", "gradients")
 SPECIAL_TOKENS = "<blank>", "<unk>", "<sos/eos>"
 WRITTEN_BY_TRAINING = {"version", "distributed"}  # what a config.yaml in exp/ has beside options
 
@@ -52,7 +53,7 @@ def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
     Raises:
         ValueError: an option, file or configuration is wrong.
     """
-    from espnet_blrmoe.training.footprint import as_lr_moe, of_one_language
+    from espnet_blrmoe.training.footprint import as_dense, as_lr_moe
 
     languages = parse_size(args.languages)
     if args.vocab is not None and args.vocab <= len(SPECIAL_TOKENS):
@@ -61,7 +62,7 @@ def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
     if len(given) > 1 or given[0][1]["encoder"] != "blr_moe":
         return given
     config = given[0][1]
-    return [*given, ("LR-MoE of this shape", as_lr_moe(config)), ("dense, of this shape", of_one_language(config))]
+    return [*given, ("LR-MoE of this shape", as_lr_moe(config)), ("dense, of this shape", as_dense(config))]
 
 
 def parse_size(languages: str | None) -> list[str] | None:
@@ -106,9 +107,10 @@ def row(name: str, config: dict) -> tuple[str, ...]:
         footprint = Footprint.of(config)
     except (AssertionError, TypeError, ValueError) as error:
         raise ValueError(f"{name}: {error}") from error
-    numbers = footprint.parameters, footprint.active, footprint.router
+    numbers = footprint.parameters, footprint.active, footprint.trainable, footprint.router
     millions = (f"{n / 1e6:.3f} M" if n else "-" for n in numbers)
-    return name, *millions, f"{footprint.flops / 1e9:.2f}", format_size(footprint.checkpoint)
+    sizes = (format_size(size) for size in (footprint.checkpoint, footprint.gradients))
+    return name, *millions, f"{footprint.flops / 1e9:.2f}", *sizes
 
 
 if __name__ == "__main__":

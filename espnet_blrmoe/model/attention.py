@@ -22,16 +22,25 @@ class SelfAttention(nn.Module):
         size: D.
         dropout_rate: on the attention weights.
         experts: which of the projections "q", "k", "v", "o" have experts, e.g. "vo".
-        num_experts: E.
+        num_experts: E, or None for no experts.
+        rank: of the experts' differences; None: full experts.
     """
 
-    def __init__(self, heads: int, size: int, dropout_rate: float, experts: str, num_experts: int):
+    def __init__(
+        self,
+        heads: int,
+        size: int,
+        dropout_rate: float,
+        experts: str,
+        num_experts: int | None,
+        rank: int | None = None,
+    ):
         super().__init__()
         if size % heads:
             raise ValueError(f"output_size ({size}) must be a multiple of attention_heads ({heads})")
 
         def projection(name: str) -> nn.Module:
-            return linear(size, size, num_experts if name in experts else None)
+            return linear(size, size, num_experts if name in experts else None, rank)
 
         self.linear_q = projection("q")
         self.linear_k = projection("k")
@@ -46,7 +55,7 @@ class SelfAttention(nn.Module):
         Args:
             x: (N, D) packed frames.
             frames: their places in the batch.
-            pos_emb: for relative attention: (1, 2T - 1, D), from position T - 1 down to 1 - T.
+            pos_emb: for relative attention: what RelativePositions or LegacyRelativePositions gives.
 
         Returns:
             (N, D)
@@ -76,10 +85,10 @@ class SelfAttention(nn.Module):
 
 
 class RelPositionSelfAttention(SelfAttention):
-    """Self-attention with relative positions, for Conformer (ESPnet: RelPositionMultiHeadedAttention, "latest")."""
+    """Self-attention with relative positions (ESPnet: RelPositionMultiHeadedAttention, "latest")."""
 
-    def __init__(self, heads: int, size: int, dropout_rate: float, experts: str, num_experts: int):
-        super().__init__(heads, size, dropout_rate, experts, num_experts)
+    def __init__(self, heads: int, size: int, *others: object):
+        super().__init__(heads, size, *others)
         self.linear_pos = nn.Linear(size, size, bias=False)
         self.pos_bias_u = nn.Parameter(torch.empty(heads, size // heads))
         self.pos_bias_v = nn.Parameter(torch.empty(heads, size // heads))
@@ -87,18 +96,32 @@ class RelPositionSelfAttention(SelfAttention):
         nn.init.xavier_uniform_(self.pos_bias_v)
 
     def _positions(self, pos_emb: torch.Tensor) -> torch.Tensor:
-        """(1, 2T - 1, D) -> (1, heads, 2T - 1, D / heads)."""
+        """(1, P, D) -> (1, heads, P, D / heads)."""
         return self._split_heads(self.linear_pos(pos_emb))
 
     def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor) -> torch.Tensor:
-        time, longest = q.size(2), (positions.size(2) + 1) // 2
-        positions = positions[:, :, longest - time : longest + time - 1]
         # The content-independent part of the score is an additive bias of the attention kernel.
         scaled = (q + self.pos_bias_v.unsqueeze(1)) / math.sqrt(q.size(-1))
-        bias = rel_shift(scaled @ positions.transpose(-2, -1))
+        bias = self._position_scores(scaled, positions, mask)
         if mask is not None:
             bias = bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
         return F.scaled_dot_product_attention(q + self.pos_bias_u.unsqueeze(1), k, v, bias, self._dropout())
+
+    def _position_scores(self, q, positions: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """(B, heads, T, D / heads), (1, heads, P, D / heads) -> (B, heads, T, T)."""
+        time, longest = q.size(2), (positions.size(2) + 1) // 2
+        return rel_shift(q @ positions[:, :, longest - time : longest + time - 1].transpose(-2, -1))
+
+
+class LegacyRelPositionSelfAttention(RelPositionSelfAttention):
+    """Self-attention with relative positions as ESPnet first had them (ESPnet: LegacyRelPositionMultiHeadedAttention).
+
+    Their scores depend on the utterance's length, and those of later frames are not what they were meant to be. ESPnet
+    takes the length of the whole padded batch; here it is the utterance's own, so that padding changes nothing.
+    """
+
+    def _position_scores(self, q, positions: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        return legacy_rel_shift(q @ positions[:, :, : q.size(2)].transpose(-2, -1), mask)
 
 
 def rel_shift(scores: torch.Tensor) -> torch.Tensor:
@@ -117,3 +140,26 @@ def rel_shift(scores: torch.Tensor) -> torch.Tensor:
     # One row down is one position back, so rows are 2T - 2 apart instead of 2T - 1: no copy is needed.
     strides = heads * time * positions, time * positions, positions - 1, 1
     return scores.as_strided((batch, heads, time, time), strides, time - 1)
+
+
+def legacy_rel_shift(scores: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """Align scores of positions with pairs of frames as ESPnet's older attention does.
+
+    Args:
+        scores: (B, heads, T, T); column c is position 4999 - c.
+        mask: (B, 1, 1, T) bool, True for the frames of each utterance; None where all have T.
+
+    Returns:
+        (B, heads, T, T): with L frames in the utterance, entry (i, j) is frame i's score of column L - 1 - (i - j)
+        where j <= i, zero where j = i + 1, and frame i + 1's score of column j - i - 2 beyond.
+    """
+    time = scores.size(-1)
+    padded = F.pad(scores, (1, 0)).flatten(2)  # rows of T + 1: a zero, then the scores
+    if mask is None:
+        return padded[..., time:].view(scores.shape)
+    query = torch.arange(time, device=scores.device).unsqueeze(1)
+    distance = query - torch.arange(time, device=scores.device)
+    past = query * (time + 1) + mask.sum(dim=-1, keepdim=True) - distance
+    future = (query + 1) * (time + 1) - distance - 1
+    places = torch.where(distance >= 0, past, future)
+    return padded.gather(2, places.flatten(2).expand(*scores.shape[:2], -1)).view(scores.shape)

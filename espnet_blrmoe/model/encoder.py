@@ -8,10 +8,10 @@ from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
 from espnet_blrmoe.espnet_internals import make_pad_mask
 from espnet_blrmoe.languages import parse_languages
-from espnet_blrmoe.model.blocks import BlockOptions, block_choices
+from espnet_blrmoe.model.blocks import AbsBlock, BlockOptions, block_choices
 from espnet_blrmoe.model.blocks.abs_block import LayerNorm
-from espnet_blrmoe.model.choices import class_of, made
-from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.model.choices import made
+from espnet_blrmoe.model.experts import PackedExperts
 from espnet_blrmoe.model.packing import PackedFrames
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 from espnet_blrmoe.model.request import RoutingRequest, request_of, requested
@@ -24,8 +24,8 @@ from espnet_blrmoe.model.subsampling import InputLayer
 class BLRMoEEncoder(AbsEncoder):
     """Encoder of BLR-MoE; LR-MoE and the paper's ablations are settings of it. `encoder: blr_moe` in ESPnet.
 
-    With one language and a convolutional front end it computes what ESPnet's TransformerEncoder or ConformerEncoder
-    (`rel_pos_type: latest`) of the same settings computes; the parameters of its blocks have the same names.
+    With one language and a convolutional front end it computes what ESPnet's TransformerEncoder, ConformerEncoder or
+    EBranchformerEncoder of the same settings computes; the parameters of its blocks have the same names.
 
     Args:
         input_size: width of the input features (ESPnet sets it).
@@ -38,7 +38,9 @@ class BLRMoEEncoder(AbsEncoder):
         attention_experts: which of the attention's projections have experts: any of "qkvo", e.g. "vo"
             (BLR-MoE), or "" for none (LR-MoE).
         ffn_experts: whether the feed-forward modules have experts.
-        block_type: name in `block_choices` ("transformer", "conformer"), or a class's dotted path.
+        expert_rank: None: every expert has weights of its own; otherwise all share one dense weight and bias of each
+            layer, and an expert's own weight is the difference from it, of this rank, which begins as zero.
+        block_type: name in `block_choices` ("transformer", "conformer", "e_branchformer"), or a class's dotted path.
         block_conf: the block's options, e.g. those of ConformerBlock.
         router: name in `router_choices` ("tdnn", "linear"), or a class's dotted path.
         router_conf: the router's options.
@@ -66,6 +68,7 @@ class BLRMoEEncoder(AbsEncoder):
         num_moe_blocks: int = 6,
         attention_experts: str | None = "vo",
         ffn_experts: bool = True,
+        expert_rank: int | None = None,
         block_type: str = "transformer",
         block_conf: dict | None = None,
         router: str = "tdnn",
@@ -83,11 +86,12 @@ class BLRMoEEncoder(AbsEncoder):
         self.embed = InputLayer(input_layer, input_size, output_size, dropout_rate, padding_idx)
         options = BlockOptions(
             output_size, attention_heads, linear_units, dropout_rate, attention_dropout_rate,
-            len(self.languages), attention_experts or "", ffn_experts,
+            len(self.languages), attention_experts or "", ffn_experts, expert_rank,
         )  # fmt: skip
         of_blocks = [options.without_experts()] * num_shared_blocks + [options] * num_moe_blocks
-        self.pos_enc = class_of(block_choices, block_type).positions(output_size, positional_dropout_rate)
-        self.encoders = torch.nn.ModuleList(made(block_choices, block_type, block_conf, own) for own in of_blocks)
+        blocks = [made(block_choices, block_type, block_conf, own) for own in of_blocks]
+        self.pos_enc = (blocks or [AbsBlock])[0].positions(output_size, positional_dropout_rate)
+        self.encoders = torch.nn.ModuleList(blocks)
         self.num_shared_blocks = num_shared_blocks
         self.after_norm = LayerNorm(output_size)
         self._input_size, self._output_size = input_size, output_size
@@ -131,7 +135,7 @@ class BLRMoEEncoder(AbsEncoder):
         else:
             self.router.keep_languages(kept)
         for module in self.modules():
-            if isinstance(module, ExpertLinear):
+            if isinstance(module, PackedExperts):
                 module.keep_experts(kept)
         self.languages = tuple(self.languages[expert] for expert in kept)
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
@@ -156,7 +160,7 @@ class BLRMoEEncoder(AbsEncoder):
             raise ValueError(f"the model knows language {codes[0]!r} already: {', '.join(self.languages)}")
         copied = None if like is None else self.languages.index(parse_languages([like], self.languages)[0])
         for module in self.modules():
-            if isinstance(module, ExpertLinear):
+            if isinstance(module, PackedExperts):
                 module.add_expert(copied)
         self.languages += codes
         self.language_codes = _language_codes(self.languages).to(self.language_codes.device)

@@ -1,10 +1,12 @@
 """Packed experts: one weight per language, applied to contiguous spans of frames sorted by expert.
 
 All experts of a layer are one parameter of shape (E, ...). Every expert then takes part in every backward
-pass, with a zero gradient where it got no frame, so plain DistributedDataParallel works.
+pass, with a zero gradient where it got no frame, so plain DistributedDataParallel works. Experts of low rank share a
+dense weight, and only their differences from it are packed.
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import torch
 from torch import nn
@@ -130,10 +132,46 @@ class DenseLinear(nn.Linear):
         return super().forward(x)
 
 
-class ExpertLinear(nn.Module):
-    """A linear layer with one weight and bias per expert: weight (E, D_out, D_in), bias (E, D_out)."""
+class PackedExperts(nn.Module, ABC):
+    """What all experts of a layer have: parameters (E, ...), a row for each expert."""
 
     products = staticmethod(fastest_products)  # benchmarks/speed.py puts another back end here
+
+    @abstractmethod
+    def reset_parameters(self) -> None:
+        """Draw fresh ones."""
+
+    @abstractmethod
+    def one_more(self) -> "PackedExperts":
+        """A single fresh expert of the same shape."""
+
+    def espnet_initialization_fn(self) -> None:
+        """What ESPnet's `init` leaves: it reads a 3-dimensional weight as a convolution's and gets its fan wrong."""
+        self.reset_parameters()
+
+    def keep_experts(self, kept: list[int]) -> None:
+        """Forget all experts but these, which get this order."""
+        keep_rows(self, kept)
+
+    def add_expert(self, like: int | None) -> None:
+        """One more expert after the others: a copy of expert `like`, or, where that is None, a fresh one."""
+        if like is None:
+            append_rows(self, self.one_more())
+        else:
+            append_rows(self, self, [like])
+
+    def multiply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, spans: Spans) -> torch.Tensor:
+        """(N, D_in) frames sorted by expert, (E, D_out, D_in), (E, D_out) -> (N, D_out)."""
+        if torch.onnx.is_in_onnx_export():  # a custom function cannot be traced
+            return torch.cat([F.linear(own, weight[e], bias[e]) for e, own in enumerate(x.split(spans.counts))])
+        # A custom function is not cast by itself; autocast leaves double precision as it is.
+        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+            x = x.to(torch.get_autocast_dtype(x.device.type))
+        return self.products(x, weight, bias, spans)
+
+
+class ExpertLinear(PackedExperts):
+    """A linear layer with one weight and bias per expert: weight (E, D_out, D_in), bias (E, D_out)."""
 
     def __init__(self, in_features: int, out_features: int, num_experts: int):
         super().__init__()
@@ -147,41 +185,98 @@ class ExpertLinear(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
+    def one_more(self) -> "ExpertLinear":
+        """See PackedExperts."""
+        _, out_features, in_features = self.weight.shape
+        return ExpertLinear(in_features, out_features, 1)
+
     def extra_repr(self) -> str:
         """What print(model) says of the layer."""
         num_experts, out_features, in_features = self.weight.shape
         return f"num_experts={num_experts}, in_features={in_features}, out_features={out_features}"
 
-    # ESPnet's `init: xavier_uniform` reads a 3-dimensional weight as a convolution's and gets its fan wrong.
-    espnet_initialization_fn = reset_parameters
+    def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
+        """(N, D_in), frames sorted by expert -> (N, D_out)."""
+        return self.multiply(x, self.weight, self.bias, spans)
 
-    def keep_experts(self, kept: list[int]) -> None:
-        """Forget all experts but these, which get this order."""
-        keep_rows(self, kept)
 
-    def add_expert(self, like: int | None) -> None:
-        """One more expert after the others: a copy of expert `like`, or, where that is None, a fresh one."""
-        if like is None:
-            _, out_features, in_features = self.weight.shape
-            append_rows(self, ExpertLinear(in_features, out_features, 1))
-        else:
-            append_rows(self, self, [like])
+class LowRankDifference(PackedExperts):
+    """How the weight of each expert differs from that of all: up @ down; down (E, rank, D_in), up (E, D_out, rank).
+
+    `up` begins as zero, so that all experts begin as the same.
+    """
+
+    def __init__(self, in_features: int, out_features: int, num_experts: int, rank: int):
+        super().__init__()
+        self.down = nn.Parameter(torch.empty(num_experts, rank, in_features))
+        self.up = nn.Parameter(torch.empty(num_experts, out_features, rank))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Differences of zero."""
+        bound = 1 / math.sqrt(self.down.size(2))
+        nn.init.uniform_(self.down, -bound, bound)
+        nn.init.zeros_(self.up)
+
+    def one_more(self) -> "LowRankDifference":
+        """See PackedExperts."""
+        _, rank, in_features = self.down.shape
+        return LowRankDifference(in_features, self.up.size(1), 1, rank)
+
+    def extra_repr(self) -> str:
+        """What print(model) says of the layer."""
+        num_experts, rank, _ = self.down.shape
+        return f"num_experts={num_experts}, rank={rank}"
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor, spans: Spans) -> torch.Tensor:
+        """(N, D_in), frames sorted by expert, and (D_out,), which is added for all -> (N, D_out)."""
+        low = self.multiply(x, self.down, self.down.new_zeros(self.down.shape[:2]), spans)
+        return self.multiply(low, self.up, bias.expand(len(self.up), -1), spans)
+
+
+class LowRankExpertLinear(DenseLinear):
+    """A linear layer whose experts share weight (D_out, D_in) and bias (D_out,), and differ from them by a low rank.
+
+    Expert e computes W x + b + U_e (V_e x), with `difference` holding all V (down) and U (up); none has a bias of its
+    own.
+
+    Args:
+        in_features: D_in.
+        out_features: D_out.
+        num_experts: E.
+        rank: of the differences, at most the smaller of D_in and D_out.
+
+    Raises:
+        ValueError: the rank is larger.
+    """
+
+    def __init__(self, in_features: int, out_features: int, num_experts: int, rank: int):
+        if rank > min(in_features, out_features):
+            raise ValueError(
+                f"encoder_conf: expert_rank is {rank}, but a matrix of {out_features} x {in_features} has a rank of "
+                f"{min(in_features, out_features)} at most; make it smaller, or leave it out for full experts"
+            )
+        super().__init__(in_features, out_features)
+        self.difference = LowRankDifference(in_features, out_features, num_experts, rank)
 
     def forward(self, x: torch.Tensor, spans: Spans) -> torch.Tensor:
         """(N, D_in), frames sorted by expert -> (N, D_out)."""
-        if torch.onnx.is_in_onnx_export():  # a custom function cannot be traced
-            return torch.cat([F.linear(y, self.weight[e], self.bias[e]) for e, y in enumerate(x.split(spans.counts))])
-        # A custom function is not cast by itself; autocast leaves double precision as it is.
-        if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
-            x = x.to(torch.get_autocast_dtype(x.device.type))
-        return self.products(x, self.weight, self.bias, spans)
+        return torch.addmm(self.difference(x, self.bias, spans), x, self.weight.t())
 
 
-def linear(in_features: int, out_features: int, num_experts: int | None) -> DenseLinear | ExpertLinear:
-    """A linear layer with experts, or a dense one where `num_experts` is None."""
+def linear(
+    in_features: int, out_features: int, num_experts: int | None, rank: int | None = None
+) -> DenseLinear | ExpertLinear:
+    """A linear layer with experts, of that rank or full ones; a dense one where `num_experts` is None.
+
+    Raises:
+        ValueError: the rank is larger than the smaller of the numbers of features.
+    """
     if num_experts is None:
         return DenseLinear(in_features, out_features)
-    return ExpertLinear(in_features, out_features, num_experts)
+    if rank is None:
+        return ExpertLinear(in_features, out_features, num_experts)
+    return LowRankExpertLinear(in_features, out_features, num_experts, rank)
 
 
 class FeedForward(nn.Module):
@@ -193,14 +288,21 @@ class FeedForward(nn.Module):
         dropout_rate: after the activation.
         activation: module.
         num_experts: E, or None for a dense module.
+        rank: of the experts' differences; None: full experts.
     """
 
     def __init__(
-        self, size: int, linear_units: int, dropout_rate: float, activation: nn.Module, num_experts: int | None
+        self,
+        size: int,
+        linear_units: int,
+        dropout_rate: float,
+        activation: nn.Module,
+        num_experts: int | None,
+        rank: int | None = None,
     ):
         super().__init__()
-        self.w_1 = linear(size, linear_units, num_experts)
-        self.w_2 = linear(linear_units, size, num_experts)
+        self.w_1 = linear(size, linear_units, num_experts, rank)
+        self.w_2 = linear(linear_units, size, num_experts, rank)
         self.dropout = Dropout(dropout_rate)
         self.activation = activation
 

@@ -9,6 +9,9 @@ import math
 import torch
 from torch import nn
 
+# Of ESPnet's table of legacy positions (max_pos_emb_len), which it reads from its end: it enters their values.
+LEGACY_POSITIONS = 5000
+
 
 class AbsolutePositions(nn.Module):
     """Adds sinusoids of the frames' positions (ESPnet: PositionalEncoding).
@@ -47,6 +50,19 @@ class RelativePositions(nn.Module):
         time = x.size(1)
         distances = time - 1 - torch.arange(2 * time - 1, device=x.device)
         return self.dropout(x * self.scale), self.dropout(sinusoids(distances, x))
+
+
+class LegacyRelativePositions(RelativePositions):
+    """Gives the sinusoids that ESPnet's older relative attention reads (ESPnet: LegacyRelPositionalEncoding).
+
+    They are those of the last positions of ESPnet's table, whatever the length of the utterance. ESPnet makes another
+    table from the first utterance with more than 5,000 frames on, for all that follow; here it always has 5,000.
+    """
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, D) -> (B, T, D) and (1, T, D), from position 4999 down."""
+        positions = LEGACY_POSITIONS - 1 - torch.arange(x.size(1), device=x.device)
+        return self.dropout(x * self.scale), self.dropout(sinusoids(positions, x))
 
 
 def sinusoids(positions: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

@@ -16,9 +16,14 @@ from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.freezing import freeze
 from espnet_blrmoe.training.labels import check_labels
 from espnet_blrmoe.training.sound import read_stretches
 from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch
+
+
+class ModelOptionError(ValueError):
+    """An option of the model is wrong."""
 
 
 class BLRMoETask(ConfigFileTask):
@@ -28,7 +33,8 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's training in one process, which reads stretches of recordings; a damaged file ends in a sentence.
+        """ESPnet's training in one process, which reads stretches of recordings; a damaged file or a wrong option of the
+        model ends in a sentence.
 
         Raises:
             ChildProcessError: a process that reads ahead has ended.
@@ -37,15 +43,35 @@ class BLRMoETask(ConfigFileTask):
         try:
             with missing_no_batch(), naming_damaged_files():
                 super().main_worker(args)
-        except UnusableFile as error:
+        except (UnusableFile, ModelOptionError) as error:
             sys.exit(f"asr_train: error: {error}")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
-        """The model of the options; the recipe names its languages to every encoder, but only BLR-MoE's has experts."""
+        """The model of the options; the recipe names its languages to every encoder, but only BLR-MoE's has experts.
+
+        Raises:
+            ModelOptionError: a class does not know an option or its value.
+        """
         if args.encoder != "blr_moe":
             args.encoder_conf.pop("languages", None)
-        return super().build_model(args)
+        try:
+            return super().build_model(args)
+        except ValueError as error:
+            raise ModelOptionError(str(error)) from error
+
+    @classmethod
+    def build_optimizers(cls, args: argparse.Namespace, model: ESPnetASRModel) -> list[torch.optim.Optimizer]:
+        """ESPnet's, of what `freeze_param` leaves to learn; here it may have patterns.
+
+        Raises:
+            ModelOptionError: one of its names fits no parameter.
+        """
+        try:
+            freeze(model, args.freeze_param)
+        except ValueError as error:
+            raise ModelOptionError(str(error)) from error
+        return super().build_optimizers(args, model)
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:

@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.training.asr_task import BLRMoETask
 from espnet_blrmoe.training.config_files import over
+from espnet_blrmoe.training.freezing import freeze
 
 SECONDS = 10  # of the utterance whose FLOPs are counted; those of attention scores grow with its length
 
@@ -22,17 +23,21 @@ class Footprint:
     Attributes:
         parameters: all of them, a decoder's too.
         active: those that speech of one language runs through, the router's too.
+        trainable: those that `freeze_param` lets learn.
         router: the router's; 0 without a router.
         flops: of encoder, router and CTC for a second of speech, one multiplication with its addition counted as two.
             Only matrix products and convolutions are counted; everything else is about one per cent.
         checkpoint: bytes of the weights.
+        gradients: bytes that a step of training makes, and that every process sends where there are several.
     """
 
     parameters: int
     active: int
+    trainable: int
     router: int
     flops: float
     checkpoint: int
+    gradients: int
 
     @classmethod
     def of(cls, config: dict) -> "Footprint":
@@ -47,6 +52,8 @@ class Footprint:
         """
         with torch.device("meta"):  # shapes without memory, however many languages there are
             model = build(config)
+        freeze(model, config["freeze_param"])
+        trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
         path = build(of_one_language(config))
         router = getattr(model.encoder, "router", None) or torch.nn.Identity()
         router_parameters = count(router)
@@ -56,26 +63,33 @@ class Footprint:
         return cls(
             parameters=count(model),
             active=count(path) + router_parameters,
+            trainable=sum(parameter.numel() for parameter in trainable),
             router=router_parameters,
             flops=flops / SECONDS,
             checkpoint=sum(weight.numel() * weight.element_size() for weight in model.state_dict().values()),
+            gradients=sum(parameter.numel() * parameter.element_size() for parameter in trainable),
         )
 
 
 def of_one_language(config: dict) -> dict:
-    """The configuration of what one language's speech runs through in this model, without the router.
-
-    Of a BLR-MoE encoder that is the dense one of the same shape.
-    """
+    """The configuration of what one language's speech runs through in this model, without the router."""
     if config["encoder"] != "blr_moe":
         return config
     return over(config, {"encoder_conf": {"languages": config["encoder_conf"]["languages"][:1]}})
 
 
+def as_dense(config: dict) -> dict:
+    """The configuration of the dense model of the same shape as this BLR-MoE, all of which learns."""
+    return over(of_one_language(config), {"encoder_conf": {"expert_rank": None}, "freeze_param": []})
+
+
 def as_lr_moe(config: dict) -> dict:
-    """The configuration of the LR-MoE (arXiv 2307.05956) of the same shape as this BLR-MoE."""
-    changes = {"attention_experts": "", "ffn_experts": True, "router": "linear", "router_input": "shared"}
-    return over(config, {"encoder_conf": changes})
+    """The configuration of the LR-MoE (arXiv 2307.05956) of the same shape as this BLR-MoE, all of which learns."""
+    experts = {"attention_experts": "", "ffn_experts": True, "expert_rank": None}
+    return over(
+        config,
+        {"encoder_conf": {**experts, "router": "linear", "router_input": "shared"}, "freeze_param": []},
+    )
 
 
 def build(config: dict) -> AbsESPnetModel:

@@ -14,7 +14,7 @@ from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, sampling_rate, write_model
 from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.model.asr_model import BLRMoEModel, utterance_name
-from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.model.experts import ExpertLinear, LowRankExpertLinear, PackedExperts
 from espnet_blrmoe.model.prior import LanguagePrior
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.finetuning import FineTunedModel, FineTuningTask
@@ -57,10 +57,10 @@ class NewLanguageModel(FineTunedModel):
         self.with_experts = [  # attention and feed-forward modules
             module
             for module in asr_model.modules()
-            if any(isinstance(child, ExpertLinear) for child in module.children())
+            if any(isinstance(child, (ExpertLinear, LowRankExpertLinear)) for child in module.children())
         ]
         for module in list(asr_model.modules()):
-            if isinstance(module, ExpertLinear):
+            if isinstance(module, PackedExperts):
                 learn_rows(module, len(asr_model.languages) - 1)
         if num_old_tokens < len(asr_model.token_list):
             learn_rows(asr_model.ctc.ctc_lo, num_old_tokens)

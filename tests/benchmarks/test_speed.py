@@ -22,7 +22,7 @@ def small(monkeypatch):
     torch.set_num_threads(threads)
 
 
-@pytest.mark.parametrize("block_type", ["transformer", "conformer"])
+@pytest.mark.parametrize("block_type", contestants.BLOCK_CONFS)
 @pytest.mark.parametrize("experts", [contestants.LoopOverExperts, contestants.AllExpertsDense])
 def test_the_slow_ways_give_the_same_result(block_type, experts):
     torch.manual_seed(0)
@@ -71,21 +71,23 @@ def test_every_table_is_printed(capsys):
     speed.main((SHORT + "--experts 2 3 4 --batch mixed").split())
     printed = capsys.readouterr().out
     for words in (
-        "transformer, mixed batch: 2 utterances", "conformer, mixed batch", "dense (ESPnet)", "blr_moe, E = 4",
+        "transformer, mixed batch: 2 utterances", "conformer, mixed batch", "e_branchformer, mixed batch",
+        "dense (ESPnet)", "blr_moe, E = 4", "the same, rank 16, E = 4", "gradients",
         "TDNN router, E = 3", "naive loop, E = 3", "all experts, dense", "growth from E = 2 to 4", "dwconv2d8",
         "pruned to one language", "utterances of 0.5 s", "real-time factor",
     ):  # fmt: skip
         assert words in printed
 
 
-def test_a_brief_table_has_the_dense_encoders_and_ours(capsys):
+def test_a_brief_table_has_the_dense_encoders_and_ours_full_and_of_low_rank(capsys):
     speed.main((SHORT + "--experts 3 --batch even --block_type transformer --tables encoder --brief").split())
     rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    assert rows == ["encoder", speed.DENSE, *[speed.SDPA] * contestants.HAS_SDPA, "blr_moe, E = 3"]
+    dense = [speed.DENSE, *[speed.SDPA] * contestants.HAS_SDPA]
+    assert rows == ["encoder", *dense, "blr_moe, E = 3", "the same, rank 16, E = 3"]
 
 
 @pytest.mark.skipif(not contestants.HAS_SDPA, reason="needs ESPnet 202611")
-@pytest.mark.parametrize("block_type", ["transformer", "conformer"])
+@pytest.mark.parametrize("block_type", contestants.BLOCK_CONFS)
 def test_the_dense_encoders_give_the_same_result(block_type):
     plain = contestants.dense(block_type)
     sdpa = contestants.dense(block_type, use_sdpa=True)

@@ -13,7 +13,11 @@ from espnet_blrmoe.model.subsampling import InputLayer
 LANGUAGES = ("en", "de", "es")
 WIDTH = 40  # of the features
 LENGTHS = (61, 34, 50)
-BLOCK_TYPES = ("transformer", "conformer")
+BLOCK_TYPES = ("transformer", "conformer", "e_branchformer")
+BLOCK_CONFS = {
+    "conformer": {"cnn_module_kernel": 5},
+    "e_branchformer": {"cgmlp_linear_units": 12, "cgmlp_conv_kernel": 5, "merge_conv_kernel": 7, "cgmlp_experts": True},
+}
 
 # (kernel, stride) over time of every convolution of an `input_layer`.
 CONVOLUTIONS = {
@@ -93,8 +97,7 @@ def encoder_of(seed: int = 0, **options) -> BLRMoEEncoder:
     }
     if options["router"] == "tdnn":
         options.setdefault("router_conf", {"channels": 8, "layers": 2, "dropout_rate": 0.0})
-    if options.get("block_type") == "conformer":
-        options.setdefault("block_conf", {"cnn_module_kernel": 5})
+    options.setdefault("block_conf", BLOCK_CONFS.get(options.get("block_type")))
     dropouts = {"dropout_rate": 0.0, "positional_dropout_rate": 0.0}
     torch.manual_seed(seed)
     return BLRMoEEncoder(**options, **dropouts).eval()

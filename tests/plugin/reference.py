@@ -46,11 +46,25 @@ def convolution(weights: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
     kernel = weights[f"{name}.depthwise_conv.weight"]
     x = F.conv1d(x.T, weights[f"{name}.pointwise_conv1.weight"], weights[f"{name}.pointwise_conv1.bias"])
     x = x[: len(kernel)] * x[len(kernel) :].sigmoid()
-    x = F.conv1d(x, kernel, weights[f"{name}.depthwise_conv.bias"], padding=kernel.size(2) // 2, groups=len(kernel))
+    x = depthwise_convolution(weights, f"{name}.depthwise_conv", x.T)
     mean, variance = weights[f"{name}.norm.running_mean"], weights[f"{name}.norm.running_var"]
-    x = (x.T - mean) / (variance + 1e-5).sqrt() * weights[f"{name}.norm.weight"] + weights[f"{name}.norm.bias"]
+    x = (x - mean) / (variance + 1e-5).sqrt() * weights[f"{name}.norm.weight"] + weights[f"{name}.norm.bias"]
     x = F.silu(x)
     return F.conv1d(x.T, weights[f"{name}.pointwise_conv2.weight"], weights[f"{name}.pointwise_conv2.bias"]).T
+
+
+def depthwise_convolution(weights: Weights, name: str, x: torch.Tensor) -> torch.Tensor:
+    """(T, C) -> (T, C)."""
+    kernel = weights[f"{name}.weight"]
+    padding, groups = kernel.size(2) // 2, len(kernel)
+    return F.conv1d(x.T, kernel, weights[f"{name}.bias"], padding=padding, groups=groups).T
+
+
+def gated_mlp(weights: Weights, name: str, x: torch.Tensor, expert: torch.Tensor) -> torch.Tensor:
+    x = F.gelu(linear(weights, f"{name}.channel_proj1.0", x, expert))
+    x, gate = x.chunk(2, dim=1)
+    gate = depthwise_convolution(weights, f"{name}.csgu.conv", layer_norm(weights, f"{name}.csgu.norm", gate))
+    return linear(weights, f"{name}.channel_proj2", x * gate, expert)
 
 
 def transformer_layer(weights, name, x, expert, heads, pos_emb) -> torch.Tensor:
@@ -71,9 +85,25 @@ def conformer_layer(weights, name, x, expert, heads, pos_emb) -> torch.Tensor:
     return layer_norm(weights, f"{name}.norm_final", x)
 
 
+def e_branchformer_layer(weights, name, x, expert, heads, pos_emb) -> torch.Tensor:
+    normed = layer_norm(weights, f"{name}.norm_ff_macaron", x)
+    x = x + 0.5 * feed_forward(weights, f"{name}.feed_forward_macaron", normed, expert, F.silu)
+    attended = attention(weights, f"{name}.attn", layer_norm(weights, f"{name}.norm_mha", x), expert, heads, pos_emb)
+    gated = gated_mlp(weights, f"{name}.cgmlp", layer_norm(weights, f"{name}.norm_mlp", x), expert)
+    both = torch.cat([attended, gated], dim=1)
+    both = both + depthwise_convolution(weights, f"{name}.depthwise_conv_fusion", both)
+    x = x + linear(weights, f"{name}.merge_proj", both, expert)
+    normed = layer_norm(weights, f"{name}.norm_ff", x)
+    x = x + 0.5 * feed_forward(weights, f"{name}.feed_forward", normed, expert, F.silu)
+    return layer_norm(weights, f"{name}.norm_final", x)
+
+
+LAYERS = {"transformer": transformer_layer, "conformer": conformer_layer, "e_branchformer": e_branchformer_layer}
+
+
 def encode(weights: Weights, block_type: str, heads: int, x: torch.Tensor, pos_emb, expert: torch.Tensor):
     """Blocks and final norm: (T, D) frames with positions, (T,) the expert of each -> (T, D)."""
-    layer = {"transformer": transformer_layer, "conformer": conformer_layer}[block_type]
+    layer = LAYERS[block_type]
     for block in range(1 + max(int(name.split(".")[1]) for name in weights if name.startswith("encoders."))):
         x = layer(weights, f"encoders.{block}", x, expert, heads, pos_emb)
     return layer_norm(weights, "after_norm", x)

@@ -73,12 +73,18 @@ def write_training_config(folder: Path, **changes) -> Path:
 
 
 def build_model(config: Path, seed: int = 0) -> BLRMoEModel:
-    """The configuration's model with random weights, in training mode; its router spreads frames over all languages."""
+    """The configuration's model with random weights, in training mode; its router spreads frames over all languages.
+
+    Experts of low rank, which begin as the same, differ as after some training.
+    """
     torch.manual_seed(seed)
     model = ASRTask.build_model(argparse.Namespace(**yaml.safe_load(config.read_text(encoding="utf-8"))))
     with torch.no_grad():
         model.encoder.router.output.weight.mul_(20.0)
         model.encoder.router.output.bias.zero_()
+        for name, parameter in model.named_parameters():
+            if name.endswith(".difference.up"):
+                torch.nn.init.normal_(parameter)
     return model
 
 

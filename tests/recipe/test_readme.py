@@ -16,6 +16,8 @@ from espnet_model_zoo import downloader
 from espnet_model_zoo.downloader import ModelDownloader
 from recipe_run import RECIPE, TINY_CORPUS, TINY_TRAINING, run_recipe
 
+from espnet_blrmoe.training.freezing import freeze
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["README.md", *(f"docs/{name}.md" for name in ("recipe", "languages", "espnet_yaml", "deployment"))]
 PROGRAM = [sys.executable, "-m", "espnet_blrmoe.bin.main"]  # espnet-blrmoe, wherever it is installed
@@ -151,13 +153,19 @@ def test_the_launcher_runs_espnet():
     assert "blr_moe" in encoders.group(1).split(",")
 
 
+def yaml_example(option: str) -> dict:
+    """The one YAML example that sets the option."""
+    (example,) = (example for example in map(yaml.safe_load, blocks("yaml")) if option in example)
+    return example
+
+
 def build(encoder_conf: dict):
     """The model of the YAML example, with these options of the encoder changed."""
     from espnet2.tasks.asr import ASRTask
 
     import espnet_blrmoe  # noqa: F401 (registers)
 
-    (example,) = map(yaml.safe_load, blocks("yaml"))
+    example = yaml_example("encoder")
     example["encoder_conf"].update(encoder_conf)
     options = {**vars(ASRTask.get_parser().parse_args([])), **example, "token_list": ["<blank>", "a", "<sos/eos>"]}
     return ASRTask.build_model(argparse.Namespace(**options))
@@ -165,6 +173,17 @@ def build(encoder_conf: dict):
 
 def test_the_yaml_example_builds_a_model():
     assert build({}).languages == ("de", "en", "es", "pt")
+
+
+@pytest.mark.parametrize("block_type", ["transformer", "conformer", "e_branchformer"])
+def test_of_experts_of_low_rank_differences_and_router_can_learn_alone(block_type):
+    names = yaml_example("freeze_param")["freeze_param"]
+    if block_type != "transformer":
+        names.append("encoder.encoders.*.pos_bias_?")
+    model = build({"expert_rank": 16, "block_type": block_type, "block_conf": {}})
+    freeze(model, names)
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning == {name for name, _ in model.named_parameters() if ".difference." in name or ".router." in name}
 
 
 def test_a_router_of_ones_own(tmp_path, monkeypatch):

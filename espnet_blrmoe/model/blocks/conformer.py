@@ -4,11 +4,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from espnet_blrmoe.model.attention import RelPositionSelfAttention
-from espnet_blrmoe.model.blocks.abs_block import AbsBlock, BlockOptions, LayerNorm, activation_of
+from espnet_blrmoe.model.blocks.abs_block import AbsBlock, BlockOptions, LayerNorm, activation_of, positions_of
+from espnet_blrmoe.model.convolution import DepthwiseConv, PointwiseConv
 from espnet_blrmoe.model.dropout import Dropout
 from espnet_blrmoe.model.packing import PackedFrames
-from espnet_blrmoe.model.positions import RelativePositions
 
 
 class ConformerBlock(AbsBlock):
@@ -22,9 +21,8 @@ class ConformerBlock(AbsBlock):
         use_cnn_module: whether there is a convolution module.
         cnn_module_kernel: odd number of frames that its convolution reads.
         activation_type: of the feed-forward and convolution modules, as in ESPnet.
+        rel_pos_type: "latest" or "legacy" relative positions, as in ESPnet, or None for absolute ones.
     """
-
-    positions = RelativePositions
 
     def __init__(
         self,
@@ -33,11 +31,13 @@ class ConformerBlock(AbsBlock):
         use_cnn_module: bool = True,
         cnn_module_kernel: int = 31,
         activation_type: str = "swish",
+        rel_pos_type: str | None = "latest",
     ):
         super().__init__()
         activation = activation_of(activation_type)
         size = options.size
-        self.self_attn = options.attention(RelPositionSelfAttention)
+        self.positions, attention = positions_of(rel_pos_type)
+        self.self_attn = options.attention(attention)
         # Weights are drawn in this order, so that a seed still means the same model.
         conv_module = ConvolutionModule(size, cnn_module_kernel, activation) if use_cnn_module else None
         feed_forward_macaron = options.feed_forward(activation) if macaron_style else None
@@ -80,32 +80,14 @@ class ConvolutionModule(nn.Module):
 
     def __init__(self, channels: int, kernel_size: int, activation: nn.Module):
         super().__init__()
-        if kernel_size % 2 == 0:
-            raise ValueError(f"cnn_module_kernel must be odd, got {kernel_size}")
-        self.pointwise_conv1 = nn.Conv1d(channels, 2 * channels, 1)
-        self.depthwise_conv = nn.Conv1d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels)
+        self.pointwise_conv1 = PointwiseConv(channels, 2 * channels)
+        self.depthwise_conv = DepthwiseConv(channels, kernel_size, "cnn_module_kernel")
         self.norm = nn.BatchNorm1d(channels)
-        self.pointwise_conv2 = nn.Conv1d(channels, channels, 1)
+        self.pointwise_conv2 = PointwiseConv(channels, channels)
         self.activation = activation
 
     def forward(self, x: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(N, D) -> (N, D)."""
-        x = F.glu(_pointwise(self.pointwise_conv1, x), dim=1)
-        in_time = _depthwise(self.depthwise_conv, frames.in_sequence.spread(x))
-        x = self.activation(self.norm(frames.in_sequence.collect(in_time)))
-        return _pointwise(self.pointwise_conv2, x)
-
-
-def _pointwise(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
-    """A convolution of width 1 is a linear layer of packed frames."""
-    return F.linear(x, conv.weight.squeeze(-1), conv.bias)
-
-
-def _depthwise(conv: nn.Conv1d, x: torch.Tensor) -> torch.Tensor:
-    """A depth-wise convolution over the rows of (T, D), as one of an image of height T and width 1.
-
-    The rows are then the image's memory with channels last, which needs no copy and takes half the time on a CPU.
-    """
-    image = x.t()[None, :, :, None]
-    y = F.conv2d(image, conv.weight.unsqueeze(-1), conv.bias, padding=(conv.kernel_size[0] // 2, 0), groups=conv.groups)
-    return y[0, :, :, 0].t()
+        x = F.glu(self.pointwise_conv1(x), dim=1)
+        x = self.activation(self.norm(self.depthwise_conv(x, frames)))
+        return self.pointwise_conv2(x)

@@ -28,6 +28,13 @@ ROUTER_TOLERANCE = 1e-3  # of the router's, whose weights are 20 times as large
 ENCODERS = {
     "transformer": {},
     "conformer": {"block_type": "conformer", "block_conf": {"cnn_module_kernel": 7}},
+    "e_branchformer": {
+        "block_type": "e_branchformer", "block_conf": {"cgmlp_linear_units": 12, "cgmlp_experts": True}
+    },
+    "legacy positions": {
+        "block_type": "conformer", "block_conf": {"cnn_module_kernel": 7, "rel_pos_type": "legacy"}
+    },
+    "experts of low rank": {"expert_rank": 4, "attention_experts": "qkvo"},
     "router reads features": {"router_input": "features"},
     "linear router reads shared blocks": {"router_input": "shared", "router": "linear", "router_conf": {}},
     "conformer, causal router": {"block_type": "conformer", "router_conf": {"channels": 8, "causal": True}},

@@ -17,7 +17,7 @@ from espnet_blrmoe.model.packing import Spans
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
-BLOCK_TYPES = ("transformer", "conformer")
+BLOCK_TYPES = ("transformer", "conformer", "e_branchformer")
 WIDTH = 80
 LENGTHS = (400, 230, 310, 395)
 NO_DROPOUT = {"dropout_rate": 0.0, "positional_dropout_rate": 0.0}
@@ -29,9 +29,9 @@ def exact_float32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-def encoder_of(block_type: str, languages: int = 4) -> BLRMoEEncoder:
+def encoder_of(block_type: str, languages: int = 4, expert_rank: int | None = None) -> BLRMoEEncoder:
     torch.manual_seed(0)
-    return BLRMoEEncoder(
+    encoder = BLRMoEEncoder(
         WIDTH,
         languages=[f"l{n}" for n in range(languages)],
         output_size=64,
@@ -40,11 +40,16 @@ def encoder_of(block_type: str, languages: int = 4) -> BLRMoEEncoder:
         num_moe_blocks=2,
         attention_experts="qkvo",
         block_type=block_type,
+        expert_rank=expert_rank,
         input_layer="dwconv2d",
         router_conf={"channels": 16, "layers": 2, "dropout_rate": 0.0},
         label_routing=1.0,
         **NO_DROPOUT,
-    ).train()
+    )
+    for name, parameter in encoder.named_parameters():
+        if name.endswith(".difference.up"):  # as after some training
+            torch.nn.init.normal_(parameter, std=0.1)
+    return encoder.train()
 
 
 def step(encoder: BLRMoEEncoder, device: str, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
@@ -64,12 +69,12 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).norm() / b.norm())
 
 
-@pytest.mark.parametrize("block_type", BLOCK_TYPES)
+@pytest.mark.parametrize(("block_type", "expert_rank"), [*((each, None) for each in BLOCK_TYPES), ("transformer", 8)])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 0.02), (torch.bfloat16, 0.1)], ids=str
 )
-def test_a_training_step_is_that_of_the_cpu_but_for_its_precision(block_type, dtype, tolerance):
-    encoder = encoder_of(block_type)
+def test_a_training_step_is_that_of_the_cpu_but_for_its_precision(block_type, expert_rank, dtype, tolerance):
+    encoder = encoder_of(block_type, expert_rank=expert_rank)
     expected = step(encoder, "cpu", torch.float32)
     for result, reference in zip(step(encoder, "cuda", dtype), expected):
         assert difference(result, reference) < tolerance

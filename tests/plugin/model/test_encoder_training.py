@@ -69,6 +69,10 @@ def test_a_compiled_encoder_gives_the_same_result():
         torch.testing.assert_close(gradients, expected_gradients)
 
 
+def e_branchformer(**block_conf) -> dict:
+    return {"block_type": "e_branchformer", "block_conf": block_conf}
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -77,6 +81,10 @@ def test_a_compiled_encoder_gives_the_same_result():
         ({"block_conf": {"activation_type": "sin"}}, "activation_type must be relu, .*, not 'sin'"),
         ({"input_layer": "conv3d"}, "unknown input_layer: conv3d; choose one of linear, .*, dwconv2d, dwconv2d8"),
         ({"attention_experts": "vx"}, "attention_experts must be any of q, k, v and o, not 'x'"),
+        ({"expert_rank": 9}, "encoder_conf: expert_rank is 9, but a matrix of 8 x 8 has a rank of 8 at most"),
+        ({"expert_rank": 0}, "expert_rank must be a whole number, 1 or more, or null for full experts, not 0"),
+        ({"expert_rank": 2.0}, "expert_rank must be a whole number, .* not 2.0"),
+        ({"expert_rank": True}, "expert_rank must be a whole number, .* not True"),
         ({"router_input": "audio"}, "router_input must be features, subsampled, shared.* or the .*, not 'audio'"),
         ({"router": "oracle"}, "router must be linear, tdnn.* or the dotted path of a class, not 'oracle'"),
         ({"router": "nowhere.Router"}, "router 'nowhere.Router' cannot be imported: No module named 'nowhere'"),
@@ -89,7 +97,13 @@ def test_a_compiled_encoder_gives_the_same_result():
         ({"languages": []}, "the list of languages is empty"),
         ({"languages": [False, "en"]}, r"language False is not a string; .* as in \['no', 'en'\]"),  # YAML's [no, en]
         ({"attention_heads": 3}, r"output_size \(8\) must be a multiple of attention_heads \(3\)"),
-        ({"block_type": "conformer", "block_conf": {"cnn_module_kernel": 4}}, "cnn_module_kernel must be odd, got 4"),
+        ({"block_type": "conformer", "block_conf": {"cnn_module_kernel": 4}}, "cnn_module_kernel must be odd, not 4"),
+        ({"block_type": "conformer", "block_conf": {"rel_pos_type": "new"}}, "rel_pos_type must be .* not 'new'"),
+        (e_branchformer(merge_conv_kernel=2), "block_conf: merge_conv_kernel must be odd, not 2"),
+        (e_branchformer(cgmlp_conv_kernel=2), "block_conf: cgmlp_conv_kernel must be odd, not 2"),
+        (e_branchformer(cgmlp_linear_units=7), "block_conf: cgmlp_linear_units must be even, not 7"),
+        (e_branchformer(gate_activation="sin"), "gate_activation must be relu, .*, not 'sin'"),
+        (e_branchformer(ffn_activation_type="sin"), "ffn_activation_type must be relu, .*, not 'sin'"),
     ],
 )
 def test_mistakes_in_the_options(options, message):

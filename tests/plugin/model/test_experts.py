@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from espnet_blrmoe.model import experts
-from espnet_blrmoe.model.experts import ExpertLinear, FeedForward, grouped_products, products_span_by_span
+from espnet_blrmoe.model.experts import (
+    ExpertLinear,
+    FeedForward,
+    LowRankExpertLinear,
+    PackedExperts,
+    grouped_products,
+    products_span_by_span,
+)
 from espnet_blrmoe.model.packing import Spans
 
-SIZE, UNITS = 4, 6
+SIZE, UNITS, RANK = 4, 6, 2
 spans_of_experts = st.lists(st.integers(0, 4), min_size=1, max_size=5).filter(any)
 
 
@@ -32,8 +39,30 @@ def feed_forward(num_experts: int) -> FeedForward:
     return FeedForward(SIZE, UNITS, 0.0, torch.nn.SiLU(), num_experts).double()
 
 
-def loop_of_expert_linear(layer: ExpertLinear, x: torch.Tensor, experts: list[int]) -> torch.Tensor:
-    return torch.stack([layer.weight[e] @ frame + layer.bias[e] for frame, e in zip(x, experts)])
+def low_rank(num_experts: int) -> LowRankExpertLinear:
+    return with_differences(LowRankExpertLinear(SIZE, UNITS, num_experts, RANK).double())
+
+
+def low_rank_feed_forward(num_experts: int) -> FeedForward:
+    return with_differences(FeedForward(SIZE, UNITS, 0.0, torch.nn.SiLU(), num_experts, RANK).double())
+
+
+def with_differences(layer: torch.nn.Module) -> torch.nn.Module:
+    """The layer after some training: differences begin as zero."""
+    for name, parameter in layer.named_parameters():
+        if name.endswith("up"):
+            torch.nn.init.normal_(parameter)
+    return layer
+
+
+def loop_of_expert_linear(
+    layer: ExpertLinear | LowRankExpertLinear, x: torch.Tensor, experts: list[int]
+) -> torch.Tensor:
+    weight, bias = layer.weight, layer.bias
+    if isinstance(layer, LowRankExpertLinear):
+        weight = weight + layer.difference.up @ layer.difference.down
+        bias = bias.expand(len(weight), -1)
+    return torch.stack([weight[e] @ frame + bias[e] for frame, e in zip(x, experts)])
 
 
 def loop_of_feed_forward(layer: FeedForward, x: torch.Tensor, experts: list[int]) -> torch.Tensor:
@@ -41,7 +70,12 @@ def loop_of_feed_forward(layer: FeedForward, x: torch.Tensor, experts: list[int]
     return loop_of_expert_linear(layer.w_2, hidden, experts)
 
 
-LAYERS = [(expert_linear, loop_of_expert_linear), (feed_forward, loop_of_feed_forward)]
+LAYERS = [
+    (expert_linear, loop_of_expert_linear),
+    (feed_forward, loop_of_feed_forward),
+    (low_rank, loop_of_expert_linear),
+    (low_rank_feed_forward, loop_of_feed_forward),
+]
 
 
 @pytest.mark.parametrize(("layer_of", "loop"), LAYERS)
@@ -76,9 +110,11 @@ def test_every_parameter_gets_a_gradient_and_experts_without_frames_get_zero(lay
     x, _ = frames_of(spans)
     layer = layer_of(len(spans))
     layer(x, Spans.of(spans)).square().sum().backward()
-    for parameter in layer.parameters():
-        for expert, count in enumerate(spans):
-            assert parameter.grad[expert].any() == (count > 0)
+    assert all(parameter.grad.any() for parameter in layer.parameters())
+    for module in layer.modules():
+        for parameter in module.parameters() if isinstance(module, PackedExperts) else ():
+            for expert, count in enumerate(spans):
+                assert parameter.grad[expert].any() == (count > 0)
 
 
 @pytest.mark.parametrize(("layer_of", "_"), LAYERS)
@@ -163,6 +199,22 @@ def test_espnet_initialisation_draws_every_expert_as_a_linear_layer(init):
     assert not layer.weight[0].equal(layer.weight[1])
 
 
+@pytest.mark.parametrize("init", ["xavier_uniform", "kaiming_normal", "normal"])
+def test_espnet_initialisation_leaves_differences_zero(init):
+    layer = with_differences(LowRankExpertLinear(100, 50, 3, 8))
+    initialize(torch.nn.ModuleList([layer]), init)
+    assert not layer.difference.up.any()
+    assert layer.difference.down.abs().max() <= 0.1 < 1.05 * layer.difference.down.abs().max()
+    assert layer.weight.any() and not layer.bias.any()
+
+
 def test_print_says_how_many_experts_a_layer_has():
     module = FeedForward(4, 6, 0.0, torch.nn.ReLU(), 3)
     assert "ExpertLinear(num_experts=3, in_features=4, out_features=6)" in str(module)
+    module = FeedForward(4, 6, 0.0, torch.nn.ReLU(), 3, rank=2)
+    assert "(difference): LowRankDifference(num_experts=3, rank=2)" in str(module)
+
+
+def test_a_rank_larger_than_the_matrix_is_refused():
+    with pytest.raises(ValueError, match="expert_rank is 5, but a matrix of 6 x 4 has a rank of 4 at most; make it"):
+        FeedForward(4, 6, 0.0, torch.nn.ReLU(), 3, rank=5)

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.model.experts import ExpertLinear, LowRankDifference
 from espnet_blrmoe.model.rows import append_rows, keep_rows
 
 LAYERS = {
     "linear": lambda: torch.nn.Linear(5, 4),
     "without a bias": lambda: torch.nn.Linear(5, 4, bias=False),
     "experts": lambda: ExpertLinear(5, 3, 4),
+    "differences": lambda: LowRankDifference(5, 3, 4, 2),
 }
 
 

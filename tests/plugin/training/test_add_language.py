@@ -103,6 +103,21 @@ def test_only_what_is_new_has_gradients_and_only_dropout_beside_experts_is_activ
     assert not masked
 
 
+def test_of_experts_of_low_rank_only_the_newest_difference_learns(conformer):
+    config = config_of(conformer)
+    model = build_asr_model({**config, "encoder_conf": {**config["encoder_conf"], "expert_rank": 2}})
+    model = NewLanguageModel(model, len(OLD_TOKENS)).train()  # as if zh-CN were new
+    model(**{**batch_of(["zh-CN", "zh-CN"]), "lid": None})[0].backward()
+    learning = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning
+    for name, parameter in learning.items():
+        assert ".difference.parametrizations." in name and len(parameter) == 1
+        # `up` is zero in the first step, in which `down` therefore has no gradient.
+        assert parameter.grad.any() == (".up." in name)
+    dropouts = [module for name, module in model.named_modules() if name.endswith("2.feed_forward.dropout")]
+    assert len(dropouts) == 1 and dropouts[0].training
+
+
 def test_utterances_of_another_language_are_refused(conformer, tmp_path):
     data = write_texts(tmp_path / "data", "fr")
     labels = *INPUTS, "utt2lang,lid,text"

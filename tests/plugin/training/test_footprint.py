@@ -9,7 +9,7 @@ from espnet2.tasks.asr import ASRTask
 from tiny import CONFIG, HOP, LANGUAGES, RATE
 
 from espnet_blrmoe.bin import summary
-from espnet_blrmoe.training.footprint import SECONDS, Footprint, as_lr_moe, build, count, of_one_language
+from espnet_blrmoe.training.footprint import SECONDS, Footprint, as_dense, as_lr_moe, build, count, of_one_language
 
 DEFAULTS = vars(ASRTask.get_parser().parse_args([]))
 
@@ -43,6 +43,8 @@ def test_flops_of_a_transformer_by_hand():
         {"attention_experts": "qkvo", "block_type": "conformer"},
         {"router": "linear", "router_conf": {}, "router_input": "features", "attention_experts": ""},
         {"ffn_experts": False, "router_input": "shared"},
+        {"block_type": "e_branchformer", "block_conf": {"cgmlp_experts": True}},
+        {"expert_rank": 4},
     ],
 )
 def test_parameters_are_those_of_the_model(encoder_conf):
@@ -54,6 +56,20 @@ def test_parameters_are_those_of_the_model(encoder_conf):
     router = footprint.router
     model.encoder.keep_languages(["de"])
     assert footprint.active == count(model) + router
+
+
+def test_what_is_frozen_has_no_gradient():
+    config = config_of(expert_rank=4)
+    everything = Footprint.of(config)
+    assert everything.trainable == everything.parameters
+    assert everything.gradients == 4 * everything.parameters
+    others = ["encoder.embed", "encoder.encoders.0", "encoder.router", "encoder.after_norm", "ctc"]
+    dense_parts = ["encoder.encoders.*.weight", "encoder.encoders.*.bias"]
+    learning = Footprint.of({**config, "freeze_param": [*others, *dense_parts]})
+    assert learning.parameters == everything.parameters
+    rows_and_columns = 2 * (16 + 16) + 2 * (16 + 24)  # v and o, the two of the feed-forward module
+    assert learning.trainable == 2 * len(LANGUAGES) * 4 * rows_and_columns  # in two blocks
+    assert learning.gradients == 4 * learning.trainable
 
 
 def test_only_parameters_grow_with_the_number_of_languages():
@@ -69,9 +85,12 @@ def test_the_checkpoint_is_as_large_as_said(tmp_path):
     assert (tmp_path / "model.pth").stat().st_size == pytest.approx(said, rel=0.02)
 
 
-def test_equivalents():
+@pytest.mark.parametrize("low_rank", [{}, {"expert_rank": 4}])
+def test_equivalents(low_rank):
     config = config_of()
-    dense, lr_moe, blr_moe = (Footprint.of(c) for c in (of_one_language(config), as_lr_moe(config), config))
+    changed = {**config_of(**low_rank), "freeze_param": ["encoder.embed"]}
+    dense, lr_moe, blr_moe = (Footprint.of(c) for c in (as_dense(changed), as_lr_moe(changed), config))
+    assert dense.trainable == dense.parameters and lr_moe.trainable == lr_moe.parameters
     assert dense.parameters == dense.active and dense.router == 0
     assert lr_moe.router == 16 * len(LANGUAGES) + len(LANGUAGES)
     assert dense.active < lr_moe.active < blr_moe.active
@@ -149,6 +168,8 @@ def test_defaults_of_languages_and_tokens(tmp_path):
         ({"base": "none.yaml"}, (), "tiny.yaml: base none.yaml does not exist"),
         ({"encoder_conf": {"num_block": 3}}, (), "tiny.yaml: BLRMoEEncoder.__init__() got an unexpected keyword"),
         ({"model_conf": {"ctc_weight": 0.3}}, (), "tiny.yaml: decoder should not be None"),
+        ({"freeze_param": ["ctx"]}, (), "tiny.yaml: freeze_param: no parameter of the model is called ctx"),
+        ({"encoder_conf": {"expert_rank": 300}}, (), "tiny.yaml: encoder_conf: expert_rank is 300, but a matrix of"),
         ({"encoder": "blr_moo"}, (), "tiny.yaml: --encoder must be one of"),
         ({}, ("--languages", "0"), "--languages must be at least 1, not 0"),
         ({}, ("--languages", "de,de"), "language 'de' is listed twice"),
