@@ -70,22 +70,26 @@ __all__ = [
 
 
 def name_projection_as_here(
-    front_end: torch.nn.Module, state_dict: dict[str, torch.Tensor], prefix: str, *_: object
+    name: str, owner: torch.nn.Module, state_dict: dict[str, torch.Tensor], prefix: str, *_: object
 ) -> None:
-    """Hook before loading: weights that were saved with either release fit this one.
+    """Hook before loading, when `name` is bound: weights that were saved with either release fit this one.
 
     The projection behind the convolutions is `out.0` in 202511 and `out` in 202611, which loads the older name too, but
     with --init_param, which puts a checkpoint over fresh weights, keeps the fresh ones.
 
     Args:
-        front_end: module whose `layer` is one of CONV_SUBSAMPLINGS'.
+        name: attribute of the owner that may be one of CONV_SUBSAMPLINGS'.
+        owner: module that loads.
         state_dict: the weights, which are changed.
-        prefix: of the front end's keys.
+        prefix: of the owner's keys.
     """
-    here, there = ("out", "out.0") if isinstance(front_end.layer.out, torch.nn.Linear) else ("out.0", "out")
-    for name in ("weight", "bias"):
-        if (value := state_dict.pop(f"{prefix}layer.{there}.{name}", None)) is not None:
-            state_dict[f"{prefix}layer.{here}.{name}"] = value
+    front_end = getattr(owner, name)
+    if not isinstance(front_end, tuple(CONV_SUBSAMPLINGS.values())):
+        return
+    here, there = ("out", "out.0") if isinstance(front_end.out, torch.nn.Linear) else ("out.0", "out")
+    for part in ("weight", "bias"):
+        if (value := state_dict.pop(f"{prefix}{name}.{there}.{part}", None)) is not None:
+            state_dict[f"{prefix}{name}.{here}.{part}"] = value
 
 
 def extract_features(

@@ -13,6 +13,7 @@ from espnet_blrmoe.program import start
 COMMANDS = {  # name: (module of espnet_blrmoe.bin, what it does)
     "transcribe": ("transcribe", "print what is said in audio files, and in which language"),
     "prune": ("prune_experts", "write a smaller model that knows some of a model's languages"),
+    "from-dense": ("from_dense", "make a model with experts of a trained dense one"),
     "add-language": ("add_language", "train an expert for one more language"),
     "train-router": ("router_train", "fine-tune the router of a model on audio with language labels"),
     "eval-router": ("router_eval", "score routers on audio with language labels, side by side"),

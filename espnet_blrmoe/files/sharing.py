@@ -38,7 +38,7 @@ TOO_LARGE = "it would unpack to far more than a model of its size"
 # files of further projects.
 SELF_CONTAINED = {
     "frontend": ("default", "sliding_window"),
-    "encoder": ("blr_moe",),
+    "encoder": ("blr_moe", "transformer", "conformer", "e_branchformer"),
     "postencoder": ("length_adaptor",),
     "decoder": (
         "transformer", "lightweight_conv", "lightweight_conv2d", "dynamic_conv", "dynamic_conv2d", "rnn", "transducer"

@@ -1,7 +1,9 @@
 """Trained models: their configuration read and checked, the model built, and its folder written whole or not at all."""
 
 import argparse
+import shutil
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import humanfriendly
@@ -11,11 +13,17 @@ from espnet2.tasks.abs_task import AbsTask
 from espnet2.tasks.asr import ASRTask
 from torch.overrides import TorchFunctionMode
 
-from espnet_blrmoe.files.model_files import CONFIG_NAME, ModelFiles
+from espnet_blrmoe.files.model_files import CONFIG_NAME, WEIGHTS_NAME, ModelFiles
 from espnet_blrmoe.files.weights import load_weights, put_weights, read_weights, refuse_compressed
 from espnet_blrmoe.files.yaml_files import read_mapping, write_mapping
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 
+# Options that name a file: the mapping that they are in, and what programs that gather the files call it.
+NAMED_FILES = {
+    "bpemodel": (None, "bpe.model"),
+    "non_linguistic_symbols": (None, "non_linguistic_symbols.txt"),
+    "stats_file": ("normalize_conf", "feats_stats.npz"),
+}
 CONFS = ("frontend_conf", "encoder_conf", "model_conf", "preprocessor_conf")  # that ESPnet or the plugin look into
 MEL_MATRIX = "frontend.logmel.melmat"
 MOST_CALLS = 100  # of torch for each tensor of a checkpoint while its model is built; ESPnet's parts need 5 to 15
@@ -47,7 +55,21 @@ def read_blr_moe_config(path: str | Path) -> dict:
             f"{path} is not of a BLR-MoE model: it says 'model: {config.get('model')}'; decode it with "
             "espnet2.bin.asr_inference"
         )
-    for option in (*CONFS, "token_list", "token_type", "bpemodel"):
+    check_options(config, path)
+    if "languages" not in config["encoder_conf"]:
+        raise ValueError(
+            f"{path} has no languages in encoder_conf; give the {CONFIG_NAME} that training wrote to exp/"
+        )
+    return config
+
+
+def check_options(config: dict, path: str | Path, others: Sequence[str] = ()) -> None:
+    """Check that a configuration has what every program looks into, and these other options.
+
+    Raises:
+        ValueError: one is missing or malformed.
+    """
+    for option in (*CONFS, "token_list", "token_type", "bpemodel", *others):
         if option not in config:
             raise ValueError(f"{path} has no {option}; give the {CONFIG_NAME} that training wrote to exp/")
     for option in CONFS:
@@ -55,10 +77,17 @@ def read_blr_moe_config(path: str | Path) -> dict:
             raise ValueError(f"{path}: {option} must be options and their values, not {config[option]!r}")
     if not isinstance(config["token_list"], list):
         raise ValueError(f"{path}: token_list must be a list of tokens, not {config['token_list']!r}")
-    if "languages" not in config["encoder_conf"]:
-        raise ValueError(
-            f"{path} has no languages in encoder_conf; give the {CONFIG_NAME} that training wrote to exp/"
-        )
+
+
+def with_files(config: dict, place: Callable[[str, str], str]) -> dict:
+    """A configuration whose options of NAMED_FILES name what `place` makes of option and path."""
+    config = dict(config)
+    for option, (part, _) in NAMED_FILES.items():
+        options = config if part is None else dict(config.get(part) or {})
+        if options.get(option):
+            options[option] = place(option, options[option])
+            if part is not None:
+                config[part] = options
     return config
 
 
@@ -198,4 +227,38 @@ def write_model(config: dict, weights: dict[str, torch.Tensor], folder: Path) ->
         load_asr_model(unfinished)  # raises where the weights do not fit: a router that keeps more than its last layer
         unfinished.config.replace(written.config)
         unfinished.weights.replace(written.weights)
+    return written
+
+
+def write_new_model(config: dict, weights: dict[str, torch.Tensor], folder: Path) -> ModelFiles:
+    """Write a model's folder, with the files that its configuration names: all of it, or nothing.
+
+    Args:
+        config: names files, such as `bpemodel`, where they are now; they are copied.
+        weights: may be views, which are written out.
+        folder: must not exist; takes its place when everything is in it.
+
+    Raises:
+        ValueError: there is no room, or something cannot be written.
+    """
+    size = sum(value.numel() * value.element_size() for value in weights.values())
+    unfinished, written = folder.with_name(f"{folder.name}.unfinished"), ModelFiles.in_folder(folder)
+
+    def copy(option: str, path: str) -> str:
+        name = NAMED_FILES[option][1]
+        shutil.copyfile(path, unfinished / name)
+        return str(folder / name)
+
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
+        unfinished.mkdir(parents=True)
+        if shutil.disk_usage(unfinished).free < size:
+            raise OSError(f"it takes {humanfriendly.format_size(size)}, and there is less room")
+        write_mapping(unfinished / CONFIG_NAME, with_files(config, copy))
+        torch.save({name: value.contiguous() for name, value in weights.items()}, unfinished / WEIGHTS_NAME)
+        unfinished.rename(folder)
+    except (OSError, RuntimeError) as error:  # RuntimeError: torch's of a full disk
+        raise ValueError(f"{folder} cannot be written: {str(error).strip().partition(chr(10))[0]}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return written

@@ -1,5 +1,7 @@
 """Front ends of the encoder (`input_layer`): ESPnet's, and depth-wise separable ones that cost a fraction."""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -53,7 +55,7 @@ class InputLayer(nn.Module):
         super().__init__()
         if name in CONV_SUBSAMPLINGS:
             self.layer = CONV_SUBSAMPLINGS[name](idim, odim, dropout_rate, nn.Identity())
-            self.register_load_state_dict_pre_hook(name_projection_as_here)
+            self.register_load_state_dict_pre_hook(partial(name_projection_as_here, "layer"))
         elif name in ("dwconv2d", "dwconv2d8"):
             self.layer = DepthwiseSubsampling(idim, odim, 8 if name == "dwconv2d8" else 4)
         elif name == "linear":
