@@ -18,7 +18,7 @@ from pathlib import Path
 from espnet2.utils.nested_dict_action import NestedDictAction
 from humanfriendly import format_size
 
-from espnet_blrmoe.files.model_files import ModelFiles, add_model_options, check_model_options
+from espnet_blrmoe.files.model_files import add_model_options, check_model_options
 
 HEAD = ("parameters", "tensors", "elements", "what became of them")
 
@@ -64,7 +64,7 @@ def make(args: argparse.Namespace) -> None:
         ValueError, OSError: a file is missing, damaged or hostile, the model is none that can be given experts, an
             option does not fit it, the two models differ, the folder exists, or there is no room.
     """
-    from espnet_blrmoe.files.dense_models import load_dense_model, read_dense_config
+    from espnet_blrmoe.files.dense_models import find_dense_model, load_dense_model, read_dense_config
     from espnet_blrmoe.files.dense_options import left_out
     from espnet_blrmoe.files.from_dense import from_dense, prove_equal, summarised
     from espnet_blrmoe.files.trained_model import write_new_model
@@ -72,7 +72,7 @@ def make(args: argparse.Namespace) -> None:
 
     if args.output_dir.exists():
         raise ValueError(f"{args.output_dir} exists already; remove it or choose another --output_dir")
-    files = dense_files(args)
+    files = find_dense_model(args)
     dense_config = read_dense_config(files.config)
     if args.token_list:
         check_tokens(dense_config, files.config, args.token_list)
@@ -87,24 +87,6 @@ def make(args: argparse.Namespace) -> None:
     before, after = (format_size(own.weights.stat().st_size) for own in (files, written))
     print(f"largest difference of the two models' outputs on random audio, whatever the routing: {difference:.1e}")
     print(f"{args.output_dir}: {len(model.languages)} languages ({', '.join(model.languages)}), {after} from {before}")
-
-
-def dense_files(args: argparse.Namespace) -> ModelFiles:
-    """Where the dense model is that the options name; a shared one is fetched.
-
-    Raises:
-        ValueError: the folder is none of a model, or the shared model cannot be fetched, or is damaged or hostile.
-    """
-    from espnet_blrmoe.files.dense_models import files_of_folder
-
-    if args.model:
-        return files_of_folder(args.model)
-    if not args.model_tag:
-        return ModelFiles.of_options(args)
-    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
-
-    fetched = fetch_model(args.model_tag)
-    return ModelFiles(Path(fetched["asr_train_config"]), Path(fetched["asr_model_file"]))
 
 
 def new_config(args: argparse.Namespace, dense_config: dict) -> dict:

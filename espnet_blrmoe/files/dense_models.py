@@ -55,16 +55,24 @@ class DenseTask(ASRTask):
         return model
 
 
-def files_of_folder(folder: str | Path) -> ModelFiles:
-    """The files of a model's folder, or of one that ESPnet's training wrote, if its averaged checkpoint is one.
+def find_dense_model(args: argparse.Namespace) -> ModelFiles:
+    """Where the dense model is that a program's options name, --model_tag among them; a shared one is fetched.
+
+    In a folder that ESPnet's training wrote it is the averaged checkpoint, if there is one.
 
     Raises:
-        ValueError: as ModelFiles.of_folder does.
+        ValueError: it is nowhere, or cannot be fetched, or is damaged or hostile.
     """
-    files, averaged = ModelFiles.in_folder(folder), sorted(Path(folder).glob("*.ave.pth"))
-    if files.config.is_file() and not files.weights.is_file() and len(averaged) == 1:
-        return ModelFiles(files.config, averaged[0])
-    return ModelFiles.of_folder(folder)
+    if args.model:
+        files, averaged = ModelFiles.in_folder(args.model), sorted(Path(args.model).glob("*.ave.pth"))
+        if files.config.is_file() and not files.weights.is_file() and len(averaged) == 1:
+            return ModelFiles(files.config, averaged[0])
+    if not args.model_tag:
+        return ModelFiles.of_options(args)
+    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
+
+    fetched = fetch_model(args.model_tag)
+    return ModelFiles(Path(fetched["asr_train_config"]), Path(fetched["asr_model_file"]))
 
 
 def read_dense_config(path: Path) -> dict:

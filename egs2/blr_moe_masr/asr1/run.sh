@@ -35,6 +35,8 @@ num_splits_asr=1            # training goes through this many parts of the train
                             # memory for the tables of one part only
 asr_config=                 # default: what the first corpus names, conf/train_asr.yaml for espeak and
                             # conf/train_asr_commonvoice.yaml for real speech
+from_dense=                 # start from a trained dense model of ESPnet: its folder, packed file, URL or name, or the
+                            # configuration (.yaml) of one that is trained first (docs/from_dense.md)
 asr_args=                   # further options of the training, with quotes as in a shell; the schedules of conf/ end with
                             # their max_epoch, so more epochs need --scheduler_conf too
 asr_tag=                    # of the experiment folder, exp/asr_TAG; default: configuration, corpora and tokens
@@ -89,7 +91,7 @@ stop_stage=${stop_stage:-${STAGES[-1]:0:2}}  # the last number
 export python
 . ./path.sh
 . ./cmd.sh
-for part in messages options stages data_sets asr_stock; do . "local/shared/${part}.sh"; done
+for part in messages options stages data_sets training asr_stock; do . "local/shared/${part}.sh"; done
 trap 'trap "" TERM; kill 0; exit 130' INT  # background jobs of a script ignore Ctrl-C, and would go on decoding
 
 if begin data; then
@@ -145,7 +147,10 @@ if begin tokens; then
     need "${dumpdir}/raw/${train_set}/text" length
     find_folders "${train_set}" valid
     mkdir -p "${token_dir}"
-    if [ "${token_type}" = bpe ]; then
+    if [ ${#dense_model[@]} -gt 0 ]; then
+        "${python}" local/dense_tokens.py "${dense_model[@]}" --token_type "${token_type}" --fs "${fs}" \
+            --text "${dumpdir}/raw/${train_set}/text" --output_dir "${token_dir}"
+    elif [ "${token_type}" = bpe ]; then
         "${python}" local/train_sentencepiece.py --nbpe "${nbpe}" --bpemode "${bpemode}" \
             --bpe_temperature "${bpe_temperature}" --bpe_char_cover "${bpe_char_cover}" \
             $([ "${bpe_per_language}" = true ] && echo --bpe_per_language) "${dumpdir}/raw/${train_set}" "${token_dir}"
@@ -161,10 +166,10 @@ fi
 if begin statistics; then
     need "${token_list}" tokens
     check_data
-    if in_checkout; then
+    if in_checkout && [ -z "${from_dense}" ]; then
         asr_stage statistics
     else
-        find_asr_options "${dumpdir}/raw/${train_set}"
+        find_asr_options "${dumpdir}/raw/${train_set}" "${dense_config:-${asr_config}}"
         local/collect_stats.sh --train_dir "${dumpdir}/raw/${train_set}" --valid_dir "${dumpdir}/raw/valid" \
             --token_list "${token_list}" --token_type "${token_type}" --feats_normalize "${feats_normalize}" \
             --num_splits_asr "${num_splits_asr}" --nj "${nj}" --output_dir "${asr_stats_dir}" \
@@ -175,24 +180,14 @@ fi
 machines=(--ngpu "${ngpu}" --num_nodes "${num_nodes}" --host "${host}" --torchrun "${torchrun}")
 if begin training; then
     need "${asr_stats_dir}/train/speech_shape" statistics
-    note_what_is_trained_on
-    if in_checkout && [ -z "${host}${torchrun}" ]; then  # asr.sh knows neither
+    note_what_is_trained_on "${asr_exp}"
+    if in_checkout && [ -z "${host}${torchrun}${from_dense}" ]; then  # asr.sh knows none of them
         asr_stage training
+    elif [ -z "${from_dense}" ]; then
+        train_asr "${asr_config}" "${asr_exp}"
     else
-        train_dir=${dumpdir}/raw/${train_set} train_shapes=${asr_stats_dir}/train how=()
-        if [ "${num_splits_asr}" -gt 1 ]; then
-            train_dir=${asr_stats_dir}/splits${num_splits_asr} train_shapes=${train_dir} how=(--multiple_iterator true)
-            need "${train_dir}" statistics
-        fi
-        [ "${feats_normalize}" != global_mvn ] \
-            || how+=(--normalize global_mvn
-                --normalize_conf "stats_file=$(yaml_string "${asr_stats_dir}/train/feats_stats.npz")")
-        find_asr_options "${train_dir}"
-        local/train.sh "${machines[@]}" --log "${asr_exp}/train.log" -- espnet2.bin.asr_train "${asr_options[@]}" \
-            "${how[@]}" --resume true --output_dir "${asr_exp}" --train_shape_file "${train_shapes}/speech_shape" \
-            --train_shape_file "${train_shapes}/text_shape.${token_type}" \
-            --valid_shape_file "${asr_stats_dir}/valid/speech_shape" \
-            --valid_shape_file "${asr_stats_dir}/valid/text_shape.${token_type}" "${further_asr[@]}"
+        make_from_dense
+        train_asr "${asr_exp}/from_dense/config.yaml" "${asr_exp}" --init_param "${asr_exp}/from_dense/model.pth"
     fi
 fi
 

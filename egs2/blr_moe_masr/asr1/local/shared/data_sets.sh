@@ -50,23 +50,3 @@ language_options() {
     printf '%s\n' --allow_variable_data_keys true \
         --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]"
 }
-
-# find_asr_options TRAIN_DIR: sets `asr_options` to what stages 10 and 11 give to ESPnet's asr_train.
-find_asr_options() {
-    mapfile -t asr_options < <(data_options "$1" "${dumpdir}/raw/valid" wav.scp,speech,sound text,text,text
-        language_options "$1")
-    asr_options+=(--config "${asr_config}" --frontend_conf "fs=${fs}" --token_type "${token_type}"
-        --token_list "${token_list}" --bpemodel "${bpemodel}" --cleaner none --g2p none --use_preprocessor true)
-}
-
-# Training resumes what is there; it must not resume, or overwrite, a model of other data, languages or tokens.
-note_what_is_trained_on() {
-    local noted=${asr_exp}/trained_on data
-    data=$({ languages; cat "${token_list}"; cut -d' ' -f1 "${dumpdir}/raw/${train_set}/wav.scp"; } | cksum)
-    # An empty file is what a full disk left of it.
-    [ ! -s "${noted}" ] || [ "$(< "${noted}")" = "${data}" ] \
-        || die "${asr_exp} is a model of other data, languages or tokens than ${dumpdir}/raw/${train_set}:" \
-            "remove it, or train beside it with --asr_tag NAME"
-    mkdir -p "${asr_exp}"
-    echo "${data}" > "${noted}"
-}

@@ -40,8 +40,15 @@ done
 
 settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
 { read -r config_of_corpus; read -r corpus_tag || true; } <<< "${settings}"
+asr_config=${asr_config:-${from_dense:+conf/tuning/train_asr_from_dense.yaml}}
 asr_config=${asr_config:-${config_of_corpus}}
-for file in "${asr_config}" "${router_config}" "${inference_config}"; do
+dense_config= dense_model=()  # a dense model to train first, or a trained one
+case "${from_dense}" in
+    '') ;;
+    *.yaml) dense_config=${from_dense} ;;
+    *) dense_model=("--model$([ -d "${from_dense}" ] || echo _tag)" "${from_dense}") ;;
+esac
+for file in "${asr_config}" "${router_config}" "${inference_config}" ${dense_config:+"${dense_config}"}; do
     [ -f "${file}" ] || die "${file} does not exist; the configurations are in conf/ and conf/tuning/"
 done
 langs=${langs//,/ }
@@ -58,6 +65,11 @@ if [ "${token_type}" = bpe ]; then
     tokens_tag=bpe$([ "${bpemode}" = bpe ] || echo "_${bpemode}")${nbpe}
     [ "${bpe_per_language}" = false ] || tokens_tag+=_per_language
 fi
+if [ ${#dense_model[@]} -gt 0 ]; then
+    [ "${feats_normalize}" = utterance_mvn ] \
+        || die "the dense model's features stay normalised as they are: leave out --feats_normalize"
+    tokens_tag=of_$(basename "${from_dense}" | tr -c '[:alnum:]\n' _)
+fi
 token_dir=${datadir}/token_list/${tokens_tag}
 token_list=${token_dir}/tokens.txt
 bpemodel=none
@@ -67,6 +79,7 @@ data_tag=raw${corpus_tag}_${tokens_tag}${speed_perturb_factors:+_sp}
 asr_tag=${asr_tag:-$(basename "${asr_config}" .yaml)_${data_tag}}
 asr_stats_dir=${expdir}/asr_stats_${data_tag}
 asr_exp=${expdir}/asr_${asr_tag}
+dense_exp=${expdir}/asr_$(basename "${dense_config}" .yaml)_${data_tag}
 router_exp=${expdir}/router_${asr_tag}
 asr_model_file=${asr_exp}/${inference_asr_model}
 for folder in "${dumpdir}" "${router_exp}"; do
