@@ -2,7 +2,7 @@
 
     python -m espnet_blrmoe.bin.from_dense --model exp/dense --languages de,en,es,pt --output_dir exp/from_dense
     python -m espnet_blrmoe.bin.from_dense --model exp/dense --languages de,en,es,pt --output_dir exp/start \\
-        --config conf/tuning/train_asr_from_dense.yaml
+        --config conf/train_from_dense.yaml
 
 write OUTPUT_DIR/config.yaml and OUTPUT_DIR/model.pth, which recognise what the dense model recognises, whatever the
 router says; that is checked on random audio before anything is written. The router is new and knows nothing yet.

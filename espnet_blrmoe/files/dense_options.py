@@ -38,7 +38,7 @@ LOSSES = ("interctc_weight", "aux_ctc")  # of model_conf: of intermediate blocks
 # Options of our encoder that say which experts there are, and who chooses among them.
 OF_EXPERTS = (
     "languages", "num_shared_blocks", "num_moe_blocks", "attention_experts", "ffn_experts", "router", "router_conf",
-    "router_input", "label_routing",
+    "router_input", "label_routing", "expert_rank",
 )  # fmt: skip
 # Options of a training that say what the model is, and go with it.
 OF_MODEL = (
@@ -67,11 +67,15 @@ def blr_moe_config(config: dict, experts: dict) -> dict:
     if isinstance(shared, bool) or not isinstance(shared, int) or not 0 <= shared < blocks:
         raise ValueError(f"num_shared_blocks must be 0 to {blocks - 1} of the dense model's {blocks}, not {shared}")
     own["num_moe_blocks"] = blocks - shared
+    of_blocks, own_of_blocks = experts.get("block_conf") or {}, own.pop("block_conf") or {}
     refuse_changes(experts, {name: value for name, value in own.items() if "dropout" not in name}, "encoder_conf")
-    languages = list(parse_languages(experts["languages"]))
+    refuse_changes(of_blocks, own_of_blocks, "encoder_conf: block_conf")
+    languages, block_conf = list(parse_languages(experts["languages"])), {**own_of_blocks, **of_blocks}
     return {
         "encoder": "blr_moe",
-        "encoder_conf": {**own, "num_shared_blocks": shared, **experts, "languages": languages},
+        "encoder_conf": {
+            **own, "num_shared_blocks": shared, **experts, "block_conf": block_conf, "languages": languages
+        },  # fmt: skip
         "model": "blr_moe",
         "model_conf": {name: value for name, value in config["model_conf"].items() if name not in LOSSES},
         "preprocessor": "blr_moe",
@@ -102,7 +106,9 @@ def dense_encoder_conf(config: dict) -> dict:
         raise ValueError(f"encoder_conf: input_layer: {options['input_layer']} cannot be carried over; {wanted}")
     if encoder != "transformer":
         options["rel_pos_type"] = _rel_pos_type(options)
-    elif options["pos_enc_layer_type"] != "abs_pos":
+    elif options["pos_enc_layer_type"] == "abs_pos":
+        options["activation_type"] = "relu"  # which is no option of ESPnet's
+    else:
         raise ValueError(f"encoder_conf: pos_enc_layer_type: {options['pos_enc_layer_type']} cannot be carried over")
     block_conf = {option: value for option, value in options.items() if FATES[option] == BLOCK}
     own = {option: value for option, value in options.items() if FATES[option] == ENCODER}

@@ -133,7 +133,7 @@ def prove_equal(dense: ESPnetASRModel, model: BLRMoEModel, config: dict) -> floa
     speech = random_audio(dense, config, generator)
     lengths = torch.full((len(speech),), speech.size(1))
     expected = outputs_of(dense, speech, lengths)
-    shape = *expected[0].shape[:2], len(model.languages)
+    shape = *speech.shape[:2], len(model.languages)  # there are no more frames than that
     largest = 0.0
     for n in range(ROUTINGS + 1):
         prior = None if n == ROUTINGS else random_routing(shape, generator)  # at last as the router chooses
@@ -166,7 +166,7 @@ def random_audio(model: ESPnetASRModel, config: dict, generator: torch.Generator
 
 
 def random_routing(shape: tuple[int, int, int], generator: torch.Generator) -> LanguagePrior:
-    """Each of (B, T) frames may be in one random language of E."""
+    """Each of (B, T) frames has to be in one language of E, drawn at random."""
     chosen = torch.randint(shape[2], (*shape[:2], 1), generator=generator)
     return LanguagePrior(torch.full(shape, float("-inf")).scatter(2, chosen, 0.0))
 

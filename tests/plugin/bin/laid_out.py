@@ -6,6 +6,7 @@ from pathlib import Path
 
 import soundfile
 import yaml
+from dense import write_dense_model
 from tiny import CONFIG, RATE, speech_of, write_data_dir, write_model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,7 +69,8 @@ def write_shapes(data: Path, folder: Path) -> None:
 
 
 def write_models(folder: Path) -> None:
-    """exp/asr and exp/router, the same under the names that the recipe gives them, and model.zip."""
+    """exp/asr and exp/router, the same under the names that the recipe gives them, exp/dense, and model.zip."""
+    write_dense_model(folder / "exp/dense")
     model = write_model(folder / "exp/asr", encoder_conf={**CONFIG["encoder_conf"], "languages": LANGUAGES})
     for name in ("router", "asr_train_asr_raw_char", "router_train_asr_raw_char"):
         shutil.copytree(folder / "exp/asr", folder / "exp" / name)

@@ -29,7 +29,7 @@ from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
 from espnet_model_zoo import downloader
 from espnet_model_zoo.downloader import ModelDownloader
 from packed_models import model_files, write_archive
-from tiny import CONFIG, write_model, write_training_config
+from tiny import CONFIG, RATE, write_model, write_training_config
 
 from espnet_blrmoe import LanguagePrior, Speech2Text
 from espnet_blrmoe.espnet_internals import CONV_SUBSAMPLINGS
@@ -70,7 +70,7 @@ def expect_equal_outputs(dense_folder: Path, folder: Path) -> None:
     dense, model = load_dense(dense_folder), load(folder)
     expected, lengths = dense.encode(SPEECH, LENGTHS)
     for seed in range(3):
-        choice = random_routing(expected.size(1), len(model.languages), seed)
+        choice = random_routing(RATE, len(model.languages), seed)
         output, output_lengths, routing = model.encode_with_routing(SPEECH, LENGTHS, choice)
         assert len(routing.expert.unique()) == min(len(model.languages), routing.expert.numel())
         assert output_lengths.equal(lengths)
@@ -104,6 +104,13 @@ def test_a_hybrid_model_with_global_statistics_recognises_the_same(tmp_path):
     new = Speech2Text.from_pretrained(folder, beam_size=2, maxlenratio=-3)
     for speech in SPEECH.numpy():
         assert new(speech).text == old(speech)[0][0]
+
+
+def test_what_is_before_and_behind_the_encoder(tmp_path):
+    preencoder = {"preencoder": "linear", "preencoder_conf": {"input_size": 20, "output_size": 18}}
+    postencoder = {"postencoder": "length_adaptor", "postencoder_conf": {"length_adaptor_n_layers": 1}}
+    dense = write_dense_model(tmp_path / "dense", **preencoder, **postencoder)
+    expect_equal_outputs(dense, convert(dense, tmp_path / "new"))
 
 
 def test_files_that_the_configuration_names_come_along(tmp_path, monkeypatch):
@@ -146,6 +153,23 @@ def test_where_the_experts_are(options, shared, attention, tmp_path):
         if "--ffn_experts=false" not in options:
             expected |= {"feed_forward.w_1", "feed_forward.w_2"}
         assert has_experts == (expected if n >= shared else set())
+
+
+def test_experts_of_low_rank_begin_without_a_difference(tmp_path, capsys):
+    dense = write_dense_model(tmp_path / "dense")
+    folder = convert(dense, tmp_path / "new", "--encoder_conf=expert_rank=4")
+    expect_equal_outputs(dense, folder)
+    assert re.search(r"feed_forward\.w_1\.difference\.up +2 +\S+ +fresh\n", capsys.readouterr().out)
+    weights = torch.load(folder / "model.pth")
+    assert weights["encoder.encoders.1.feed_forward.w_1.weight"].shape == (24, 16)
+    assert not weights["encoder.encoders.1.feed_forward.w_1.difference.up"].any()
+
+
+def test_experts_in_an_e_branchformers_cgmlp(tmp_path):
+    dense = write_dense_model(tmp_path / "dense", BRANCHES, encoder="e_branchformer")
+    folder = convert(dense, tmp_path / "new", "--encoder_conf=block_conf.cgmlp_experts=true")
+    expect_equal_outputs(dense, folder)
+    assert load(folder).encoder.encoders[2].cgmlp.channel_proj2.weight.shape == (3, 16, 6)
 
 
 def test_a_model_of_one_language(tmp_path):
@@ -289,6 +313,8 @@ def test_a_training_configuration_has_the_say_on_experts_and_training(tmp_path):
         ({"frontend_conf": {"n_fft": 512}}, "frontend_conf: n_fft: 512 is not the dense model's 128"),
         ({"decoder": "transformer"}, "decoder: transformer is not the dense model's None"),
         ({"model_conf": {"ctc_weight": 0.5}}, "decoder should not be None when attention is used"),
+        ({"encoder_conf": {"block_conf": {"activation_type": "gelu"}}}, "activation_type: gelu is not the dense"),
+        ({"encoder_conf": {"expert_rank": 17}}, "expert_rank is 17, but a matrix of 16 x 16 has a rank of 16 at most"),
         ({"encoder_conf": {"depth": 1}}, "unexpected keyword argument 'depth'"),
         ({"max_epochs": 1}, "unrecognized arguments: max_epochs .from .*training.yaml"),
     ],

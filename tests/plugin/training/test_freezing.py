@@ -3,6 +3,7 @@
 import pytest
 import torch
 import yaml
+from encoders import encoder_of
 from tiny import CONFIG
 
 from espnet_blrmoe.bin import asr_train
@@ -32,6 +33,18 @@ def test_names_are_those_of_parameters_or_modules_or_patterns(freeze_param, froz
     model = torch.nn.ModuleList([Block(), Block()])
     freeze(model, freeze_param)
     assert {name for name, parameter in model.named_parameters() if not parameter.requires_grad} == frozen
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+def test_what_languages_share_can_be_kept(rank):
+    encoder = encoder_of(languages=("en", "de"), expert_rank=rank, router="tdnn")
+    freeze(encoder, ["shared"])
+    learning = {name for name, parameter in encoder.named_parameters() if parameter.requires_grad}
+    assert {name.partition(".")[0] for name in learning} == {"encoders", "router"}
+    experts = {name for name in learning if name.startswith("encoders")}
+    assert all(len(encoder.get_parameter(name)) == 2 for name in experts)
+    assert all((".difference." in name) == (rank is not None) for name in experts)
+    assert len(experts) == 2 * 4 * 2  # MLE blocks; V, O and the feed-forward module's two; weight and bias, or two
 
 
 @pytest.mark.parametrize("name", ["norm1", "0.norm", "0.norm1.", "2.*"])

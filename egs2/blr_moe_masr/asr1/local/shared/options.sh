@@ -40,7 +40,7 @@ done
 
 settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
 { read -r config_of_corpus; read -r corpus_tag || true; } <<< "${settings}"
-asr_config=${asr_config:-${from_dense:+conf/tuning/train_asr_from_dense.yaml}}
+asr_config=${asr_config:-${from_dense:+conf/train_from_dense.yaml}}
 asr_config=${asr_config:-${config_of_corpus}}
 dense_config= dense_model=()  # a dense model to train first, or a trained one
 case "${from_dense}" in
