@@ -33,8 +33,9 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def main_worker(cls, args: argparse.Namespace) -> None:
-        """ESPnet's training in one process, which reads stretches of recordings; a damaged file or a wrong option of the
-        model ends in a sentence.
+        """ESPnet's training in one process, which reads stretches of recordings.
+
+        A damaged file or a wrong option of the model ends in a sentence.
 
         Raises:
             ChildProcessError: a process that reads ahead has ended.
