@@ -81,8 +81,8 @@ def test_training_validation_statistics_and_the_routers_training_take_it(tiny_mo
 def test_scores_of_the_router_are_those_of_recognition(tmp_path):
     model = write_model(tmp_path / "asr")
     data = write_data_dir(tmp_path / "data", ["en", "de", "zh-CN"])
-    for n, length in enumerate(LENGTHS[:2]):
-        soundfile.write(data / f"utt{n}.wav", speech_of(1.0, seed=n)[:length], RATE, subtype="FLOAT")
+    for n, length in enumerate((3, 240)):  # in a vowel: recognition tells silence and a single sample from speech
+        soundfile.write(data / f"utt{n}.wav", speech_of(1.0, seed=n)[800:][:length], RATE, subtype="FLOAT")
     speech2text = Speech2Text(model.config, model.weights)
     heard = hear(speech2text.asr_model, RATE, data)
     transcripts = speech2text.batch([data / f"utt{n}.wav" for n in range(3)])
