@@ -136,8 +136,9 @@ class GatingUnit(nn.Module):
         """Open the gate, as ESPnet does where a configuration has `init`."""
         for layer in (self.conv, self.linear):
             if layer is not None:
-                nn.init.normal_(layer.weight, std=1e-6)
-                nn.init.ones_(layer.bias)
+                weight, bias = layer.parameters()
+                nn.init.normal_(weight, std=1e-6)
+                nn.init.ones_(bias)
 
     def forward(self, x: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(N, U) -> (N, U / 2)."""
