@@ -135,9 +135,10 @@ class GatingUnit(nn.Module):
     def espnet_initialization_fn(self) -> None:
         """Open the gate, as ESPnet does where a configuration has `init`."""
         for layer in (self.conv, self.linear):
-            if layer is not None and layer.bias is not None:
-                nn.init.normal_(layer.weight, std=1e-6)
-                nn.init.ones_(layer.bias)
+            if layer is not None:
+                weight, bias = layer.parameters()
+                nn.init.normal_(weight, std=1e-6)
+                nn.init.ones_(bias)
 
     def forward(self, x: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(N, U) -> (N, U / 2)."""

@@ -5,6 +5,7 @@ import gc
 import pytest
 import torch
 from encoders import BLOCK_TYPES, LENGTHS, WIDTH, encode, encoder_of, features_of
+from espnet2.torch_utils.initialize import initialize
 
 from espnet_blrmoe.model.experts import ExpertLinear
 from espnet_blrmoe.model.routing import Routing
@@ -67,6 +68,14 @@ def test_a_compiled_encoder_gives_the_same_result():
             torch.autograd.grad(y.square().sum(), encoder.encoders.parameters()) for y in (output, expected)
         )
         torch.testing.assert_close(gradients, expected_gradients)
+
+
+def test_espnet_initialisation_opens_the_gates_of_an_e_branchformer():
+    encoder = encoder_of(**e_branchformer(use_linear_after_conv=True))
+    initialize(encoder, "xavier_uniform")
+    for block in encoder.encoders:
+        for layer in (block.cgmlp.csgu.conv, block.cgmlp.csgu.linear):
+            assert (layer.bias == 1).all() and 0 < layer.weight.abs().max() < 1e-5
 
 
 def e_branchformer(**block_conf) -> dict:
