@@ -1,6 +1,7 @@
 """Wav, RF64, W64, AIFF, CAF and AU files: how much audio they announce, how much is there, and what comes behind it."""
 
 import io
+import os
 import struct
 from dataclasses import dataclass
 
@@ -66,7 +67,7 @@ class Form:
 
     def __init__(self, file: io.BufferedReader, begin: int, path: str):
         self.file, self.begin, self.path = file, begin, path
-        self.size = file.seek(0, io.SEEK_END)
+        self.size = os.fstat(file.fileno()).st_size
         self.mark = self._read(begin, 4)
         self.layout = LAYOUTS[self.mark]
         self.coding, self.block, self.block_samples = 0, 1, 0  # wav's number of it; bytes and samples of a block

@@ -38,9 +38,7 @@ def parts_of(file: io.BufferedReader, path: str) -> list[Part]:
     Raises:
         UnusableAudio: it is empty, cut off, damaged, or in no format that is read.
     """
-    begin = skip_tags(file)
-    file.seek(begin)
-    start = file.read(12)
+    begin, start = behind_tags(file)
     if not start:
         raise UnusableAudio(f"{path} is empty; it must have at least one sample", "empty")
     if start.startswith(b"OggS"):
@@ -59,14 +57,14 @@ def parts_of(file: io.BufferedReader, path: str) -> list[Part]:
     raise unreadable(path, *(f"it is {what}" for what in named(start)))
 
 
-def skip_tags(file: io.BufferedReader) -> int:
-    """Where a file begins behind the tags of music players."""
-    at = 0
-    while True:
-        file.seek(at)
-        if not (size := tag_size(file.read(12))):
-            return at
+def behind_tags(file: io.BufferedReader) -> tuple[int, bytes]:
+    """Where a file begins behind the tags of music players, and its first bytes there."""
+    at, start = 0, file.read(16)
+    while size := tag_size(start):
         at += size
+        file.seek(at)
+        start = file.read(16)
+    return at, start
 
 
 def named(start: bytes) -> list[str]:

@@ -75,7 +75,7 @@ class Recording:
         """What all parts must have in common, and whether any of them is audio."""
         first = self._streams[0]
         self.rate, self.format = first.sound.samplerate, first.sound.format
-        self.channels = max(stream.sound.channels for stream in self._streams)
+        self.channels = max(stream.channels for stream in self._streams)
         if rates := sorted({stream.sound.samplerate for stream in self._streams} - {self.rate}):
             sentence = f"its {len(self._streams)} parts have different sampling rates, {self.rate} and {rates[0]} Hz"
             raise unreadable(self.path, sentence)

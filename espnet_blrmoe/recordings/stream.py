@@ -59,6 +59,8 @@ class Stream:
 
     Attributes:
         sound: soundfile's file.
+        channels: its channels.
+        frames: its samples, as soundfile says.
         is_plain: soundfile by itself reads it rightly, as far as it has been read.
 
     Raises:
@@ -79,6 +81,8 @@ class Stream:
             self.sound = Sound(self._part.source(self._file), closefd=False)
         except (soundfile.LibsndfileError, TypeError) as error:
             raise unreadable(self._path) from error
+        self.channels, most = self.sound.channels, self._part.most
+        self.frames = self.sound.frames if most is None else min(self.sound.frames, most)
         self._at = 0
 
     @cached_property
@@ -91,19 +95,13 @@ class Stream:
             return self._at
         return self.frames
 
-    @property
-    def frames(self) -> int:
-        """Samples, as soundfile says."""
-        frames, most = self.sound.frames, self._part.most
-        return frames if most is None else min(frames, most)
-
     def read(self, samples: Samples, first: int, end: int | None) -> None:
         """Add its samples from `first` to `end`, or to its own end, which must not come too early.
 
         Raises:
             UnusableAudio: it is damaged or cut off.
         """
-        begin, channels = samples.count, self.sound.channels
+        begin, channels = samples.count, self.channels
         powers = self._add(samples, first, end, np.full(channels, 1 / channels, np.float32))
         if end is None:
             self._check_end()
@@ -147,8 +145,8 @@ class Stream:
         if length is not None and self._at < length:  # what comes behind may be no audio, and break off the block
             stop = min(stop, length)
         most = BLOCK if stop < UNKNOWN else min(BLOCK, max(SMALL_BLOCK, self._at))
-        if self.sound.channels > 1:
-            most = max(1, SMALL_BLOCK // self.sound.channels)
+        if self.channels > 1:
+            most = max(1, SMALL_BLOCK // self.channels)
         return max(0, min(most, stop - self._at))
 
     def _decode(self, out: np.ndarray) -> np.ndarray:
@@ -181,5 +179,5 @@ class Stream:
             self._at = self.sound.seek(first)
         while self._at < first:
             size = min(SMALL_BLOCK, first - self._at)
-            if not len(self._decode(np.empty((size, self.sound.channels), np.float32))):
+            if not len(self._decode(np.empty((size, self.channels), np.float32))):
                 break
