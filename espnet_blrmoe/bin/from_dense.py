@@ -76,8 +76,8 @@ def make(args: argparse.Namespace) -> None:
     dense_config = read_dense_config(files.config)
     if args.token_list:
         check_tokens(dense_config, files.config, args.token_list)
-    config = new_config(args, dense_config)
     dense = load_dense_model(dense_config, files)
+    config = new_config(args, dense_config)
     model, fates = from_dense(dense, config)
     difference = prove_equal(dense, model, dense_config)
     written = write_new_model(config, model.state_dict(), args.output_dir)
@@ -102,7 +102,7 @@ def new_config(args: argparse.Namespace, dense_config: dict) -> dict:
     training = {}
     if args.config:
         training = read_options(args.config, {action.dest for action in BLRMoETask.get_parser()._actions})
-    experts = over(training.pop("encoder_conf", {}), expert_options(args))
+    experts = over(training.pop("encoder_conf", None) or {}, expert_options(args))
     try:
         refuse_changes(training, {option: dense_config.get(option) for option in OF_MODEL})
         return over(blr_moe_config(dense_config, experts), training)

@@ -1,6 +1,7 @@
 """Trained dense models of ESPnet: read without trusting them, as what they compute is to become a BLR-MoE model's."""
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -85,8 +86,8 @@ def read_dense_config(path: Path) -> dict:
     config = ADDED_LATER | read_config(path)
     if config.get("encoder") == OWSM_CTC:
         raise ValueError(
-            f"{path} is of OWSM-CTC: its encoder, {OWSM_CTC}, reads a prompt by cross-attention and what the CTC "
-            "thinks between its blocks, for which the blocks of BLR-MoE have no place"
+            f"{path} is of OWSM-CTC: its encoder, {OWSM_CTC}, reads a prompt by cross-attention, and the CTC's output "
+            "between its blocks, for both of which the encoder of BLR-MoE has no place"
         )
     for option, task in OF_OTHER_TASKS.items():
         if option in config:
@@ -100,27 +101,26 @@ def read_dense_config(path: Path) -> dict:
             )
     try:
         dense_encoder_conf(config)
+        config = with_files(config, lambda option, name: found(option, name, path.resolve().parents))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
-    config = with_files(config, lambda option, name: found(option, name, path))
     if config["token_type"] == "bpe":
         check_bpemodel(config["bpemodel"])
     return config
 
 
-def found(option: str, name: str, config_file: Path) -> str:
-    """Where a file is that a configuration names.
+def found(option: str, name: str, folders: Sequence[Path]) -> str:
+    """Where a file is that an option names.
 
     ESPnet names files relative to the folder in which it was started, which is one of those above the configuration.
 
     Raises:
         ValueError: it does not exist.
     """
-    places = [Path(name), *(folder / name for folder in config_file.resolve().parents)]
-    for place in places:
+    for place in (Path(name), *(folder / name for folder in folders)):
         if place.is_file():
             return str(place)
-    raise ValueError(f"{config_file} names {option} {name}, which does not exist; start where the model was trained")
+    raise ValueError(f"{option}: {name} does not exist; start where the model was trained")
 
 
 def load_dense_model(config: dict, files: ModelFiles) -> ESPnetASRModel:

@@ -48,9 +48,12 @@ MISTAKES = {
     ),
     "no statistics": (
         [], {"normalize": "global_mvn", "normalize_conf": {"stats_file": "gone.npz"}},
-        "config.yaml names stats_file gone.npz, which does not exist",
+        "config.yaml: stats_file: gone.npz does not exist",
     ),
-    "no pieces": ([], {"token_type": "bpe", "bpemodel": "gone.model"}, "bpemodel gone.model, which does not exist"),
+    "no pieces": ([], {"token_type": "bpe", "bpemodel": "gone.model"}, "config.yaml: bpemodel: gone.model does not"),
+    "statistics that are none": ([], {"normalize_conf": [1]}, "config.yaml: "),
+    "a file's name that is none": ([], {"bpemodel": 1}, "config.yaml: "),
+    "a number of blocks that is none": ([], {"encoder_conf": {**ENCODER, "num_blocks": "3"}}, "no model that can"),
     "an encoder_conf that is none": ([], {"encoder_conf": [1]}, "encoder_conf must be options and their values"),
     **{
         f"without {option}": ([], {option: None}, f"config.yaml has no {option}; give the config.yaml that")

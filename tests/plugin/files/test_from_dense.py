@@ -130,7 +130,7 @@ def test_files_that_the_configuration_names_come_along(tmp_path, monkeypatch):
     (recipe / "data/bpe.model").unlink()
     assert isinstance(Speech2Text.from_pretrained(folder)(SPEECH[0].numpy()).text, str)
     assert (folder / "bpe.model").read_bytes() == pieces.getvalue()
-    with pytest.raises(SystemExit, match="config.yaml names bpemodel data/bpe.model, which does not exist"):
+    with pytest.raises(SystemExit, match="config.yaml: bpemodel: data/bpe.model does not exist"):
         convert(recipe / "exp/dense", tmp_path / "other")
 
 
