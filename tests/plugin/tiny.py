@@ -127,11 +127,18 @@ class Hostile:
         return os.mkdir, (str(self.folder),)
 
 
-def speech_of(seconds: float, seed: int) -> np.ndarray:
-    """(samples,) float32: five vowels a second of changing colour, loudness and pitch, so that frames differ.
+def sound_of(seconds: float, seed: int) -> np.ndarray:
+    """(samples,) float32: noise whose loudness and colour change some times a second, so that frames differ much."""
+    generator = np.random.default_rng(seed)
+    samples = round(seconds * RATE)
+    pieces = np.arange(samples) // (RATE // 5)
+    tone = np.sin(2 * np.pi * generator.uniform(100, 3000, pieces[-1] + 1)[pieces] * np.arange(samples) / RATE)
+    loudness = generator.uniform(0.01, 0.3, pieces[-1] + 1)[pieces]
+    return (loudness * (tone + 0.3 * generator.standard_normal(samples))).astype(np.float32)
 
-    Enough like a voice for Speech2Text to hear one, whatever the seed.
-    """
+
+def speech_of(seconds: float, seed: int) -> np.ndarray:
+    """(samples,) float32: five vowels a second of changing colour, loudness and pitch; Speech2Text hears a voice."""
     generator = np.random.default_rng(seed)
     samples, length = round(seconds * RATE), RATE // 5
     vowels = [vowel(length, generator) for _ in range(-(-samples // length))]
@@ -151,7 +158,7 @@ def vowel(samples: int, generator: np.random.Generator) -> np.ndarray:
 
 def batch_of(languages: list[str], seed: int = 0) -> dict:
     """A collated batch, one utterance for each of the languages, of different lengths."""
-    speeches = [torch.from_numpy(speech_of(0.5 + 0.2 * n, seed + n)) for n in range(len(languages))]
+    speeches = [torch.from_numpy(sound_of(0.5 + 0.2 * n, seed + n)) for n in range(len(languages))]
     labels = [torch.from_numpy(encode_label(language)) for language in languages]
     pad_sequence = torch.nn.utils.rnn.pad_sequence
     return {

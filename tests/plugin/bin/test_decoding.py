@@ -142,9 +142,10 @@ def test_an_empty_name_of_the_lists_is_not_taken_for_no_lists(decode, tmp_path):
 
 
 def test_decoding_with_a_soft_prior(decode, speech2text, recordings):
-    hard = read_table(decode("--languages", "de") / "text")
-    assert hard != read_table(decode() / "text")
-    assert hard == read_table(decode("--languages", "de", "--language_penalty", "1000") / "text")  # as good as excluded
+    hard = read_table(decode("--languages", "de") / "expert_frames")
+    assert hard != read_table(decode() / "expert_frames")
+    folder = decode("--languages", "de", "--language_penalty", "1000")  # as good as excluded
+    assert hard == read_table(folder / "expert_frames")
     folder = decode("--languages", "de", "--language_penalty", "0")
     expect_results(folder, speech2text, recordings, [None] * 3)
     folder = decode("--languages", "de", "--language_escape", "1e-9")  # everybody escapes
