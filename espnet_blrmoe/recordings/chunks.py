@@ -12,6 +12,7 @@ W64_NAME = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # how the names of its chu
 TAGS = (b"ID3", b"TAG")  # of music players, behind everything else
 FIXED = (1, 3, 6, 7, 0xFFFE)  # wav's codings of which every sample has the same number of bytes
 GSM = 0x31
+AU_HEADS = range(24, 4096)  # bytes that an AU file's header has
 CAF_CODINGS = (b"lpcm", b"ulaw", b"alaw")
 
 
@@ -180,7 +181,7 @@ def au_parts(file: io.BufferedReader, path: str) -> list[Part]:
     """The recordings in an AU file: one, or several that were written one after another.
 
     Raises:
-        UnusableAudio: it is cut off.
+        UnusableAudio: it is cut off, or has no audio.
     """
     size = file.seek(0, io.SEEK_END)
     parts, begin, end = [], 0, 0
@@ -189,7 +190,9 @@ def au_parts(file: io.BufferedReader, path: str) -> list[Part]:
         mark = file.read(4)
         fields = struct.Struct(">II" if mark == b".snd" else "<II")
         first, announced = fields.unpack(file.read(8).ljust(8, b"\0"))
-        there = max(0, size - begin - first)
+        if first not in AU_HEADS or begin + first > size:
+            raise unreadable(path, "its header is not whole")
+        there = size - begin - first
         if announced > there and not is_placeholder(announced, 1):
             raise cut_off(path, f"it has {there:,} of the {announced:,} bytes of audio that it announces")
         file.seek(begin + first + min(announced, there))

@@ -10,7 +10,7 @@ BLOCKS = (b"\0\0\0\x22", b"\x80\0\0\x22")  # kind and size of what follows, whic
 SIZES_AT, TOTAL_AT = 8, 21  # in a head: the smallest and the largest frame, and the number of samples
 TOTAL_BITS = 36  # of that number, the highest four share a byte with something else
 HEAD_SIZE = 26
-CHUNK, TAIL = 2**20, 2**17  # bytes that are read at once, and in which the last frame is searched
+CHUNK, TAIL = 2**18, 2**17  # bytes that are read at once, and in which the last frame is searched
 FRAME = b"\xff\xf8"  # how frames begin that have all the same number of samples, but the last one
 FRAME_SIZES = {1: 192} | {n: 576 << (n - 2) for n in range(2, 6)} | {n: 256 << (n - 8) for n in range(8, 16)}
 

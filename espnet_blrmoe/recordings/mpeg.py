@@ -201,7 +201,7 @@ def find_next(content: bytes, at: int, runs: list[Run], path: str) -> int:
         return len(content)
     if runs[-1].promised is None or runs[-1].missing > SURPLUS:
         raise damaged(path, f"no frame begins at byte {at}, where one should")
-    for candidate in FRAME_OR_TAG.finditer(content, at):
+    for candidate in FRAME_OR_TAG.finditer(content, at + 1):
         begin = candidate.start()
         found = frame(content[begin : begin + 4])
         if content[begin] != 0xFF or found and frame(content[begin + found[1] : begin + found[1] + 4]):

@@ -144,7 +144,7 @@ class Stream:
         stop = self.frames if end is None else min(end, self.frames)
         if length is not None and self._at < length:  # what comes behind may be no audio, and break off the block
             stop = min(stop, length)
-        most = BLOCK if stop < UNKNOWN else min(BLOCK, max(SMALL_BLOCK, self._at))
+        most = BLOCK if self.frames < UNKNOWN else min(BLOCK, max(SMALL_BLOCK, self._at))
         if self.channels > 1:
             most = max(1, SMALL_BLOCK // self.channels)
         return max(0, min(most, stop - self._at))

@@ -222,6 +222,7 @@ def test_an_mp3_file_with_tags_or_damage_within(write):
     mp3 = encoded("mp3", NOISE)
     whole = read(write(mp3))[0]
     assert np.array_equal(read(write(id3() + mp3 + id3() + mp3))[0], np.tile(whole, 2))
+    assert np.array_equal(read(write(mp3 + b"ID3"))[0], whole)
     middle = mp3.index(b"\xff\xf3", len(mp3) // 2)
     assert "is damaged: no frame begins at byte" in str(refusal(write(mp3[:middle] + b"junk" + mp3[middle:])))
     assert "frames are missing before byte" in str(refusal(write(mp3[:middle] + mp3)))
@@ -251,6 +252,7 @@ NO_AUDIO = {
     b"no audio": "it is damaged, or in a format that is not read here",
     b"1234": "it is damaged, or in a format that is not read here",
     encoded("wav", NOISE)[:36]: "no audio comes behind its header",
+    encoded("au", NOISE)[:6]: "its header is not whole",
     b"fLaC": "it begins as FLAC does, but does not go on so",
 }
 
