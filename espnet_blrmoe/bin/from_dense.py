@@ -19,6 +19,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import add_model_options, check_model_options
+from espnet_blrmoe.program import start
 
 HEAD = ("parameters", "tensors", "elements", "what became of them")
 
@@ -135,4 +136,4 @@ def check_tokens(dense_config: dict, config_file: Path, token_list: str) -> None
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -28,11 +28,11 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
     refuse_compressed(path)
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
     except MemoryError as error:
         raise ValueError(f"{path} needs more memory than there is") from error
-    except Exception:  # torch raises many kinds of errors for a file that is not a checkpoint, and advises executing it
+    except Exception as error:  # torch raises many kinds for a file that is not a checkpoint, and advises executing it
+        if isinstance(error, OSError) and error.filename is not None:  # it is not to be read
+            raise ValueError(f"{path} cannot be read: {error.strerror}") from error
         weights = None
     if not isinstance(weights, dict) or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise ValueError(

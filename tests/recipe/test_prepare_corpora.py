@@ -343,7 +343,10 @@ def test_an_interruption_while_the_new_sets_take_their_places(tmp_path, ours):
 
 def test_ctrl_c(tmp_path, ours):
     before = contents(prepare(tmp_path, "--corpus", ours))
-    interrupt = "import os, signal; prepare_corpora.make_entry = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
+    interrupt = (  # a process in the background may have been started with Ctrl-C ignored
+        "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "prepare_corpora.make_entry = lambda *_: os.kill(os.getpid(), signal.SIGINT)"
+    )
     assert run_stage_1(tmp_path, ours, interrupt) == (130, "Interrupted: run stage 1 again\n")
     assert contents(tmp_path / "data") == before
 

@@ -16,6 +16,7 @@ from espnet_blrmoe.files.extending import characters_of
 from espnet_blrmoe.files.model_files import add_model_options, check_model_options
 from espnet_blrmoe.files.pruning import tokens_of
 from espnet_blrmoe.files.trained_model import sampling_rate
+from espnet_blrmoe.program import start
 from espnet_blrmoe.tables import read_table
 
 UNKNOWN_LIMIT = 0.1  # a text with more unknown characters than this is in another script, or in other letters
@@ -69,4 +70,4 @@ def check(config: dict, token_type: str, fs: int, text: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)
