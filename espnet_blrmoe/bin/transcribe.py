@@ -27,6 +27,7 @@ from espnet_blrmoe.program import start
 if TYPE_CHECKING:
     from espnet_blrmoe.inference.speech2text import Transcript
 
+CONTROLS = {code: json.dumps(chr(code))[1:-1] for code in range(32)}  # names may have line ends
 OWN_OPTIONS = ("files", "json", "model", "asr_train_config", "asr_model_file", "model_tag")  # not Speech2Text's
 
 
@@ -80,9 +81,9 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 def as_line(file: str, transcript: Transcript) -> str:
-    """For people."""
+    """For people: one line, whatever the file's name."""
     language = f"{transcript.language}, {transcript.language_probability:.0%}" if transcript.language else "no speech"
-    return f"{file} ({language}): {transcript.text}"
+    return f"{file.translate(CONTROLS)} ({language}): {transcript.text}"
 
 
 def as_json(file: str, transcript: Transcript) -> str:

@@ -8,7 +8,7 @@ from espnet_blrmoe.recordings.mpeg import frame, mpeg_parts, tag_size
 from espnet_blrmoe.recordings.nist import nist_parts
 from espnet_blrmoe.recordings.ogg import ogg_parts
 from espnet_blrmoe.recordings.parts import Part
-from espnet_blrmoe.recordings.unusable import UnusableAudio, unreadable
+from espnet_blrmoe.recordings.unusable import UnusableAudio, cut_off, unreadable
 
 # What people have besides: where in the file -> the bytes there -> what it is.
 OTHERS = {
@@ -39,6 +39,8 @@ def parts_of(file: io.BufferedReader, path: str) -> list[Part]:
         UnusableAudio: it is empty, cut off, damaged, or in no format that is read.
     """
     begin, start = behind_tags(file)
+    if not start and begin:
+        raise cut_off(path, "nothing comes behind its tags")
     if not start:
         raise UnusableAudio(f"{path} is empty; it must have at least one sample", "empty")
     if start.startswith(b"OggS"):

@@ -87,13 +87,12 @@ class Stream:
 
     @cached_property
     def length(self) -> int:
-        """Samples, decoded where neither the container nor soundfile knows."""
-        if self._part.length is not None:
-            return self._part.length
+        """Samples, decoded where soundfile does not know; not less than the container says."""
+        announced = self._part.length
         if self.frames > UNKNOWN:
             self._go_to(UNKNOWN)
-            return self._at
-        return self.frames
+            return max(self._at, announced or 0)
+        return self.frames if announced is None else announced
 
     def read(self, samples: Samples, first: int, end: int | None) -> None:
         """Add its samples from `first` to `end`, or to its own end, which must not come too early.

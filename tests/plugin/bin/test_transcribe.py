@@ -56,11 +56,11 @@ def test_a_line_for_each_file(files, model, speech2text, capsys):
 
 def test_a_file_without_speech_is_told_so(tmp_path, model, capsys):
     generator = np.random.default_rng(0)
-    files = [str(tmp_path / name) for name in ("silence.wav", "noise.wav")]
+    files = [str(tmp_path / name) for name in ("silence.wav", "noise\n.wav")]
     for file, wave in zip(files, (np.zeros(RATE), 0.05 * generator.standard_normal(3 * RATE))):
         soundfile.write(file, wave, RATE)
     transcribe.main([*files, *model, "--languages", "de"])
-    assert capsys.readouterr().out.splitlines() == [f"{file} (no speech): " for file in files]
+    assert capsys.readouterr().out.splitlines() == [f"{file} (no speech): ".replace("\n", "\\n") for file in files]
     transcribe.main([*files, *model, "--json"])
     for line, file, seconds in zip(capsys.readouterr().out.splitlines(), files, (1.0, 3.0), strict=True):
         assert json.loads(line) == {

@@ -176,10 +176,13 @@ def test_a_flac_file_that_does_not_know_its_length(write, announced):
     content = encoded("flac", NOISE)
     path = write(with_flac_length(content, announced))
     with Recording(path) as recording:
-        assert np.abs(recording.read(2000, 3000) - NOISE[2000:3000]).max() < 1e-4
+        for first in (2000, 15_000):
+            assert np.abs(recording.read(first, first + 1000) - NOISE[first : first + 1000]).max() < 1e-4
         assert np.abs(recording.read() - NOISE).max() < 1e-4
         assert not recording.is_plain
-    assert length(path) in (len(NOISE), announced)
+    assert length(path) == len(NOISE)
+    chained = path.read_bytes() + content
+    assert np.abs(read(write(chained))[0] - np.tile(NOISE, 2)).max() < 1e-4
 
 
 def test_a_flac_file_with_a_damaged_byte(write):
@@ -262,6 +265,11 @@ def test_what_is_not_read_is_called_by_its_name(write, content, sentence):
     refused = refusal(write(content, "my talk.wav"))
     assert sentence in str(refused) and "my talk.wav' new.wav" in str(refused)
     assert refused.reason == "unreadable"
+
+
+def test_a_file_that_is_cut_off_within_its_tag(write):
+    refused = refusal(write(id3()[:500]))
+    assert "is cut off: nothing comes behind its tags" in str(refused) and refused.reason == "cut off"
 
 
 def test_the_page_on_audio_lists_the_formats():
