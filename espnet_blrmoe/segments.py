@@ -1,5 +1,6 @@
 """Kaldi's table `segments`: utterances that are stretches of the recordings in the wav.scp beside it."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,9 +18,14 @@ def read_audio_table(wav_scp: str | Path) -> dict[str, str]:
         utterance -> file, or file with its first and last sample: "rec.flac[16000:47999]".
 
     Raises:
-        ValueError: a table is missing or broken, or a recording is missing, unreadable or too short; names the table.
+        ValueError: a table is missing or broken, or names a command or an archive, or a recording is missing,
+            unreadable or too short; names the table.
     """
     files, segments = read_table(wav_scp), Path(wav_scp).with_name("segments")
+    for key, file in files.items():
+        if re.search(r"\|$|\.ark:\d+$", file):
+            raise ValueError(f"{wav_scp}: {key} is {file!r}, and only audio files are read, not what commands print or "
+                             "archives hold; write it to a file")
     if not segments.is_file():
         return files
     by_recording: dict[str, dict[str, tuple[float, float]]] = {}

@@ -28,6 +28,12 @@ def test_without_segments_the_table_is_what_it_says(folder):
     assert read_audio_table(folder / "wav.scp") == {"a": f"{folder}/a.wav", "b": f"{folder}/b.flac"}
 
 
+@pytest.mark.parametrize("source", ["sox a.mp3 -t wav - |", "cat a.wav|", "raw.ark:17"])
+def test_what_is_no_file_is_said_to_be_so(folder, source):
+    (folder / "wav.scp").write_text(f"a {source}\n", encoding="utf-8")
+    assert f"a is {source!r}, and only audio files are read" in one_sentence(read_audio_table, folder / "wav.scp")
+
+
 def test_utterances_are_stretches(folder):
     found = read(folder, "u2 a 1.5 2.25\nu1 b 0 0.5\nu3 a 1 2\n")  # they overlap, and are in no order
     assert list(found) == ["u2", "u1", "u3"]

@@ -187,6 +187,15 @@ def test_cells_of_spontaneous_speech_in_quotation_marks(root):
         prepare(root, "commonvoice")
 
 
+def test_a_quotation_mark_that_is_not_closed_swallows_no_rows(root):
+    table = corpus_folders.spontaneous(root) / "sps-corpus-3.0-2026-03-09-br" / "ss-corpus-br.tsv"
+    whole = table.read_text(encoding="utf-8")
+    for end in ("", whole.partition("\n")[2].replace("\tYa,", '\t"Ya,"', 1)):  # to the end, or to the next such mark
+        table.write_text(whole.replace("\tYa,", '\t"Ya,', 1) + end, encoding="utf-8")
+        with pytest.raises(UserError, match="ss-corpus-br.tsv:2: a quotation mark is not closed"):
+            prepare(root, "commonvoice")
+
+
 def test_a_transcript_in_which_words_are_missing(root):
     corpus_folders.spontaneous(root)
     table = root / "sps-corpus-3.0-2026-03-09-br" / "ss-corpus-br.tsv"

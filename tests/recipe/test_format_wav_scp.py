@@ -277,8 +277,10 @@ def test_what_it_wrote_can_be_formatted_again(tmp_path, talk):
         assert (len(written), rate) == (samples, 8000) and pitch(written[:2000], rate) == pytest.approx(hertz, abs=4)
 
 
-def test_names_that_shells_and_run_pl_take_for_something_else(tmp_path):
+def test_names_that_shells_and_run_pl_take_for_something_else(tmp_path, monkeypatch):
     folder = tmp_path / "JOB 1 it's \"[1:2]\" $HOME & (ü)*"
+    (clone := tmp_path / "it's a clone").symlink_to(format_wav_scp.LOCAL)
+    monkeypatch.setattr(format_wav_scp, "LOCAL", clone)
     names = ["JOB.wav", "talk[1:2].wav", "a  b's.wav", "$x & \"y\".wav", "*.wav", "ü日本.wav", "a;b|c.wav"]
     (folder / "clips").mkdir(parents=True)
     for name in names:

@@ -44,6 +44,7 @@ def test_examples(text, language, expected):
         ("ʼñu tsakʼiere", "mau", "'ñu tsak'iere"),
         ("Toç', 'us", "kbd", "toç' 'us"),
         ("'Yan 'biri' ’yar", "ha", "'yan biri 'yar"),
+        ("’yiite 'biri'", "ff", "'yiite biri"),
         ("Ta’ 'kelma", "mt", "ta' kelma"),
         ("ang' 'neno'", "kln", "ang' neno"),
         ("koʼã 'mba'e'", "gn", "ko'ã mba'e"),  # only inside of words

@@ -39,7 +39,8 @@ LOCAL = Path(__file__).resolve().parent
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nj", type=int, default=2, help="jobs (default 2)")
-    parser.add_argument("--cmd", default=str(LOCAL / "run_jobs.sh"), help="how jobs are run: train_cmd of cmd.sh")
+    parser.add_argument("--cmd", default=shlex.quote(str(LOCAL / "run_jobs.sh")),
+                        help="how jobs are run: train_cmd of cmd.sh")
     parser.add_argument("--fs", type=int, default=16000, help="sampling rate in Hz (default 16000)")
     parser.add_argument("--audio_format", choices=("wav", "flac"), default="wav",
                         help="of what has to be converted: wav (default) reads faster; flac takes half the space")

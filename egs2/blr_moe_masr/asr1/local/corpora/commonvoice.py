@@ -82,9 +82,14 @@ def _rows(table: Path, split: str) -> Iterator[tuple[str, dict[str, str] | None]
     ends; None for those that cannot be read, which count as training.
     """
     rows = csv.DictReader((f"{line}\n" for _, line in read_lines(table)), delimiter="\t")
-    require_columns(table, ("client_id", "audio_file", "transcription", "split"), rows.fieldnames or [])
+    columns = rows.fieldnames or []
+    require_columns(table, ("client_id", "audio_file", "transcription", "split"), columns)
+    last = 1
     try:
         for row in rows:
+            first, last = last + 1, rows.line_num
+            if max(str(cell).count("\t") for cell in row.values()) >= len(columns) - 1:  # it has swallowed a row
+                raise UserError(f"{table}:{first}: a quotation mark is not closed; double it to have it in the text")
             whole = None not in row and None not in row.values()
             if (row["split"] if whole else "train") == SPLITS[split]:
                 yield f"{table}:{rows.line_num}", row if whole else None
