@@ -18,6 +18,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
+
+if __name__ == "__main__":  # while the modules below are loaded, Ctrl-C needs no traceback: nothing has been begun
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from corpora import Clip
 from shared.data_dir import MAX_SKIPPED, Skipped, Utterance
@@ -315,4 +319,5 @@ def run(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, interrupt)
     start(main)
