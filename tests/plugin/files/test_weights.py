@@ -33,10 +33,18 @@ def test_a_damaged_checkpoint(tmp_path, content):
     assert "is damaged or holds more than weights" in one_sentence(read_weights, path)
 
 
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.99])
+def test_a_checkpoint_that_is_cut_off(tmp_path, share):
+    path = tmp_path / "model.pth"
+    torch.save({"weight": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    assert "is damaged or holds more than weights" in one_sentence(read_weights, path)
+
+
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (PermissionError(errno.EACCES, "Permission denied"), "model.pth cannot be read: Permission denied"),
+        (PermissionError(errno.EACCES, "Permission denied", "it"), "model.pth cannot be read: Permission denied"),
         (MemoryError(), "model.pth needs more memory than there is"),
     ],
 )
