@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 BYTE_ORDER_MARK = "\ufeff"  # editors on Windows write it at the beginning; tables that are put together have it inside
 
 
@@ -31,5 +29,7 @@ def read_table(path: str | Path) -> dict[str, str]:
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> str:
     """A table for people: two spaces between columns; the first `names` of them are flush left, the others right."""
+    from tabulate import tabulate  # whose import takes longer than reading a table
+
     alignment = ["left"] * names + ["right"] * (len(head) - names)
     return tabulate([head, *rows], tablefmt="plain", disable_numparse=True, colalign=alignment)
