@@ -1,10 +1,9 @@
 """Kaldi's table `segments`: utterances that are stretches of the recordings in the wav.scp beside it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from espnet_blrmoe.recordings import Recording, UnusableAudio
+from espnet_blrmoe.recordings import Recording, UnusableAudio, is_command_or_archive
 from espnet_blrmoe.tables import read_table
 
 OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments
@@ -23,7 +22,7 @@ def read_audio_table(wav_scp: str | Path) -> dict[str, str]:
     """
     files, segments = read_table(wav_scp), Path(wav_scp).with_name("segments")
     for key, file in files.items():
-        if re.search(r"\|$|\.ark:\d+$", file):
+        if is_command_or_archive(file):
             raise ValueError(f"{wav_scp}: {key} is {file!r}, and only audio files are read, not what commands print or "
                              "archives hold; write it to a file")
     if not segments.is_file():

@@ -5,7 +5,8 @@ reason. The modules `ogg`, `mpeg`, `flac`, `chunks` and `nist` look at the conta
 """
 
 from espnet_blrmoe.recordings.channels import channels_to_average, said_of_channels
-from espnet_blrmoe.recordings.recording import Recording, check_rate, length, read, resample, split_range
+from espnet_blrmoe.recordings.names import is_command_or_archive, split_range
+from espnet_blrmoe.recordings.recording import Recording, check_rate, length, read, resample
 from espnet_blrmoe.recordings.unusable import UnusableAudio
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "UnusableAudio",
     "channels_to_average",
     "check_rate",
+    "is_command_or_archive",
     "length",
     "read",
     "resample",

@@ -1,7 +1,5 @@
 """An open recording: as many samples as there are, whatever its header says."""
 
-import os
-import re
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -10,31 +8,12 @@ import numpy as np
 import soxr
 
 from espnet_blrmoe.recordings.formats import parts_of
+from espnet_blrmoe.recordings.names import split_range
 from espnet_blrmoe.recordings.open_file import open_file
 from espnet_blrmoe.recordings.stream import Samples, Stream
 from espnet_blrmoe.recordings.unusable import UnusableAudio, cut_off, unreadable
 
-RANGE = re.compile(r"(.+)\[(\d+):(\d+)\]")
 LOWEST_RATE, HIGHEST_RATE = 1_000, 1_000_000  # Hz
-
-
-def split_range(path: str) -> tuple[str, int, int | None]:
-    """Split "rec.flac[16000:47999]", Kaldi's way to write a stretch of a recording by its first and last sample.
-
-    Returns:
-        file, first sample, and the sample after the last; without a range, or if there is a file of the whole name, 0
-        and None.
-
-    Raises:
-        ValueError: the last sample comes before the first.
-    """
-    found = RANGE.fullmatch(path)
-    if not found or os.path.exists(path):
-        return path, 0, None
-    first, last = int(found[2]), int(found[3])
-    if last < first:
-        raise ValueError(f"{path} is a stretch that ends before it begins; write it as [first sample:last sample]")
-    return found[1], first, last + 1
 
 
 class Recording:

@@ -11,13 +11,12 @@ Directories are read and written in one pass, an utterance at a time, whatever t
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from espnet_blrmoe.recordings import split_range
+from espnet_blrmoe.recordings import is_command_or_archive, split_range
 from shared.kaldi_tables import UserError, sort_lines, stream_table
 
 
@@ -161,7 +160,7 @@ def _stream_audio(folder: Path) -> Iterator[Span]:
 def _stream_files(wav_scp: Path) -> Iterator[tuple[str, str]]:
     """`wav.scp`; of what Kaldi knows besides files, commands and archives, nothing is executed or unpacked."""
     for key, audio in stream_table(wav_scp):
-        if re.search(r"\|$|\.ark:\d+$", audio):
+        if is_command_or_archive(audio):
             raise UserError(f"{wav_scp}: {key} is {audio!r}, and only audio files are read, not what commands print or "
                             "archives hold: docs/recipe.md has commands that write it to files")
         try:
