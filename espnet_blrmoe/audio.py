@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from espnet_blrmoe import recordings
+from espnet_blrmoe.recordings import recording
+from espnet_blrmoe.recordings.channels import channels_to_average, said_of_channels
 
 LOG = logging.getLogger(__name__)
 QUIET_SECONDS = 0.1  # a cut is made in the middle of the quietest stretch of this length
@@ -35,7 +36,7 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
     """
     if isinstance(audio, (str, os.PathLike)):
         name = str(audio)
-        array, rate = recordings.read(audio)
+        array, rate = recording.read(audio)
         samples = torch.from_numpy(array)
     else:
         name = "speech"
@@ -64,10 +65,10 @@ def mix_down(samples: torch.Tensor) -> torch.Tensor:
         raise ValueError(f"speech has shape {tuple(samples.shape)}, more channels than samples; transpose it")
     mean = samples.mean(dim=1)
     powers = samples.square().sum(dim=0).numpy(force=True)
-    chosen = recordings.channels_to_average(powers, float(mean.square().sum()))
+    chosen = channels_to_average(powers, float(mean.square().sum()))
     if len(chosen) == samples.size(1):
         return mean
-    LOG.warning(recordings.said_of_channels("speech", chosen, samples.size(1)))
+    LOG.warning(said_of_channels("speech", chosen, samples.size(1)))
     return samples[:, chosen].mean(dim=1)
 
 
@@ -77,10 +78,10 @@ def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech")
     Raises:
         ValueError: the rate is not a sampling rate of audio; calls the audio `name`.
     """
-    recordings.check_rate(rate, name)
+    recording.check_rate(rate, name)
     if rate == new_rate:
         return wave
-    return torch.from_numpy(recordings.resample(wave.cpu().numpy(), rate, new_rate)).to(wave.device)
+    return torch.from_numpy(recording.resample(wave.cpu().numpy(), rate, new_rate)).to(wave.device)
 
 
 def cut(wave: torch.Tensor, fs: int, longest: float) -> list[tuple[int, int]]:

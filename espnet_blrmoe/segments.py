@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from espnet_blrmoe.recordings import Recording, UnusableAudio, is_command_or_archive
+from espnet_blrmoe.recordings.names import is_command_or_archive
+from espnet_blrmoe.recordings.recording import Recording
+from espnet_blrmoe.recordings.unusable import UnusableAudio
 from espnet_blrmoe.tables import read_table
 
 OVERSHOOT = 0.5  # seconds that a stretch may end after its recording, as in Kaldi's extract-segments

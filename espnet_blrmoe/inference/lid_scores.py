@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.recordings import split_range
+from espnet_blrmoe.recordings.names import split_range
 from espnet_blrmoe.segments import read_audio_table
 from espnet_blrmoe.tables import read_table
 

@@ -7,8 +7,8 @@ beforehand.
 
 import numpy as np
 
-from espnet_blrmoe import recordings
 from espnet_blrmoe.espnet_internals import AdapterForSoundScpReader, SoundScpReader, replace_sound_readers
+from espnet_blrmoe.recordings import recording
 
 
 def read_stretches() -> None:
@@ -20,7 +20,7 @@ class StretchScpReader(SoundScpReader):
     """Reads a wav.scp whose paths may have ranges; (rate, float (samples,)) by utterance."""
 
     def __getitem__(self, key: str) -> tuple[int, np.ndarray]:
-        samples, rate = recordings.read(self.data[key])
+        samples, rate = recording.read(self.data[key])
         return rate, samples.astype(self.dtype or np.float64, copy=False)
 
 
@@ -33,4 +33,4 @@ def sound_loader(path, float_dtype=None, allow_multi_rates=False) -> AdapterForS
 def read_sound(path: str | None) -> np.ndarray | None:
     """What ESPnet's iterable data set does with a path, with this project's reader: float64 (samples,); ESPnet 202611
     has None for a recording that is missing."""
-    return None if path is None else recordings.read(path)[0].astype(np.float64)
+    return None if path is None else recording.read(path)[0].astype(np.float64)

@@ -13,13 +13,18 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
 
 
-def loaded_by(script: str) -> str:
-    """Which of the heavy packages a script has loaded at its end."""
-    return run("-c", f"import sys\n{script}\nprint(*sys.modules.keys() & {set(HEAVY)})").stdout.splitlines()[-1]
+def loaded_by(script: str, *packages: str) -> str:
+    """Which of the packages, by default the heavy ones, a script has loaded at its end."""
+    asked = set(packages or HEAVY)
+    return run("-c", f"import sys\n{script}\nprint(*sys.modules.keys() & {asked})").stdout.splitlines()[-1]
 
 
 def test_the_import_loads_neither_pytorch_nor_espnet():
     assert loaded_by("import espnet_blrmoe; dir(espnet_blrmoe)") == ""
+
+
+def test_names_of_audio_are_read_without_what_reads_audio():
+    assert loaded_by("import espnet_blrmoe.recordings.names", "numpy", "soundfile") == ""
 
 
 def test_public_names_load_at_first_use():

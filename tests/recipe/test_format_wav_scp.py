@@ -13,7 +13,7 @@ from shared.data_dir import Utterance, read_data_dir
 from shared.kaldi_tables import UserError, read_table
 from shared.write_data_dir import write_data_dir
 
-from espnet_blrmoe.recordings import Recording
+from espnet_blrmoe.recordings.recording import Recording
 
 SECONDS = 0.5
 

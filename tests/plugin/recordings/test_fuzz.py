@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sound_files import FORMATS, encoded, noise
 
-from espnet_blrmoe.recordings import Recording, UnusableAudio
+from espnet_blrmoe.recordings.recording import Recording
+from espnet_blrmoe.recordings.unusable import UnusableAudio
 
 SECONDS = 2.0  # that a file may take
 ROOM = 2**20  # bytes besides the samples

@@ -25,8 +25,10 @@ from sound_files import (
     without_contents,
 )
 
-from espnet_blrmoe import recordings
-from espnet_blrmoe.recordings import Recording, UnusableAudio, length, read, resample, split_range
+from espnet_blrmoe.recordings import open_file
+from espnet_blrmoe.recordings.names import split_range
+from espnet_blrmoe.recordings.recording import Recording, length, read, resample
+from espnet_blrmoe.recordings.unusable import UnusableAudio
 
 NOISE = noise(1.3)
 soundfile.write(ALAC := io.BytesIO(), NOISE, RATE, format="CAF", subtype="ALAC_16")
@@ -329,7 +331,7 @@ def test_a_pipe_with_a_name(tmp_path, name):
 @pytest.mark.parametrize("path", ["-", "/dev/stdin"])
 @pytest.mark.parametrize("is_pipe", [True, False])
 def test_standard_input(write, path, is_pipe):
-    program = f"from espnet_blrmoe.recordings import read; print(len(read({path!r})[0]))"
+    program = f"from espnet_blrmoe.recordings.recording import read; print(len(read({path!r})[0]))"
     file = write(encoded("wav", NOISE))
     with file.open("rb") as opened:
         given = {"input": file.read_bytes()} if is_pipe else {"stdin": opened}
@@ -341,7 +343,7 @@ def test_a_pipe_that_the_temporary_folder_cannot_hold(tmp_path, monkeypatch):
     os.mkfifo(tmp_path / "pipe")
     writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"RIFF",))
     writer.start()
-    monkeypatch.setattr(recordings.open_file.tempfile, "tempdir", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(open_file.tempfile, "tempdir", str(tmp_path / "nowhere"))
     refused = refusal(tmp_path / "pipe")
     writer.join()
     assert "does not fit into" in str(refused) and str(refused).endswith("let TMPDIR name another folder")

@@ -14,7 +14,7 @@ from shared.stretches import located
 from shared.write_data_dir import write_data_dir
 
 from espnet_blrmoe.program import start
-from espnet_blrmoe.recordings import UnusableAudio
+from espnet_blrmoe.recordings.unusable import UnusableAudio
 from espnet_blrmoe.tables import text_table
 
 

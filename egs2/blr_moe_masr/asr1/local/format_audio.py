@@ -21,7 +21,9 @@ from shared.data_dir import Skipped, Utterance
 from shared.kaldi_tables import UserError
 
 from espnet_blrmoe.program import start
-from espnet_blrmoe.recordings import Recording, UnusableAudio, resample, split_range
+from espnet_blrmoe.recordings.names import split_range
+from espnet_blrmoe.recordings.recording import Recording, resample
+from espnet_blrmoe.recordings.unusable import UnusableAudio
 from espnet_blrmoe.segments import find_stretch
 
 CLIPS_PER_FOLDER = 1000

@@ -22,7 +22,7 @@ from shared.stretches import located
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
 from espnet_blrmoe.program import start
-from espnet_blrmoe.recordings import UnusableAudio
+from espnet_blrmoe.recordings.unusable import UnusableAudio
 
 
 def read_pairs(folder: Path) -> Iterator[Utterance]:

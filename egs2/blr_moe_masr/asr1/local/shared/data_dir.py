@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from espnet_blrmoe.recordings import is_command_or_archive, split_range
+from espnet_blrmoe.recordings.names import is_command_or_archive, split_range
 from shared.kaldi_tables import UserError, sort_lines, stream_table
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from espnet_blrmoe.recordings import Recording, length
+from espnet_blrmoe.recordings.recording import Recording, length
 from espnet_blrmoe.segments import find_stretch
 from shared.data_dir import Utterance
 
