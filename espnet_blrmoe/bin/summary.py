@@ -48,7 +48,7 @@ def main(cmd: list[str] | None = None) -> None:
     except ValueError as error:
         sys.exit(f"summary: {error}")
     print(text_table(HEAD, rows))
-    for name, config in given:
+    for name, config in given[: len(args.config)]:  # without its equivalents
         if sharing := shared_experts(config):
             print(f"{name}: {sharing}")
 
