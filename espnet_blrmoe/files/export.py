@@ -144,7 +144,7 @@ class RecogniserGraph(nn.Module):
 
         Returns:
             (T, V) log-probabilities of tokens; (T, E) log-probabilities of languages under those weights; (T,) int64,
-            the expert of each frame.
+            the language whose expert each frame goes to.
         """
         encoder = self.model.encoder
         features, _ = self.model.features(speech, speech.new_full((1,), speech.size(1), dtype=torch.int64))

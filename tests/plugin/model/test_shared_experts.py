@@ -185,12 +185,6 @@ def test_printed_it_says_who_shares():
     assert "num_experts=3" in str(encoder_with())
 
 
-def test_a_compiled_encoder_gives_the_same_result():
-    encoder = encoder_with(num_shared_blocks=0, num_moe_blocks=1)
-    compiled = torch.compile(encoder, backend="aot_eager")
-    torch.testing.assert_close(compiled(*features_of())[0], encoder(*features_of())[0])
-
-
 def test_a_training_step_in_half_precision():
     encoder = encoder_with().train()
     labels = torch.tensor([0, 1, 2])
