@@ -57,8 +57,8 @@ class LanguageGroups:
     @property
     def expert_of(self) -> tuple[int, ...] | None:
         """The place of each language's expert among the experts; None where every language has an expert of its own."""
-        experts = self.experts
-        return None if len(experts) == len(self.names) else tuple(map(experts.index, self.names))
+        place = {name: n for n, name in enumerate(self.experts)}
+        return None if len(place) == len(self.names) else tuple(place[name] for name in self.names)
 
     @property
     def labels(self) -> list[str]:
