@@ -50,7 +50,7 @@ class Pieces:
 
     Attributes:
         parameters: of the whole model.
-        expert_parameters: those of them that belong to one language.
+        expert_parameters: those of them that belong to an expert.
         flops: floating-point operations of a training step, for a second of speech.
         activations: bytes kept for the backward pass, for a second of speech.
         weight_copies: bytes kept for the backward pass, whatever the size of the batch.

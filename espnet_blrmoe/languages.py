@@ -1,5 +1,5 @@
-"""Language codes: the ordered list of a model's languages, which is also the order of its experts, and lists of those
-that are allowed."""
+"""Language codes: the ordered list of a model's languages, which is also the order of its router's classes, and lists
+of those that are allowed."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence

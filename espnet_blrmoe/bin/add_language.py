@@ -11,8 +11,9 @@
 
 writes OUTPUT_DIR/config.yaml and OUTPUT_DIR/model.pth, which are used like any other model's. Only the new expert
 and the output of tokens that the model lacked learn; the old languages' results under a list without the new one do not
-change. The router does not know the new language yet: fine-tune it with router_train on audio of all languages, or
-decode with --languages fr. ESPnet's training options apply; its own files go to OUTPUT_DIR/training.
+change. With --group romance the language gets no expert of its own, but shares that of the group (or language) of this
+name, which stays as it is. The router does not know the new language yet: fine-tune it with router_train on audio of
+all languages, or decode with --languages fr. ESPnet's training options apply; its own files go to OUTPUT_DIR/training.
 """
 
 import argparse

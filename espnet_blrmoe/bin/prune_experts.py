@@ -1,4 +1,4 @@
-"""Write a smaller model that knows some of a model's languages: experts and router rows of the others are removed.
+"""Write a smaller model that knows some of a model's languages: what only the others need of experts and router goes.
 
     python -m espnet_blrmoe.bin.prune_experts --model exp/router --languages en,de --output_dir exp/asr_en_de
     python -m espnet_blrmoe.bin.prune_experts --model exp/router --languages en,de --output_dir exp/asr_en_de_small \\
@@ -55,14 +55,14 @@ def prune(args: argparse.Namespace) -> None:
     files, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
     refuse_to_overwrite(written.config, written.weights)
     config, model = read_blr_moe_config(files.config), load_asr_model(files)
-    experts, tokens = len(model.languages), len(config["token_list"])
+    languages, tokens = len(model.languages), len(config["token_list"])
     config = prune_languages(config, model, args.languages)
     if args.text:
         config = prune_vocabulary(config, model, texts_of(args.text, args.utt2lang, model.languages))
     write_model(config, model.state_dict(), args.output_dir)
     before, after = (own.weights.stat().st_size for own in (files, written))
     print(
-        f"{args.output_dir}: {len(model.languages)} of {experts} languages ({', '.join(model.languages)}), "
+        f"{args.output_dir}: {len(model.languages)} of {languages} languages ({', '.join(model.languages)}), "
         f"{len(config['token_list'])} of {tokens} tokens, {format_size(after)} instead of {format_size(before)}"
     )
 

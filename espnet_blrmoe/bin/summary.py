@@ -6,7 +6,8 @@
 A single BLR-MoE configuration is put next to the dense model and the LR-MoE of the same shape. "Active" are the
 parameters that speech in one language runs through, "trainable" those that `freeze_param` lets learn; their gradients
 are what training in several processes sends in every step. The FLOPs (a multiplication with its addition counts as two)
-are of encoder, router and CTC for a second of speech in an utterance of 10 seconds, without a decoder.
+are of encoder, router and CTC for a second of speech in an utterance of 10 seconds, without a decoder. Below the table
+stand the languages that share experts.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
+from espnet_blrmoe.language_groups import LanguageGroups
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.program import start
 
@@ -41,10 +43,14 @@ def main(cmd: list[str] | None = None) -> None:
 
     logging.basicConfig(level=logging.ERROR)  # ESPnet warns that a CTC model has no decoder
     try:
-        rows = [row(name, config) for name, config in models(args)]
+        given = models(args)
+        rows = [row(name, config) for name, config in given]
     except ValueError as error:
         sys.exit(f"summary: {error}")
     print(text_table(HEAD, rows))
+    for name, config in given[: len(args.config)]:  # without its equivalents
+        if sharing := shared_experts(config):
+            print(f"{name}: {sharing}")
 
 
 def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
@@ -111,6 +117,14 @@ def row(name: str, config: dict) -> tuple[str, ...]:
     millions = (f"{n / 1e6:.3f} M" if n else "-" for n in numbers)
     sizes = (format_size(size) for size in (footprint.checkpoint, footprint.gradients))
     return name, *millions, f"{footprint.flops / 1e9:.2f}", *sizes
+
+
+def shared_experts(config: dict) -> str:
+    """The experts of a model in which languages share some, and those languages; otherwise empty."""
+    if not config["encoder_conf"].get("experts"):
+        return ""
+    groups = LanguageGroups.of(config["encoder_conf"]["experts"], config["encoder_conf"]["languages"])
+    return f"{len(groups.experts)} experts for {len(groups.languages)} languages: {groups}"
 
 
 if __name__ == "__main__":

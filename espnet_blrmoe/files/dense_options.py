@@ -6,6 +6,7 @@ from espnet2.tasks.asr import encoder_choices
 from espnet2.utils.get_default_kwargs import get_default_kwargs
 
 from espnet_blrmoe.espnet_internals import CONV_SUBSAMPLINGS
+from espnet_blrmoe.language_groups import LanguageGroups
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 
@@ -37,8 +38,8 @@ LEGACY_TABLE = 5000  # ESPnet's default of max_pos_emb_len, which enters the val
 LOSSES = ("interctc_weight", "aux_ctc")  # of model_conf: of intermediate blocks, which are left out
 # Options of our encoder that say which experts there are, and who chooses among them.
 OF_EXPERTS = (
-    "languages", "num_shared_blocks", "num_moe_blocks", "attention_experts", "ffn_experts", "router", "router_conf",
-    "router_input", "label_routing", "expert_rank",
+    "languages", "experts", "num_shared_blocks", "num_moe_blocks", "attention_experts", "ffn_experts", "expert_rank",
+    "router", "router_conf", "router_input", "label_routing",
 )  # fmt: skip
 # Options of a training that say what the model is, and go with it.
 OF_MODEL = (
@@ -153,9 +154,10 @@ def refuse_changes(given: dict, own: dict, where: str = "") -> None:
 
 
 def _without_experts(given: dict) -> dict:
-    """The options of our own encoder, if it is a dense one: of one language, or without experts."""
+    """The options of our own encoder, if it is a dense one: with a single expert, or without experts."""
     options = {**get_default_kwargs(BLRMoEEncoder), **given}
-    if len(options.get("languages", ())) > 1 and (options["attention_experts"] or options["ffn_experts"]):
+    has_experts = options["attention_experts"] or options["ffn_experts"]
+    if has_experts and len(LanguageGroups.of(options["experts"], options.get("languages", ())).experts) > 1:
         raise ValueError("encoder_conf: attention_experts or ffn_experts: the model has experts already")
     blocks = options["num_shared_blocks"] + options["num_moe_blocks"]
     return {name: value for name, value in options.items() if name not in OF_EXPERTS} | {"num_blocks": blocks}

@@ -144,7 +144,7 @@ class RecogniserGraph(nn.Module):
 
         Returns:
             (T, V) log-probabilities of tokens; (T, E) log-probabilities of languages under those weights; (T,) int64,
-            the expert of each frame.
+            the language whose expert each frame goes to.
         """
         encoder = self.model.encoder
         features, _ = self.model.features(speech, speech.new_full((1,), speech.size(1), dtype=torch.int64))
@@ -153,7 +153,7 @@ class RecogniserGraph(nn.Module):
         prior = None if language_log_weights is None else LanguagePrior(language_log_weights[None, None])
         with encoder.route(prior=prior) as routings:
             encoded = encoder.encode_frames(SubsampledBatch(features, subsampled, valid, TracedFrames.of(subsampled)))
-        return self.model.ctc.log_softmax(encoded)[0], routings[0].log_probs[0], routings[0].expert[0]
+        return self.model.ctc.log_softmax(encoded)[0], routings[0].log_probs[0], routings[0].language[0]
 
 
 def refuse_what_cannot_be_exported(model: BLRMoEModel) -> None:

@@ -1,11 +1,11 @@
-"""Adding a language to a trained model: an expert, a class of the router and the tokens that its texts need."""
+"""Adding a language to a trained model: an expert or part in one, a class of the router, the tokens of its texts."""
 
 import logging
 from collections.abc import Iterable
 
 import torch
 
-from espnet_blrmoe.files.pruning import BYTE_TOKENS, tokens_of
+from espnet_blrmoe.files.pruning import BYTE_TOKENS, tokens_of, with_languages_of
 from espnet_blrmoe.files.trained_model import build_asr_model
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.rows import append_rows
@@ -15,7 +15,12 @@ UNKNOWN_LIMIT = 0.1  # a text with more unknown characters than this is in anoth
 
 
 def add_language(
-    config: dict, model: BLRMoEModel, language: str, texts: Iterable[str], like: str | None = None
+    config: dict,
+    model: BLRMoEModel,
+    language: str,
+    texts: Iterable[str],
+    like: str | None = None,
+    group: str | None = None,
 ) -> tuple[dict, BLRMoEModel]:
     """The larger model's configuration, and that model, untrained in the new language; all old weights are the same.
 
@@ -25,16 +30,16 @@ def add_language(
         language: code of the new language.
         texts: its transcripts, whose tokens the model gets too.
         like: a language of the model whose expert and router class are copied; None: fresh ones.
+        group: the name of an expert of the model, which the language shares instead of getting one.
 
     Raises:
-        ValueError: the model has a decoder, knows `language` or does not know `like`, or its tokens cannot write the
-            texts.
+        ValueError: the model has a decoder, knows `language` or does not know `like` or `group`, or its tokens cannot
+            write the texts.
     """
     if model.decoder is not None:
         raise ValueError("languages can be added to models trained with CTC only; this one has a decoder")
-    model.encoder.add_language(language, like)
-    config = {**config, "encoder_conf": {**config["encoder_conf"], "languages": list(model.languages)}}
-    config = extend_vocabulary(config, model, texts)
+    model.encoder.add_language(language, like, group)
+    config = extend_vocabulary(with_languages_of(model, config), model, texts)
     larger = build_asr_model(config)
     larger.load_state_dict(model.state_dict())
     return config, larger

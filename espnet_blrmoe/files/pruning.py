@@ -15,7 +15,7 @@ SPACE_TOKEN = "\u2581"
 
 
 def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[str]) -> dict:
-    """Remove the experts of all other languages from the model, and return the smaller model's configuration.
+    """Remove the experts that no other language has from the model, and return the smaller model's configuration.
 
     Tokens that only came with those languages go with them.
 
@@ -28,9 +28,18 @@ def prune_languages(config: dict, model: BLRMoEModel, languages: str | Sequence[
         ValueError: no language, or an unknown one.
     """
     model.encoder.keep_languages(languages)
-    config = {**config, "encoder_conf": {**config["encoder_conf"], "languages": list(model.languages)}}
+    config = with_languages_of(model, config)
     foreign = model.foreign_tokens(model.languages)
     return _keep_tokens(config, model, [n for n in range(len(config["token_list"])) if n not in foreign])
+
+
+def with_languages_of(model: BLRMoEModel, config: dict) -> dict:
+    """The configuration with the model's languages, and the groups that share an expert, if there are any."""
+    encoder_conf = {name: value for name, value in config["encoder_conf"].items() if name != "experts"}
+    encoder_conf["languages"] = list(model.languages)
+    if groups := model.encoder.groups.named():
+        encoder_conf["experts"] = groups
+    return {**config, "encoder_conf": encoder_conf}
 
 
 def prune_vocabulary(config: dict, model: BLRMoEModel, texts: Iterable[str]) -> dict:

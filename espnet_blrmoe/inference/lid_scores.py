@@ -25,20 +25,20 @@ class HeardSpeech:
 
     Attributes:
         domains: of each utterance.
-        experts: (U,) int64, the right expert of each.
+        languages: (U,) int64, the right language of each.
         probs: (U, E) float32, the router's probability of each language, averaged over the frames.
-        frames: (U, E) int64, frames that it gave to each expert.
+        frames: (U, E) int64, frames that it gave to each language.
     """
 
     domains: tuple[str, ...]
-    experts: torch.Tensor
+    languages: torch.Tensor
     probs: torch.Tensor
     frames: torch.Tensor
 
     def of_domain(self, domain: str) -> "HeardSpeech":
         """The utterances of one domain."""
         own = torch.tensor([own == domain for own in self.domains])
-        return HeardSpeech((domain,) * int(own.sum()), self.experts[own], self.probs[own], self.frames[own])
+        return HeardSpeech((domain,) * int(own.sum()), self.languages[own], self.probs[own], self.frames[own])
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class LidScores:
 
     Attributes:
         utterances: how many.
-        frame_accuracy: share of the frames that went to the right expert.
+        frame_accuracy: share of the frames that went to the right language.
         utterance_accuracy: share of the utterances whose most probable language is the right one.
         equal_error_rate: where as many utterances of a language are missed as others are taken for it, by the threshold
             on its probability; the mean over the languages.
@@ -64,19 +64,19 @@ class LidScores:
     @classmethod
     def of(cls, heard: HeardSpeech) -> "LidScores":
         """Score utterances; an equal error rate needs utterances in two languages, and is NaN otherwise."""
-        right_frames = heard.frames.gather(1, heard.experts.unsqueeze(1)).sum()
+        right_frames = heard.frames.gather(1, heard.languages.unsqueeze(1)).sum()
         rates = [
-            binary_eer(heard.probs[:, expert], (heard.experts == expert).long())
-            for expert in heard.experts.unique().tolist()
-            if (heard.experts != expert).any()
+            binary_eer(heard.probs[:, language], (heard.languages == language).long())
+            for language in heard.languages.unique().tolist()
+            if (heard.languages != language).any()
         ]
         return cls(
-            utterances=len(heard.experts),
+            utterances=len(heard.languages),
             frame_accuracy=float(right_frames / heard.frames.sum()),
-            utterance_accuracy=float((heard.probs.argmax(dim=1) == heard.experts).float().mean()),
+            utterance_accuracy=float((heard.probs.argmax(dim=1) == heard.languages).float().mean()),
             equal_error_rate=float(torch.stack(rates).mean()) if rates else float("nan"),
             calibration_error=float(
-                multiclass_calibration_error(heard.probs, heard.experts, heard.probs.size(1), CALIBRATION_BINS)
+                multiclass_calibration_error(heard.probs, heard.languages, heard.probs.size(1), CALIBRATION_BINS)
             ),
         )
 
@@ -106,8 +106,8 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
             routing = model.route(speech.to(device), torch.tensor([len(waves[n]) for n in batch], device=device))
             probs.append(routing.utterance_probs.cpu())
             frames.append(routing.frame_counts().cpu())
-    experts = torch.tensor([model.languages.index(languages[utterance]) for utterance in utterances])
-    return HeardSpeech(tuple(domains[u] for u in utterances), experts, torch.cat(probs), torch.cat(frames))
+    right = torch.tensor([model.languages.index(languages[utterance]) for utterance in utterances])
+    return HeardSpeech(tuple(domains[u] for u in utterances), right, torch.cat(probs), torch.cat(frames))
 
 
 def size(path: str) -> int:

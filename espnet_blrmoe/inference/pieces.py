@@ -33,7 +33,7 @@ class RecognisedPiece:
         utterance, start, end: as before.
         hypotheses: what was recognised.
         probs: (E,) probability of each language, averaged over the chunk's frames; zeros without speech.
-        experts: (T,) int64, expert of each frame; no frame without speech.
+        frame_languages: (T,) int64, language of each frame; no frame without speech.
     """
 
     utterance: int
@@ -41,4 +41,4 @@ class RecognisedPiece:
     end: int
     hypotheses: NBest
     probs: torch.Tensor
-    experts: torch.Tensor
+    frame_languages: torch.Tensor

@@ -216,10 +216,10 @@ class Speech2Text(asr_inference.Speech2Text):
         outs = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
         nbest = [self._nbest(out, excluded) for out, excluded in zip(outs, routing.excluded)]
         probs = routing.utterance_probs.cpu()
-        experts = [expert[valid].cpu() for expert, valid in zip(routing.expert, routing.valid)]
+        languages = [language[valid].cpu() for language, valid in zip(routing.language, routing.valid)]
         return [
             RecognisedPiece(
-                piece.utterance, piece.start, piece.end, hypotheses, probs[position], experts[position]
+                piece.utterance, piece.start, piece.end, hypotheses, probs[position], languages[position]
             )
             for position, (piece, hypotheses) in enumerate(zip(batch, nbest))
         ]
@@ -260,7 +260,8 @@ class Speech2Text(asr_inference.Speech2Text):
 
     def _transcript(self, chunks: list[RecognisedPiece], return_timeline: bool) -> Transcript:
         """The transcript of an utterance from its recognised chunks."""
-        counts = torch.stack([torch.bincount(chunk.experts, minlength=len(self.languages)) for chunk in chunks])
+        number = len(self.languages)
+        counts = torch.stack([torch.bincount(chunk.frame_languages, minlength=number) for chunk in chunks])
         share = counts.sum(dim=1, keepdim=True) / counts.sum().clamp(min=1)  # of the frames, by chunk
         probs = torch.stack([chunk.probs for chunk in chunks])
         language, probability = self._most_probable((share * probs).sum(dim=0))
@@ -290,8 +291,8 @@ class Speech2Text(asr_inference.Speech2Text):
 
     def _most_probable(self, probs: torch.Tensor) -> tuple[str | None, float]:
         """Language and its probability, from (E,); none where all are zero."""
-        probability, expert = probs.max(dim=-1)
-        return self.languages[int(expert)] if probability else None, float(probability)
+        probability, language = probs.max(dim=-1)
+        return self.languages[int(language)] if probability else None, float(probability)
 
 
 def _best_text(nbest: NBest) -> str:

@@ -14,12 +14,12 @@ def timeline_of(
 
     Args:
         pieces: in time order.
-        languages: of the experts.
+        languages: of the model.
         fs: sampling rate in Hz.
         seconds_per_frame: of an encoder frame.
     """
     spans: list[LanguageSpan] = []
-    for is_spoken, run in groupby(pieces, lambda piece: len(piece.experts) > 0):
+    for is_spoken, run in groupby(pieces, lambda piece: len(piece.frame_languages) > 0):
         if is_spoken:
             spans += _joined([span for piece in run for span in _spans_of(piece, languages, fs, seconds_per_frame)])
     return tuple(spans)
@@ -28,12 +28,12 @@ def timeline_of(
 def _spans_of(
     piece: RecognisedPiece, languages: Sequence[str], fs: int, seconds_per_frame: float
 ) -> list[LanguageSpan]:
-    """Runs of a piece's frames with the same expert."""
+    """Runs of a piece's frames in the same language."""
     spans, frame = [], 0
-    for expert, run in groupby(piece.experts.tolist()):
+    for language, run in groupby(piece.frame_languages.tolist()):
         first, frame = frame, frame + len(list(run))
         start, end = (round(piece.start / fs + n * seconds_per_frame, 3) for n in (first, frame))
-        spans.append(LanguageSpan(start, end, languages[expert]))
+        spans.append(LanguageSpan(start, end, languages[language]))
     return spans
 
 

@@ -9,7 +9,7 @@ NBest = list[tuple[str, list[str], list[int], Hypothesis]]  # ESPnet's: text, to
 
 @dataclass(frozen=True)
 class LanguageSpan:
-    """A stretch of speech whose frames went to one expert.
+    """A stretch of speech whose frames went to one language.
 
     Attributes:
         start, end: seconds.

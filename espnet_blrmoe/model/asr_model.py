@@ -68,7 +68,7 @@ class BLRMoEModel(ESPnetASRModel):
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The model's languages, in expert order."""
+        """The model's languages, in the order of the router's classes."""
         return self.encoder.languages
 
     @property
@@ -117,7 +117,7 @@ class BLRMoEModel(ESPnetASRModel):
         Raises:
             ValueError: no labels, or a language that is not the model's (names the utterance).
         """
-        labels = self.expert_labels(lid, utt_id).to(speech.device)
+        labels = self.language_labels(lid, utt_id).to(speech.device)
         with self.encoder.route(labels=labels) as routings:
             loss, stats, weight = super().forward(speech, speech_lengths, text, text_lengths, **kwargs)
         loss_lid, lid_stats = self.lid_loss_and_stats(routings[0], labels)
@@ -134,7 +134,7 @@ class BLRMoEModel(ESPnetASRModel):
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """Features for ESPnet's statistics; language labels are checked here, before any training."""
-        self.expert_labels(kwargs.get("lid"), kwargs.get("utt_id"))
+        self.language_labels(kwargs.get("lid"), kwargs.get("utt_id"))
         return super().collect_feats(speech, speech_lengths, text, text_lengths)
 
     def encode_with_routing(
@@ -201,8 +201,8 @@ class BLRMoEModel(ESPnetASRModel):
             feats, lengths = self.preencoder(feats, lengths)
         return feats, lengths
 
-    def expert_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> torch.Tensor:
-        """Language labels (B, L) -> experts (B,) int64."""
+    def language_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> torch.Tensor:
+        """Language labels (B, L) -> (B,) int64, the place of each in `languages`."""
         if lid is None:
             utterances = f"utterance {utt_id[0]}" if utt_id else "a batch"
             raise ValueError(
@@ -228,7 +228,7 @@ class BLRMoEModel(ESPnetASRModel):
 
         Args:
             routing: of the batch.
-            labels: (B,) int64 experts.
+            labels: (B,) int64, the utterances' languages.
         """
         frame_labels = labels.unsqueeze(1).expand_as(routing.valid)
         if self.lid_loss == "frame":

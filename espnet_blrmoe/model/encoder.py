@@ -1,12 +1,13 @@
 """BLRMoEEncoder: shared blocks, then MLE blocks whose experts one shared router chooses, frame by frame."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
 from espnet_blrmoe.espnet_internals import make_pad_mask
+from espnet_blrmoe.language_groups import LanguageGroups
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.model.blocks import AbsBlock, BlockOptions, block_choices
 from espnet_blrmoe.model.blocks.abs_block import LayerNorm
@@ -29,7 +30,9 @@ class BLRMoEEncoder(AbsEncoder):
 
     Args:
         input_size: width of the input features (ESPnet sets it).
-        languages: language codes; one expert each, in this order. With one language there is no router.
+        languages: language codes, in the order of the router's classes. With one language there is no router.
+        experts: groups of languages that share an expert, by name: {"romance": ["es", "pt"]}. A language in no group
+            has an expert of its own; None: all have. Experts have the order of their first languages.
         output_size: D; this and other names are ESPnet's, wherever its encoders have them.
         attention_heads: number of attention heads.
         linear_units: hidden units of the feed-forward modules.
@@ -54,13 +57,14 @@ class BLRMoEEncoder(AbsEncoder):
         padding_idx: for `input_layer: embed`.
 
     Raises:
-        ValueError: an option that does not exist or languages that are listed twice.
+        ValueError: an option that does not exist, languages that are listed twice, or groups that do not fit them.
     """
 
     def __init__(
         self,
         input_size: int,
         languages: list[str],
+        experts: Mapping[str, Sequence[str]] | None = None,
         output_size: int = 256,
         attention_heads: int = 4,
         linear_units: int = 2048,
@@ -82,11 +86,11 @@ class BLRMoEEncoder(AbsEncoder):
         padding_idx: int = -1,
     ):
         super().__init__()
-        self.languages = parse_languages(languages)
+        self.groups = LanguageGroups.of(experts, languages)
         self.embed = InputLayer(input_layer, input_size, output_size, dropout_rate, padding_idx)
         options = BlockOptions(
             output_size, attention_heads, linear_units, dropout_rate, attention_dropout_rate,
-            len(self.languages), attention_experts or "", ffn_experts, expert_rank,
+            len(self.groups.experts), attention_experts or "", ffn_experts, expert_rank,
         )  # fmt: skip
         of_blocks = [options.without_experts()] * num_shared_blocks + [options] * num_moe_blocks
         blocks = [made(block_choices, block_type, block_conf, own) for own in of_blocks]
@@ -99,7 +103,16 @@ class BLRMoEEncoder(AbsEncoder):
         self.label_routing = label_routing
         # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
         # ESPnet's checkpoint averaging sums integers.
-        self.register_buffer("language_codes", _language_codes(self.languages))
+        self.register_buffer("language_codes", self._language_codes())
+
+    def extra_repr(self) -> str:
+        """What print(model) says of the encoder beside its modules."""
+        return f"experts: {self.groups}"
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Their codes, in the order of the router's classes."""
+        return self.groups.languages
 
     def output_size(self) -> int:
         """D."""
@@ -118,7 +131,7 @@ class BLRMoEEncoder(AbsEncoder):
         self.router = made(router_choices, router, router_conf, view.size, len(self.languages)) if has_choice else None
 
     def keep_languages(self, languages: Sequence[str]) -> None:
-        """Forget the experts of all other languages, and what the router knows of them (physical pruning).
+        """Forget the experts that no other language has, and what the router knows of the others (physical pruning).
 
         Results are those of the whole encoder when it may choose only among these languages.
 
@@ -129,18 +142,18 @@ class BLRMoEEncoder(AbsEncoder):
             ValueError: there is none, one is unknown, or the router cannot forget languages.
         """
         wanted = parse_languages(languages, self.languages)
-        kept = [expert for expert, language in enumerate(self.languages) if language in wanted]
+        kept = [n for n, language in enumerate(self.languages) if language in wanted]
         if len(kept) == 1:
             self.router = self.router_input = None
         else:
             self.router.keep_languages(kept)
+        old, self.groups = self.groups, self.groups.cut_down(kept)
         for module in self.modules():
             if isinstance(module, PackedExperts):
-                module.keep_experts(kept)
-        self.languages = tuple(self.languages[expert] for expert in kept)
-        self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
+                module.keep_experts([old.experts.index(name) for name in self.groups.experts])
+        self.language_codes = self._language_codes().to(self.language_codes.device)
 
-    def add_language(self, language: str, like: str | None = None) -> None:
+    def add_language(self, language: str, like: str | None = None, group: str | None = None) -> None:
         """Give one more language an expert, and a class of the router, after the others: the reverse of keep_languages.
 
         An encoder of one language gets a fresh router.
@@ -148,10 +161,12 @@ class BLRMoEEncoder(AbsEncoder):
         Args:
             language: its code.
             like: one of the encoder's languages, whose expert and router class are copied; None: fresh ones.
+            group: the name of one of its experts, which the language shares instead of getting one; of `like`,
+                only the router class is copied then.
 
         Raises:
-            ValueError: the encoder knows the language already, does not know `like`, `language` is not one code, or
-                the router cannot take in a language.
+            ValueError: the encoder knows the language already, does not know `like` or `group`, `language` is not one
+                code or the name of another group, or the router cannot take in a language.
         """
         codes = parse_languages(language)
         if len(codes) > 1:
@@ -159,11 +174,12 @@ class BLRMoEEncoder(AbsEncoder):
         if codes[0] in self.languages:
             raise ValueError(f"the model knows language {codes[0]!r} already: {', '.join(self.languages)}")
         copied = None if like is None else self.languages.index(parse_languages([like], self.languages)[0])
+        copied_expert = None if copied is None else self.groups.experts.index(self.groups.names[copied])
+        self.groups = self.groups.with_one_more(codes[0], group)
         for module in self.modules():
-            if isinstance(module, PackedExperts):
-                module.add_expert(copied)
-        self.languages += codes
-        self.language_codes = _language_codes(self.languages).to(self.language_codes.device)
+            if isinstance(module, PackedExperts) and group is None:
+                module.add_expert(copied_expert)
+        self.language_codes = self._language_codes().to(self.language_codes.device)
         if self.router is None:
             self.put_router(*self._router_options)
             self.router.to(self.language_codes.device)
@@ -180,7 +196,7 @@ class BLRMoEEncoder(AbsEncoder):
         """Tell the batches encoded inside the `with`, in this thread, what is known of their languages.
 
         Args:
-            labels: (B,) int64, the utterances' experts, for routing by label in training.
+            labels: (B,) int64, the utterances' languages, for routing by label in training.
             prior: restricts the router's choice.
             choice: restricts it and says how it is made; instead of `prior`.
 
@@ -253,38 +269,40 @@ class BLRMoEEncoder(AbsEncoder):
         self, batch: SubsampledBatch, shared: torch.Tensor | None, request: RoutingRequest
     ) -> Routing:
         valid = batch.valid
-        only_expert = request.choice.only_expert()
+        only_language = request.choice.only_language()
         if self.router is None:
             logits = torch.zeros(*valid.shape, 1, device=valid.device)
-            expert = logits.argmax(dim=-1)
-        elif only_expert is not None:  # one language each: the router has nothing to choose
+            language = logits.argmax(dim=-1)
+        elif only_language is not None:  # one language each: the router has nothing to choose
             log_weights = request.choice.prior.over(valid.size(1)).to(valid.device)
             logits = log_weights.expand(*valid.shape, -1)
-            expert = only_expert[:, : valid.size(1)].to(valid.device).expand(valid.shape)
+            language = only_language[:, : valid.size(1)].to(valid.device).expand(valid.shape)
         else:
             logits = self.router(self.router_input(batch, shared), valid).float()
             logits = request.choice.weigh(logits, valid)
-            expert = self._choose_experts(logits, request.labels)
-        return Routing.of(logits, expert, valid, batch.packed)
+            language = self._choose_languages(logits, request.labels)
+        return Routing.of(logits, language, valid, batch.packed, self.groups.expert_of)
 
-    def _choose_experts(self, logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """(B, T, E) -> (B, T): the router's top-1, or in training the label's expert."""
-        expert = logits.argmax(dim=-1)
+    def _choose_languages(self, logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """(B, T, E) -> (B, T): the router's top-1, or in training the label."""
+        language = logits.argmax(dim=-1)
         if not self.training or labels is None:
-            return expert
+            return language
         by_label = torch.rand(len(logits), 1, device=logits.device) < self.label_routing
-        return torch.where(by_label, labels.unsqueeze(1), expert)
+        return torch.where(by_label, labels.unsqueeze(1), language)
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
         codes = state_dict.get(prefix + "language_codes")
         if codes is not None and not codes.equal(self.language_codes.to(codes)):
             theirs = ",".join("".join(chr(int(c)) for c in row if c) for row in codes.tolist())
-            errors.append(f"the checkpoint's languages are {theirs}, the configuration's {','.join(self.languages)}")
+            ours = ",".join(self.groups.labels)
+            errors.append(f"the checkpoint's languages are {theirs}, the configuration's {ours}")
         super()._load_from_state_dict(state_dict, prefix, metadata, strict, missing, unexpected, errors)
 
-
-def _language_codes(languages: tuple[str, ...]) -> torch.Tensor:
-    """(E, longest code) float32 code points, padded with 0; to be read even in a model on torch's meta device."""
-    longest = max(map(len, languages))
-    codes = [[float(ord(c)) for c in code.ljust(longest, "\0")] for code in languages]
-    return torch.tensor(codes, device="cpu")
+    def _language_codes(self) -> torch.Tensor:
+        """(E, longest) float32 code points of the languages and, where they are in one, of their group, padded with 0;
+        to be read even in a model on torch's meta device."""
+        labels = self.groups.labels
+        longest = max(map(len, labels))
+        codes = [[float(ord(c)) for c in label.ljust(longest, "\0")] for label in labels]
+        return torch.tensor(codes, device="cpu")

@@ -1,4 +1,4 @@
-"""Packed experts: one weight per language, applied to contiguous spans of frames sorted by expert.
+"""Packed experts: one weight per expert, applied to contiguous spans of frames sorted by expert.
 
 All experts of a layer are one parameter of shape (E, ...). Every expert then takes part in every backward
 pass, with a zero gradient where it got no frame, so plain DistributedDataParallel works. Experts of low rank share a

@@ -1,7 +1,7 @@
 """The valid frames of a batch, packed without padding, and the layouts in which blocks need them.
 
 Legend: B utterances, T frames of the longest utterance after subsampling, N valid (unpadded) frames of the
-batch, D width, E experts = languages. Masks are True for valid frames.
+batch, D width, E experts. Masks are True for valid frames.
 """
 
 from collections.abc import Sequence

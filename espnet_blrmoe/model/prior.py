@@ -47,7 +47,7 @@ class LanguagePrior:
         Args:
             allowed: one list per utterance, or one list for the whole batch: [["en", "de"]], ["en,de"] or, changing
                 over time, ["en 12:fr"]. See AllowedLanguages.
-            languages: all languages of the model, in expert order.
+            languages: all languages of the model, in its order.
             penalty: nats taken off the log-probability of every language that is not listed.
             times: (B or 1, T) seconds into the recording at which the frames are; needed for lists that change.
 
@@ -72,8 +72,8 @@ class LanguagePrior:
         rows = [weights[own.span_at(seconds.numpy())] for weights, own, seconds in zip(by_span, lists, times)]
         return cls(torch.stack(rows))
 
-    def only_expert(self) -> torch.Tensor | None:
-        """(B or 1, T or 1) int64: the one expert that is left to each frame; None where any frame has a choice."""
+    def only_language(self) -> torch.Tensor | None:
+        """(B or 1, T or 1) int64: the one language that is left to each frame; None where any frame has a choice."""
         allowed = self.log_weights.isfinite()
         if bool((allowed.sum(dim=-1) > 1).any()):
             return None
@@ -109,9 +109,9 @@ class LanguageChoice:
         if self.window is not None and (self.window < 1 or self.window % 2 == 0):
             raise ValueError(f"the smoothing window must be an odd number of frames, not {self.window}")
 
-    def only_expert(self) -> torch.Tensor | None:
+    def only_language(self) -> torch.Tensor | None:
         """As the prior's; also None where utterances may ignore it."""
-        return None if self.prior is None or self.escape is not None else self.prior.only_expert()
+        return None if self.prior is None or self.escape is not None else self.prior.only_language()
 
     def weigh(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
         """The router's (B, T, E) logits as its choice takes them; valid is (B, T) bool."""

@@ -21,7 +21,7 @@ class RoutingRequest:
 
     Attributes:
         encoder: whose batches are meant; others may run at the same time.
-        labels: (B,) int64, the utterances' experts, for routing by label in training.
+        labels: (B,) int64, the utterances' languages, for routing by label in training.
         choice: how the router's choice takes what is known.
         routings: gets the Routing of every batch.
     """

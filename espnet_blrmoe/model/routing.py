@@ -1,9 +1,10 @@
-"""The Routing of a batch: which expert every frame goes to, decided once and handed to every MLE layer.
+"""The Routing of a batch: the language of every frame, and so its expert, decided once and handed to every MLE layer.
 
 Legend: B utterances, T frames of the longest utterance after subsampling, N valid (unpadded) frames of the
-batch, D width, E experts = languages. Masks are True for valid frames.
+batch, D width, E languages. Masks are True for valid frames.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,29 +19,39 @@ class Routing:
 
     Attributes:
         logits: (B, T, E) float32, the router's under the language prior; the prior's own where it leaves one language.
-        expert: (B, T) int64, the expert of each frame; meaningless where not valid.
+        language: (B, T) int64, the language of each frame, whose expert it goes to; meaningless where not valid.
         valid: (B, T) bool, True for frames, False for padding.
         frames: the valid frames, sorted by expert.
         permutation: (N,) int64, for each of them its row in time order; None where that is the same order.
     """
 
     logits: torch.Tensor
-    expert: torch.Tensor
+    language: torch.Tensor
     valid: torch.Tensor
     frames: PackedFrames
     permutation: torch.Tensor | None
 
     @classmethod
-    def of(cls, logits: torch.Tensor, expert: torch.Tensor, valid: torch.Tensor, frames: PackedFrames) -> "Routing":
+    def of(
+        cls,
+        logits: torch.Tensor,
+        language: torch.Tensor,
+        valid: torch.Tensor,
+        frames: PackedFrames,
+        expert_of: Sequence[int] | None = None,
+    ) -> "Routing":
         """Sort the batch's frames by expert, once for all layers.
 
         Args:
-            logits, expert, valid: see above.
+            logits, language, valid: see above.
             frames: the valid frames in time order.
+            expert_of: the expert of each of the E languages; None: each has its own, and they have the same order.
         """
-        expert_of_frame = frames.pack(expert.unsqueeze(-1)).squeeze(-1)
-        permutation, spans = frames.sort_order(expert_of_frame, logits.size(-1))
-        return cls(logits, expert, valid, frames.by_expert(permutation, spans), permutation)
+        expert, num_experts = frames.pack(language.unsqueeze(-1)).squeeze(-1), logits.size(-1)
+        if expert_of is not None:
+            expert, num_experts = torch.tensor(expert_of, device=expert.device)[expert], max(expert_of) + 1
+        permutation, spans = frames.sort_order(expert, num_experts)
+        return cls(logits, language, valid, frames.by_expert(permutation, spans), permutation)
 
     def sort(self, packed: torch.Tensor) -> torch.Tensor:
         """(N, D) in time order -> (N, D) sorted by expert."""
@@ -63,6 +74,6 @@ class Routing:
         return self.logits.isneginf().all(dim=1)
 
     def frame_counts(self) -> torch.Tensor:
-        """(B, E) int64: how many frames of each utterance went to each expert."""
-        chosen = F.one_hot(self.expert, self.logits.size(-1))
+        """(B, E) int64: how many frames of each utterance went to each language."""
+        chosen = F.one_hot(self.language, self.logits.size(-1))
         return (chosen * self.valid.unsqueeze(-1)).sum(1)

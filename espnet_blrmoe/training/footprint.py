@@ -75,7 +75,7 @@ def of_one_language(config: dict) -> dict:
     """The configuration of what one language's speech runs through in this model, without the router."""
     if config["encoder"] != "blr_moe":
         return config
-    return over(config, {"encoder_conf": {"languages": config["encoder_conf"]["languages"][:1]}})
+    return over(config, {"encoder_conf": {"languages": config["encoder_conf"]["languages"][:1], "experts": None}})
 
 
 def as_dense(config: dict) -> dict:

@@ -18,7 +18,7 @@ def freeze(model: torch.nn.Module, freeze_param: Sequence[str]) -> None:
         model: is changed.
         freeze_param: names of parameters or modules, as ESPnet takes them, or patterns of such names, in which * stands
             for any characters, ? for one, and [0-5] for one of those: encoder.encoders.*.w_?.weight; or "shared": all
-            that is neither a language's own, which are the experts and their differences of low rank, nor the router.
+            that is neither an expert's, or its difference of low rank, nor the router's.
 
     Raises:
         ValueError: a name or pattern fits no parameter of the model.

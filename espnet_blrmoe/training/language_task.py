@@ -43,7 +43,8 @@ class NewRows(torch.nn.Module):
 
 
 class NewLanguageModel(FineTunedModel):
-    """A trained ASR model of which only the newest language learns: its expert, and the newest tokens' CTC output.
+    """A trained ASR model of which only the newest language learns: its expert, unless that is an old one, which stays,
+    and the newest tokens' CTC output.
 
     Args:
         asr_model: the larger model, as `add_language` makes it.
@@ -59,9 +60,10 @@ class NewLanguageModel(FineTunedModel):
             for module in asr_model.modules()
             if any(isinstance(child, (ExpertLinear, LowRankExpertLinear)) for child in module.children())
         ]
+        names = asr_model.encoder.groups.names
         for module in list(asr_model.modules()):
-            if isinstance(module, PackedExperts):
-                learn_rows(module, len(asr_model.languages) - 1)
+            if isinstance(module, PackedExperts) and names.count(names[-1]) == 1:
+                learn_rows(module, len(asr_model.encoder.groups.experts) - 1)
         if num_old_tokens < len(asr_model.token_list):
             learn_rows(asr_model.ctc.ctc_lo, num_old_tokens)
 
@@ -77,7 +79,7 @@ class NewLanguageModel(FineTunedModel):
     def forward(
         self, lid: torch.Tensor | None = None, utt_id: list[str] | None = None, **batch
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
-        """ESPnet's loss and statistics of a batch, all of whose frames go to the new expert.
+        """ESPnet's loss and statistics of a batch, all of whose frames go to the new language's expert.
 
         Arguments as in BLRMoEModel.forward, by name; `lid` is only looked at.
 
@@ -85,7 +87,7 @@ class NewLanguageModel(FineTunedModel):
             ValueError: an utterance is in another language.
         """
         if lid is not None:
-            languages = [self.asr_model.languages[expert] for expert in self.asr_model.expert_labels(lid, utt_id)]
+            languages = [self.asr_model.languages[n] for n in self.asr_model.language_labels(lid, utt_id)]
             for position, language in enumerate(languages):
                 if language != self.language:
                     raise ValueError(
@@ -98,10 +100,14 @@ class NewLanguageModel(FineTunedModel):
     @torch.no_grad()
     def load_learned(self, path: str | Path) -> None:
         """Take what learns from a checkpoint of the training, nothing else: averaging rounds what stays the same."""
-        trained = read_weights(path)
-        for name, parameter in self.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(trained[name])
+        learning = self.learning()
+        trained = read_weights(path) if learning else {}
+        for name, parameter in learning.items():
+            parameter.copy_(trained[name])
+
+    def learning(self) -> dict[str, torch.nn.Parameter]:
+        """What learns, by name: nothing in a language that shares an expert and brings no tokens."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
     def joined(self) -> BLRMoEModel:
         """The ASR model with ordinary weights; this one can no longer learn."""
@@ -129,7 +135,14 @@ class LanguageTask(FineTuningTask):
         group = parser.add_argument_group("The language that is added")
         group.add_argument("--language", help="its code, for example fr")
         group.add_argument("--like", help="start from the expert of this language of the model (default: from scratch)")
+        group.add_argument("--group", help="share this group's expert, which stays as it is, instead of getting one")
         parser.set_defaults(required=[*parser.get_default("required"), "language"])
+
+    @classmethod
+    def main_worker(cls, args: argparse.Namespace) -> None:
+        """FineTuningTask's training, if there is anything to learn; raises what that and `extended_model` raise."""
+        if args.group is None or extended_model(args)[1].learning():
+            super().main_worker(args)
 
     @classmethod
     def languages_of(cls, args: argparse.Namespace) -> Sequence[str]:
@@ -171,7 +184,7 @@ def extended_model(args: argparse.Namespace) -> tuple[dict, NewLanguageModel]:
     files = ModelFiles.of_options(args)
     config, asr_model = read_blr_moe_config(files.config), load_asr_model(files)
     texts = training_texts(args.train_data_path_and_name_and_type)
-    larger_config, larger = add_language(config, asr_model, args.language, texts, args.like)
+    larger_config, larger = add_language(config, asr_model, args.language, texts, args.like, args.group)
     return larger_config, NewLanguageModel(larger, len(config["token_list"]))
 
 
@@ -195,7 +208,7 @@ def write_extended_model(args: argparse.Namespace, trained: Path, folder: Path) 
 
     Args:
         args: options of the training.
-        trained: checkpoint that it wrote.
+        trained: checkpoint that it wrote, if there was anything to learn.
         folder: to write the model's files into.
     """
     set_all_random_seed(args.seed)  # a fresh class of the router, which is not trained, is then the same again

@@ -62,7 +62,7 @@ class RouterModel(FineTunedModel):
         **kwargs,
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor], torch.Tensor]:
         """LID loss and statistics of a batch; arguments as in BLRMoEModel.forward."""
-        labels = self.asr_model.expert_labels(lid, utt_id).to(speech.device)
+        labels = self.asr_model.language_labels(lid, utt_id).to(speech.device)
         routing = self.asr_model.route(speech, speech_lengths, self.specaug if self.training else None)
         loss, stats = self.asr_model.lid_loss_and_stats(routing, labels)
         stats["loss"] = loss.detach()

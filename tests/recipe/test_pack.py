@@ -15,8 +15,8 @@ def results(tmp_path_factory) -> str:
     return (exp / "RESULTS.md").read_text(encoding="utf-8")
 
 
-def card_of(languages: tuple[str, ...], results: str) -> str:
-    sizes = {"num_shared_blocks": 2, "num_moe_blocks": 3, "output_size": 64}
+def card_of(languages: tuple[str, ...], results: str, **others) -> str:
+    sizes = {"num_shared_blocks": 2, "num_moe_blocks": 3, "output_size": 64, **others}
     return pack.model_card({"encoder_conf": {"languages": list(languages), "router": "tdnn", **sizes}}, results)
 
 
@@ -26,6 +26,12 @@ def test_the_card_of_a_whole_model(results):
     assert "router `tdnn`" in card and "--languages de,en" in card
     assert card.endswith(results + "\n")
     assert "Not of this model" not in card
+
+
+def test_the_card_names_the_languages_that_share_an_expert(results):
+    assert "has experts for every language, chosen frame by frame" in card_of(LANGUAGES, results)
+    card = card_of(LANGUAGES, results, experts={"west": ["de", "en"], "iberian": ["es", "pt"]})
+    assert "for every language or group of languages (west: de, en; iberian: es, pt), chosen frame by frame" in card
 
 
 def test_the_card_of_a_pruned_model_says_whose_results_it_shows(results):

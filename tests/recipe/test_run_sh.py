@@ -14,6 +14,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from recipe_run import RECIPE, STAGES, TINY_TRAINING, run_recipe
 from shared.data_dir import read_data_dir
 from shared.kaldi_tables import read_table
@@ -39,6 +40,21 @@ def test_a_test_set_of_ones_own_is_a_kaldi_folder(tiny_demo, tmp_path):
     results = folder / "exp/asr_train_asr_raw_char/decode_asr/test_our own"
     assert set(read_table(results / "text", allow_empty=True)) == {f"{u.id}-{n}" for u in utterances for n in range(2)}
     assert (results / "score_wer/result.txt").is_file()
+
+
+def test_languages_may_share_an_expert(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    config = {"base": str(RECIPE / "conf/train_asr.yaml"), "encoder_conf": {"experts": {"iberian": ["es", "pt"]}}}
+    (tmp_path / "groups.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    stages = "--stage", "11", "--stop_stage", "13"
+    run = run_recipe(folder, *stages, "--asr_config", str(tmp_path / "groups.yaml"), *TINY_TRAINING)
+    assert run.exit_code == 0, run.output
+    weights = torch.load(folder / "exp/asr_groups_raw_char/model.pth")
+    assert {len(weights[f"encoder.encoders.4.feed_forward.w_{n}.weight"]) for n in (1, 2)} == {1}
+    assert len(weights["encoder.router.output.weight"]) == 2
+    run = run_recipe(folder, *stages, "--asr_config", "conf/tuning/train_asr_demo_groups.yaml", *TINY_TRAINING)
+    assert run.exit_code == 1 and "Traceback" not in run.output
+    assert "encoder_conf: experts: 'germanic': unknown language 'de'; this model knows es, pt" in run.output
 
 
 def test_what_a_killed_run_left_is_no_test_set(tiny_demo, tmp_path):

@@ -16,28 +16,29 @@ from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
 def heard_speech(utterances: int = 200, seed: int = 0) -> HeardSpeech:
     """Probabilities that are right more often than not, in two domains."""
     torch.manual_seed(seed)
-    experts = torch.randint(3, (utterances,))
-    logits = torch.randn(utterances, 3) + 2.0 * torch.nn.functional.one_hot(experts, 3)
+    languages = torch.randint(3, (utterances,))
+    logits = torch.randn(utterances, 3) + 2.0 * torch.nn.functional.one_hot(languages, 3)
     frames = torch.randint(0, 40, (utterances, 3)) + 1
     domains = tuple("noise" if n % 3 else "clean" for n in range(utterances))
-    return HeardSpeech(domains, experts, logits.softmax(dim=-1), frames)
+    return HeardSpeech(domains, languages, logits.softmax(dim=-1), frames)
 
 
 def test_accuracies():
     heard = heard_speech()
     scores = LidScores.of(heard)
-    right = [int(probs.argmax()) == int(expert) for probs, expert in zip(heard.probs, heard.experts)]
+    right = [int(probs.argmax()) == int(language) for probs, language in zip(heard.probs, heard.languages)]
     assert scores.utterances == 200
     assert scores.utterance_accuracy == pytest.approx(sum(right) / 200)
-    frames = sum(int(counts[expert]) for counts, expert in zip(heard.frames, heard.experts))
+    frames = sum(int(counts[language]) for counts, language in zip(heard.frames, heard.languages))
     assert scores.frame_accuracy == pytest.approx(frames / int(heard.frames.sum()))
 
 
 def test_equal_error_rate_is_where_misses_are_as_frequent_as_false_alarms():
     heard = heard_speech()
     rates = []
-    for expert in range(3):
-        false_alarms, hits, _ = roc_curve(heard.experts == expert, heard.probs[:, expert], drop_intermediate=False)
+    for language in range(3):
+        is_it, probs = heard.languages == language, heard.probs[:, language]
+        false_alarms, hits, _ = roc_curve(is_it, probs, drop_intermediate=False)
         misses = 1 - hits
         nearest = abs(false_alarms - misses).argmin()
         rates.append((false_alarms[nearest] + misses[nearest]) / 2)
@@ -45,10 +46,10 @@ def test_equal_error_rate_is_where_misses_are_as_frequent_as_false_alarms():
 
 
 def test_calibration_error_compares_confidence_with_accuracy():
-    experts = torch.zeros(100, dtype=torch.int64)
-    experts[80:] = 1  # a router that is 95 % sure of expert 0, and right in 80 %
+    languages = torch.zeros(100, dtype=torch.int64)
+    languages[80:] = 1  # a router that is 95 % sure of language 0, and right in 80 %
     probs = torch.tensor([[0.95, 0.05]]).expand(100, 2)
-    heard = HeardSpeech(("all",) * 100, experts, probs, torch.ones(100, 2, dtype=torch.int64))
+    heard = HeardSpeech(("all",) * 100, languages, probs, torch.ones(100, 2, dtype=torch.int64))
     assert LidScores.of(heard).calibration_error == pytest.approx(0.15, abs=1e-4)
 
 
@@ -75,7 +76,7 @@ def test_kaldis_segments(tiny_model, tmp_path):
     heard = hear(build_model(tiny_model.config).eval(), RATE, data)
     speech2text = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=1)
     by_size = [data / "utt1.wav[1600:3999]", data / "utt1.wav[0:2399]", data / "utt0.wav"]
-    assert heard.experts.tolist() == [LANGUAGES.index(language) for language in ("de", "de", "en")]
+    assert heard.languages.tolist() == [LANGUAGES.index(language) for language in ("de", "de", "en")]
     for probs, path in zip(heard.probs, by_size, strict=True):
         assert float(probs.max()) == pytest.approx(speech2text(path).language_probability, abs=1e-5)
 

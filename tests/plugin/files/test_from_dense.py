@@ -72,7 +72,7 @@ def expect_equal_outputs(dense_folder: Path, folder: Path) -> None:
     for seed in range(3):
         choice = random_routing(RATE, len(model.languages), seed)
         output, output_lengths, routing = model.encode_with_routing(SPEECH, LENGTHS, choice)
-        assert len(routing.expert.unique()) == min(len(model.languages), routing.expert.numel())
+        assert len(routing.language.unique()) == min(len(model.languages), routing.language.numel())
         assert output_lengths.equal(lengths)
         torch.testing.assert_close(output, expected, atol=1e-5, rtol=0)
     torch.testing.assert_close(model.encode(SPEECH, LENGTHS)[0], expected, atol=1e-5, rtol=0)

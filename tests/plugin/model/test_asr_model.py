@@ -149,7 +149,7 @@ def test_labels_travel_through_preprocessor_and_collation(model):
     utterances = [("utt1", "zh-CN", "abc"), ("utt2", "en", "a b"), ("utt3", "de ", "c")]
     data = [(utt, preprocess(utt, {"speech": speech, "text": text, "lid": lid})) for utt, lid, text in utterances]
     utt_ids, batch = CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)(data)
-    assert model.expert_labels(batch["lid"], utt_ids).tolist() == [2, 0, 1]
+    assert model.language_labels(batch["lid"], utt_ids).tolist() == [2, 0, 1]
     assert batch["text"].tolist() == [[2, 3, 4], [2, 5, 3], [4, -1, -1]]
 
 

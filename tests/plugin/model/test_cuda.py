@@ -29,7 +29,7 @@ def exact_float32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-def encoder_of(block_type: str, languages: int = 4, expert_rank: int | None = None) -> BLRMoEEncoder:
+def encoder_of(block_type: str, languages: int = 4, **options) -> BLRMoEEncoder:
     torch.manual_seed(0)
     encoder = BLRMoEEncoder(
         WIDTH,
@@ -40,11 +40,11 @@ def encoder_of(block_type: str, languages: int = 4, expert_rank: int | None = No
         num_moe_blocks=2,
         attention_experts="qkvo",
         block_type=block_type,
-        expert_rank=expert_rank,
         input_layer="dwconv2d",
         router_conf={"channels": 16, "layers": 2, "dropout_rate": 0.0},
         label_routing=1.0,
         **NO_DROPOUT,
+        **options,
     )
     for name, parameter in encoder.named_parameters():
         if name.endswith(".difference.up"):  # as after some training
@@ -69,12 +69,17 @@ def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a - b).norm() / b.norm())
 
 
-@pytest.mark.parametrize(("block_type", "expert_rank"), [*((each, None) for each in BLOCK_TYPES), ("transformer", 8)])
+EXPERTS = [{"expert_rank": 8}, {"experts": {"shared": ["l1", "l3"]}}]
+
+
+@pytest.mark.parametrize(
+    ("block_type", "options"), [*((each, {}) for each in BLOCK_TYPES), *(("transformer", each) for each in EXPERTS)]
+)
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 0.02), (torch.bfloat16, 0.1)], ids=str
 )
-def test_a_training_step_is_that_of_the_cpu_but_for_its_precision(block_type, expert_rank, dtype, tolerance):
-    encoder = encoder_of(block_type, expert_rank=expert_rank)
+def test_a_training_step_is_that_of_the_cpu_but_for_its_precision(block_type, options, dtype, tolerance):
+    encoder = encoder_of(block_type, **options)
     expected = step(encoder, "cpu", torch.float32)
     for result, reference in zip(step(encoder, "cuda", dtype), expected):
         assert difference(result, reference) < tolerance

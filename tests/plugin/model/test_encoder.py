@@ -76,7 +76,7 @@ def test_equal_experts_equal_espnets_dense_encoder(block_type, input_layer, num_
     load_into_every_expert(encoder, dense.state_dict())
     x, lengths = features_of([61, 61])
     output, output_lengths, routing = encode(encoder, x, lengths)
-    assert len(routing.expert.unique()) == num_languages
+    assert len(routing.language.unique()) == num_languages
     expected, expected_lengths, _ = dense(x, lengths)
     assert output_lengths.equal(expected_lengths)
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)

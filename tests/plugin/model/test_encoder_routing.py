@@ -25,7 +25,7 @@ def test_one_language_alone_needs_no_router(codes):
     x, lengths = features_of()
     _, _, routing = encode(encoder, x, lengths, prior=LanguagePrior.allow(codes, LANGUAGES))
     expected = torch.tensor([LANGUAGES.index(code) for code in codes]).expand(len(x))
-    assert routing.expert.equal(expected.unsqueeze(1).expand_as(routing.expert))
+    assert routing.language.equal(expected.unsqueeze(1).expand_as(routing.language))
     assert routing.utterance_probs.equal(F.one_hot(expected, len(LANGUAGES)).float())
     with pytest.raises(AssertionError, match="the router was called"):
         encode(encoder, x, lengths, prior=LanguagePrior.allow([["en", "de"]], LANGUAGES))
@@ -46,26 +46,26 @@ def test_no_frame_goes_outside_the_allowed_languages():
 def test_within_the_allowed_languages_the_router_decides():
     encoder = encoder_of(router="encoders.FixedRouter")
     _, _, routing = encode(encoder, *features_of(), prior=LanguagePrior.allow(["en,es"], LANGUAGES))
-    batch, time = routing.expert.shape
+    batch, time = routing.language.shape
     for b, t in itertools.product(range(batch), range(time)):
         en, _, es = encoder.router.logits[b, t]
-        assert routing.expert[b, t] == (0 if en > es else 2)
+        assert routing.language[b, t] == (0 if en > es else 2)
 
 
 def test_routing_by_label_and_by_prediction():
     labels = torch.tensor([2, 0, 1])
     by_label = encoder_of(router="encoders.FixedRouter", label_routing=1.0).train()
     _, _, routing = encode(by_label, *features_of(), labels=labels)
-    assert routing.expert.equal(labels.unsqueeze(1).expand_as(routing.expert))
+    assert routing.language.equal(labels.unsqueeze(1).expand_as(routing.language))
     by_prediction = encoder_of(router="encoders.FixedRouter", label_routing=0.0).train()
     _, _, routing = encode(by_prediction, *features_of(), labels=labels)
-    assert routing.expert.equal(routing.logits.argmax(dim=-1))
+    assert routing.language.equal(routing.logits.argmax(dim=-1))
 
 
 def test_labels_do_not_route_in_evaluation():
     encoder = encoder_of(router="encoders.FixedRouter", label_routing=1.0)
     _, _, routing = encode(encoder, *features_of(), labels=torch.tensor([2, 0, 1]))
-    assert routing.expert.equal(routing.logits.argmax(dim=-1))
+    assert routing.language.equal(routing.logits.argmax(dim=-1))
 
 
 def test_mixed_routing_takes_whole_utterances_either_way():
@@ -76,7 +76,7 @@ def test_mixed_routing_takes_whole_utterances_either_way():
         labels = torch.tensor([2, 0, 1])
         _, _, routing = encode(encoder, *features_of(), labels=labels)
         predicted = routing.logits.argmax(dim=-1)
-        for expert, label, prediction in zip(routing.expert, labels, predicted):
+        for expert, label, prediction in zip(routing.language, labels, predicted):
             by_label.append(bool((expert == label).all()))
             assert by_label[-1] or expert.equal(prediction)
     assert 15 < sum(by_label) < 45  # of 60
@@ -153,7 +153,7 @@ def test_a_third_partys_classes_are_named_by_their_paths():
     output, _, routing = encode(encoder, x, lengths)
     halved = encoder.after_norm(0.25**3 * encoder.pos_enc(frames)[0])
     torch.testing.assert_close(output[0, :time], halved[0, :time])
-    assert encoder.route_features(x, lengths).expert.equal(routing.expert)
+    assert encoder.route_features(x, lengths).language.equal(routing.language)
 
 
 def test_a_router_reads_a_third_partys_view():
@@ -174,8 +174,8 @@ def test_a_request_within_another_leaves_the_outer_one_as_it_was():
         encoder(*batch)
     assert [len(outer), len(inner)] == [1, 1]
     valid = outer[0].valid
-    assert (outer[0].expert[valid] == LANGUAGES.index("en")).all()
-    assert (inner[0].expert[valid] == LANGUAGES.index("de")).all()
+    assert (outer[0].language[valid] == LANGUAGES.index("en")).all()
+    assert (inner[0].language[valid] == LANGUAGES.index("de")).all()
 
 
 def test_a_prior_changes_over_time_as_the_frames_do():
@@ -184,5 +184,5 @@ def test_a_prior_changes_over_time_as_the_frames_do():
     times = torch.arange(30.0).unsqueeze(0)
     prior = LanguagePrior.allow(["en 3:es"], LANGUAGES, times=times)
     _, output_lengths, routing = encode(encoder, x, lengths, prior=prior)
-    for expert, length in zip(routing.expert.tolist(), output_lengths.tolist()):
+    for expert, length in zip(routing.language.tolist(), output_lengths.tolist()):
         assert expert[:length] == [0] * 3 + [2] * (length - 3)

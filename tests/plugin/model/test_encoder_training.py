@@ -58,8 +58,9 @@ def test_autocast_leaves_double_precision_as_it_is(block_type, attention_experts
         torch.testing.assert_close(value, expected)
 
 
-def test_a_compiled_encoder_gives_the_same_result():
-    encoder = encoder_of(num_shared_blocks=0, num_moe_blocks=1)
+@pytest.mark.parametrize("experts", [None, {"west": ["en", "es"]}])
+def test_a_compiled_encoder_gives_the_same_result(experts):
+    encoder = encoder_of(num_shared_blocks=0, num_moe_blocks=1, experts=experts)
     compiled = torch.compile(encoder, backend="aot_eager")
     for lengths in (LENGTHS, (40, 20)):
         expected, output = (model(*features_of(lengths))[0] for model in (encoder, compiled))

@@ -25,7 +25,7 @@ def test_all_experts_begin_as_the_dense_encoder_of_the_same_parameters(block_typ
     assert all(name.startswith("router.") for name in missing)
     assert all(name.startswith("router.") or ".difference." in name for name in unexpected)
     output, _, routing = encode(encoder, *features_of())
-    assert len(routing.expert.unique()) == len(LANGUAGES)
+    assert len(routing.language.unique()) == len(LANGUAGES)
     torch.testing.assert_close(output, encode(dense, *features_of())[0], atol=1e-5, rtol=1e-5)
 
 
@@ -41,7 +41,7 @@ def test_trained_ones_are_full_experts_of_the_sums(block_type):
         weights[f"{layer}.bias"] = weights[f"{layer}.bias"].expand(len(difference), -1)
     full.load_state_dict(weights)
     (output, _, routing), (expected, *_) = encode(encoder, *features_of()), encode(full, *features_of())
-    assert len(routing.expert.unique()) == len(LANGUAGES)
+    assert len(routing.language.unique()) == len(LANGUAGES)
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
 
 

@@ -18,7 +18,7 @@ def test_prior_excludes_exactly_the_languages_that_are_not_allowed(allowed):
     prior = LanguagePrior.allow([sorted(codes) for codes in allowed], LANGUAGES)
     expected = [[0.0 if language in codes else -math.inf for language in LANGUAGES] for codes in allowed]
     assert prior.log_weights.squeeze(1).tolist() == expected
-    only = prior.only_expert()
+    only = prior.only_language()
     if all(len(codes) == 1 for codes in allowed):
         assert only.squeeze(1).tolist() == [LANGUAGES.index(*codes) for codes in allowed]
     else:
@@ -41,7 +41,7 @@ def test_a_penalty_is_taken_off_the_other_languages(batch, penalty):
     prior = LanguagePrior.allow(["en,es"] * len(lengths), LANGUAGES, penalty=penalty)
     expected = logits - penalty * torch.tensor([0.0, 1.0, 0.0, 1.0])
     torch.testing.assert_close(LanguageChoice(prior).weigh(logits, valid).log_softmax(-1), expected.log_softmax(-1))
-    assert prior.only_expert() is None
+    assert prior.only_language() is None
 
 
 @given(batches_of_logits(), st.sampled_from([3, 5, None]))
@@ -61,7 +61,7 @@ def test_utterances_escape_a_list_that_excludes_what_they_sound_like(batch, esca
     lists = [["en"], ["de", "zh-CN"], LANGUAGES][: len(lengths)]
     choice = LanguageChoice(LanguagePrior.allow(lists, LANGUAGES), escape=escape)
     applied = choice.weigh(logits, valid)
-    assert choice.only_expert() is None  # the router has to be asked
+    assert choice.only_language() is None  # the router has to be asked
     for b, (codes, length) in enumerate(zip(lists, lengths)):
         probs = logits[b, :length].softmax(-1).mean(0)
         excluded = sum(float(p) for p, language in zip(probs, LANGUAGES) if language not in codes)
@@ -155,8 +155,8 @@ def test_a_list_may_change_over_time():
     allowed = [[[LANGUAGES[n] for n in frame.nonzero()] for frame in own] for own in prior.log_weights.isfinite()]
     assert allowed[0] == [["en", "de"], ["en", "de"], ["es"], ["es"]]
     assert allowed[1] == [LANGUAGES, LANGUAGES, ["zh-CN"], ["en"]]
-    assert prior.only_expert() is None
-    assert LanguagePrior.allow(["en 2:es"], LANGUAGES, times=times).only_expert().tolist() == [[0, 0, 2, 2]]
+    assert prior.only_language() is None
+    assert LanguagePrior.allow(["en 2:es"], LANGUAGES, times=times).only_language().tolist() == [[0, 0, 2, 2]]
 
 
 @given(batches_of_logits(), st.lists(st.sampled_from(LANGUAGES), min_size=12, max_size=12), st.sampled_from([1, 3]))
