@@ -11,7 +11,8 @@ from espnet_blrmoe import caches, quiet, registration
 
 if TYPE_CHECKING:
     from espnet_blrmoe.inference.speech2text import Speech2Text
-    from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, Transcript
+    from espnet_blrmoe.inference.streaming import StreamingRecogniser, StreamingSession
+    from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, StreamPart, Transcript, Word
     from espnet_blrmoe.model.blocks import AbsBlock, block_choices
     from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
     from espnet_blrmoe.model.router import AbsRouter, router_choices
@@ -28,7 +29,11 @@ _MODULES = {
     "LanguageSpan": "inference.transcript",
     "Routing": "model.routing",
     "Speech2Text": "inference.speech2text",
+    "StreamPart": "inference.transcript",
+    "StreamingRecogniser": "inference.streaming",
+    "StreamingSession": "inference.streaming",
     "Transcript": "inference.transcript",
+    "Word": "inference.transcript",
     "block_choices": "model.blocks",
     "router_choices": "model.router",
     "router_input_choices": "model.router_inputs",
@@ -44,7 +49,11 @@ __all__ = [
     "LanguageSpan",
     "Routing",
     "Speech2Text",
+    "StreamPart",
+    "StreamingRecogniser",
+    "StreamingSession",
     "Transcript",
+    "Word",
     "block_choices",
     "router_choices",
     "router_input_choices",

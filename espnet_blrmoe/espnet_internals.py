@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 
 import torch
@@ -104,14 +105,15 @@ def decode_encoded(speech2text, encoder_out: torch.Tensor) -> list[tuple]:
     return speech2text._decode_single_sample(encoder_out)
 
 
-def inference_parser() -> argparse.ArgumentParser:
-    """The parser of ESPnet's asr_inference; a bare % in a text of 202611 ends its --help in an error."""
-    from espnet2.bin import asr_inference  # imports ESPnet's task, for which this module is imported
-
-    parser = asr_inference.get_parser()
+def inference_parser(program: str = "asr_inference") -> argparse.ArgumentParser:
+    """The parser of one of ESPnet's programs that recognise, without a demand for the model's files: there are other
+    ways to name a model here. A bare % in a text of 202611 ends its --help in an error."""
+    parser = import_module(f"espnet2.bin.{program}").get_parser()  # imports ESPnet's task, which imports this module
     for action in parser._actions:
         if action.help:
             action.help = re.sub(r"(?<!%)%(?![(%])", "%%", action.help)
+        if action.dest in ("asr_train_config", "asr_model_file"):
+            action.required = False
     return parser
 
 

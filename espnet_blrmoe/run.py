@@ -3,10 +3,10 @@
     python -m espnet_blrmoe.run -m espnet2.bin.asr_train --help
     python -m espnet_blrmoe.run local/score.py --help
 
-With ESPnet's asr.sh: `--python "python3 -m espnet_blrmoe.run"`. `espnet2.bin.asr_train` and `asr_inference` become the
-plugin's own, which know more options (`--languages`). Processes that a command spawns, one per GPU, import the main
-module again; that is this one, so they have the plugin too. It must not be a `__main__.py`, which Python does not
-import there.
+With ESPnet's asr.sh: `--python "python3 -m espnet_blrmoe.run"`. `espnet2.bin.asr_train`, `asr_inference` and
+`asr_inference_streaming` become the plugin's own, which know more options (`--languages`). Processes that a command
+spawns, one per GPU, import the main module again; that is this one, so they have the plugin too. It must not be a
+`__main__.py`, which Python does not import there.
 """
 
 import os
@@ -16,7 +16,10 @@ from pathlib import Path
 
 from espnet_blrmoe.program import start
 
-REPLACED = {f"espnet2.bin.{name}": f"espnet_blrmoe.bin.{name}" for name in ("asr_train", "asr_inference")}
+REPLACED = {
+    f"espnet2.bin.{name}": f"espnet_blrmoe.bin.{name}"
+    for name in ("asr_train", "asr_inference", "asr_inference_streaming")
+}
 SCRIPT = "ESPNET_BLRMOE_SCRIPT"  # environment variable that names the script to the processes that it spawns
 
 

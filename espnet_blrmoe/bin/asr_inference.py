@@ -11,13 +11,14 @@ Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
 are its stretches of the recordings. Models of other classes are decoded by ESPnet's own program.
 """
 
+import argparse
 import json
 import logging
 import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -35,7 +36,8 @@ from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.inference.checks import check_tokens_and_ngram
-from espnet_blrmoe.inference.transcript import Transcript
+from espnet_blrmoe.inference.speech2text import Speech2Text
+from espnet_blrmoe.inference.transcript import LanguageSpan, Transcript
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.program import start
 from espnet_blrmoe.segments import read_audio_table
@@ -87,13 +89,28 @@ def main(cmd: list[str] | None = None) -> None:
                 logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
             # It reads in processes, and waits for ever where /dev/shm is too small for what they read.
             return asr_inference.inference(**options | {"batch_size": 1, "num_workers": 0})
-        decode(args)
+        decode(args, load, Speech2Text.batch, write)
     except (ValueError, OSError) as error:
         sys.exit(f"asr_inference: {error}")
 
 
-def decode(args) -> None:
+def load(args: argparse.Namespace) -> Speech2Text:
+    """The recogniser that the parsed options describe."""
+    options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
+    options |= {"device": "cuda" if args.ngpu else "cpu", "chunk_seconds": LONGEST_UTTERANCE}
+    if args.beam_size is None:
+        del options["beam_size"]
+    return load_model(args, options)
+
+
+def decode(args: argparse.Namespace, load: Callable, recognise: Callable, write: Callable) -> None:
     """Decode all utterances with the parsed options; the results appear in --output_dir when all are there.
+
+    Args:
+        args: options.
+        load: them -> recogniser.
+        recognise: recogniser, arrays (samples,) and their allowed languages (or None) -> result of each.
+        write: writer, utterance, its result.
 
     Raises:
         ValueError: a file is missing or does not fit, a language is unknown, or an utterance is unusable.
@@ -102,20 +119,16 @@ def decode(args) -> None:
     logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
     set_all_random_seed(args.seed)
     recordings = read_recordings(args.data_path_and_name_and_type, args.key_file)
-    options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
-    options |= {"device": "cuda" if args.ngpu else "cpu", "chunk_seconds": LONGEST_UTTERANCE}
-    if args.beam_size is None:
-        del options["beam_size"]
-    speech2text = load_model(args, options)
-    utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, speech2text.languages)
-    waves = read_ahead(recordings, speech2text.fs, args.num_workers, args.batch_size)
+    recogniser = load(args)
+    utt2langs = None if args.utt2langs is None else read_utt2langs(args.utt2langs, recogniser.languages)
+    waves = read_ahead(recordings, recogniser.fs, args.num_workers, args.batch_size)
     with results_in(Path(args.output_dir)) as folder, DatadirWriter(folder) as writer:
         for start in range(0, len(recordings), args.batch_size):
             utterances = [utterance for utterance, *_ in recordings[start : start + args.batch_size]]
             languages = None if utt2langs is None else [_allowed(utt2langs, u, args.utt2langs) for u in utterances]
-            transcripts = speech2text.batch(list(islice(waves, len(utterances))), languages)
-            for utterance, transcript in zip(utterances, transcripts):
-                write(writer, utterance, transcript)
+            results = recognise(recogniser, list(islice(waves, len(utterances))), languages)
+            for utterance, result in zip(utterances, results):
+                write(writer, utterance, result)
             logging.info(f"{start + len(utterances)} of {len(recordings)} utterances decoded")
 
 
@@ -224,10 +237,18 @@ def write(writer: DatadirWriter, utterance: str, transcript: Transcript) -> None
         nbest["token_int"][utterance] = " ".join(map(str, token_ids))
         nbest["score"][utterance] = str(float(hypothesis.score))
         nbest["text"][utterance] = text
+    write_language(writer, utterance, transcript.language, transcript.language_probability, transcript.timeline)
+    frames = " ".join(f"{language}:{n}" for language, n in transcript.frames.items())
+    writer["1best_recog"]["expert_frames"][utterance] = frames
+
+
+def write_language(
+    writer: DatadirWriter, utterance: str, language: str | None, probability: float, timeline: Sequence[LanguageSpan]
+) -> None:
+    """Write which language one utterance is in, and when."""
     best = writer["1best_recog"]
-    best["lang"][utterance] = f"{transcript.language or NO_LANGUAGE} {transcript.language_probability:.4f}"
-    best["timeline"][utterance] = json.dumps([[s.start, s.end, s.language] for s in transcript.timeline])
-    best["expert_frames"][utterance] = " ".join(f"{language}:{n}" for language, n in transcript.frames.items())
+    best["lang"][utterance] = f"{language or NO_LANGUAGE} {probability:.4f}"
+    best["timeline"][utterance] = json.dumps([[span.start, span.end, span.language] for span in timeline])
 
 
 if __name__ == "__main__":

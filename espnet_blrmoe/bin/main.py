@@ -12,6 +12,7 @@ from espnet_blrmoe.program import start
 
 COMMANDS = {  # name: (module of espnet_blrmoe.bin, what it does)
     "transcribe": ("transcribe", "print what is said in audio files, and in which language"),
+    "stream": ("stream", "print what is said while it is said, in a microphone's audio or in files"),
     "prune": ("prune_experts", "write a smaller model that knows some of a model's languages"),
     "from-dense": ("from_dense", "make a model with experts of a trained dense one"),
     "add-language": ("add_language", "train an expert for one more language"),

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
+import espnet_blrmoe
 from espnet_blrmoe.files.model_files import ModelFiles, check_model_options
 
-if TYPE_CHECKING:  # programs answer --help before PyTorch and ESPnet are loaded
-    from espnet_blrmoe.inference.speech2text import Speech2Text
 
-
-def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """Add the options of expert pruning; returns their group."""
+def add_language_options(parser: argparse.ArgumentParser, of_streams: bool = False) -> argparse._ArgumentGroup:
+    """Add the options of expert pruning, or those that a stream can have; returns their group."""
     group = parser.add_argument_group("Languages that may be detected (expert pruning)")
     group.add_argument("--languages", metavar="LIST",
                        help="for every utterance: en,de, or \"en,de 12:fr\", from second 12 on French (default: all)")
     group.add_argument("--language_penalty", type=float, default=math.inf, metavar="NATS",
                        help="make other languages less likely by this much instead of excluding them")
-    group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
-                       help="ignore an utterance's list where the other languages are more probable than this")
-    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|MILLISECONDS",
+    if not of_streams:
+        group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
+                           help="ignore an utterance's list where the other languages are more probable than this")
+    group.add_argument("--language_smoothing", default="frame",
+                       metavar="frame|MILLISECONDS" if of_streams else "frame|utterance|MILLISECONDS",
                        help="what the router averages over before it chooses a frame's language (default: frame)")
     return group  # fmt: skip
 
@@ -42,30 +42,30 @@ def check_options(
     given = [option for option in language_lists if getattr(args, option) is not None]
     if len(given) > 1:
         parser.error("give --languages for all utterances or --utt2langs for each, not both")
-    if not given and (args.language_penalty < math.inf or args.language_escape is not None):
+    if not given and (args.language_penalty < math.inf or getattr(args, "language_escape", None) is not None):
         needed = " or ".join(f"--{option}" for option in language_lists)
         parser.error(f"--language_penalty and --language_escape need {needed}")
 
 
-def load_model(args: argparse.Namespace, options: dict) -> Speech2Text:
+def load_model(args: argparse.Namespace, options: dict, recogniser: str = "Speech2Text") -> Any:
     """Load the model that a program's options name.
 
     Args:
         args: all of the program's options.
-        options: those of them that are Speech2Text's, without the model's files.
+        options: those of them that are the recogniser's, without the model's files.
+        recogniser: class of espnet_blrmoe that recognises: Speech2Text or StreamingRecogniser.
 
     Raises:
-        ValueError: the device cannot be used; else as Speech2Text and its from_pretrained.
+        ValueError: the device cannot be used; else as that class and its from_pretrained.
     """
     import torch
 
-    from espnet_blrmoe.inference.speech2text import Speech2Text
-
+    recogniser_class = getattr(espnet_blrmoe, recogniser)
     try:
         torch.zeros(1, device=options["device"])
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
         reason = str(error).partition("\n")[0]
         raise ValueError(f"cannot use device {options['device']!r}: {reason}") from error
-    if args.model_tag:
-        return Speech2Text.from_pretrained(args.model_tag, **options)
-    return Speech2Text(**options | ModelFiles.of_options(args).as_options())
+    if getattr(args, "model_tag", None):
+        return recogniser_class.from_pretrained(args.model_tag, **options)
+    return recogniser_class(**options | ModelFiles.of_options(args).as_options())

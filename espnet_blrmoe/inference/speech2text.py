@@ -92,7 +92,7 @@ class Speech2Text(asr_inference.Speech2Text):
         self._read_settings(config)
         self._chunk_seconds = chunk_seconds
         self._penalty = language_penalty
-        self._choice = LanguageChoice(None, window_of(language_smoothing, self._seconds_per_frame), language_escape)
+        self._choice = LanguageChoice(None, window_of(language_smoothing, self.seconds_per_frame), language_escape)
         self._allowed = None if languages is None else AllowedLanguages.of(languages, self.languages)
         if self._allowed is not None:  # a wrong penalty is told here, not at the first utterance
             LanguagePrior.allow([self._allowed], self.languages, language_penalty, times=torch.zeros(1, 1))
@@ -103,8 +103,8 @@ class Speech2Text(asr_inference.Speech2Text):
         hop = getattr(self.asr_model.frontend, "hop_length", 128)
         self.languages = self.asr_model.languages
         self.fs = sampling_rate(config)
-        self._volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
-        self._seconds_per_frame = embed.factor * hop / self.fs
+        self.volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
+        self.seconds_per_frame = embed.factor * hop / self.fs
 
     @classmethod
     def from_pretrained(
@@ -121,11 +121,7 @@ class Speech2Text(asr_inference.Speech2Text):
         Raises:
             ValueError: it cannot be fetched or is damaged, hostile or not a BLR-MoE model.
         """
-        if Path(model_tag).is_dir():
-            return cls(**options | ModelFiles.of_folder(model_tag).as_options())
-        from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
-
-        return cls(**options | fetch_model(model_tag, cachedir))
+        return cls(**options | files_of(model_tag, cachedir))
 
     def __call__(
         self,
@@ -192,8 +188,8 @@ class Speech2Text(asr_inference.Speech2Text):
     def _pieces(self, utterance: int, speech: Audio, rate: int | None) -> list[Piece]:
         """An utterance in pieces."""
         wave = audio.load(speech, self.fs, rate)
-        if self._volume is not None and wave.any():
-            wave = wave * self._volume / wave.abs().max()
+        if self.volume is not None and wave.any():
+            wave = wave * self.volume / wave.abs().max()
         cuts = audio.cut(wave, self.fs, self._chunk_seconds)
         spoken = [has_speech(wave[start:end], self.fs) for start, end in cuts]
         wave = wave.to(getattr(torch, self.dtype))
@@ -229,8 +225,8 @@ class Speech2Text(asr_inference.Speech2Text):
         if all(own is None for own in allowed):
             return None
         lists = [AllowedLanguages.of(self.languages, self.languages) if own is None else own for own in allowed]
-        most_frames = max(len(piece.wave) for piece in batch) / self.fs / self._seconds_per_frame + 1
-        middles = (torch.arange(math.ceil(most_frames)) + 0.5) * self._seconds_per_frame
+        most_frames = max(len(piece.wave) for piece in batch) / self.fs / self.seconds_per_frame + 1
+        middles = (torch.arange(math.ceil(most_frames)) + 0.5) * self.seconds_per_frame
         starts = torch.tensor([[piece.start / self.fs] for piece in batch])
         return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
 
@@ -270,7 +266,7 @@ class Speech2Text(asr_inference.Speech2Text):
             text=_best_text(hypotheses),
             language=language,
             language_probability=probability,
-            timeline=timeline_of(chunks, self.languages, self.fs, self._seconds_per_frame) if return_timeline else (),
+            timeline=timeline_of(chunks, self.languages, self.fs, self.seconds_per_frame) if return_timeline else (),
             frames=dict(zip(self.languages, counts.sum(dim=0).tolist())),
             hypotheses=hypotheses,
             chunks=tuple(self._chunk(chunk) for chunk in chunks),
@@ -293,6 +289,15 @@ class Speech2Text(asr_inference.Speech2Text):
         """Language and its probability, from (E,); none where all are zero."""
         probability, language = probs.max(dim=-1)
         return self.languages[int(language)] if probability else None, float(probability)
+
+
+def files_of(model_tag: str | Path, cachedir: str | Path | None) -> dict[str, Any]:
+    """The files of a model as options; see Speech2Text.from_pretrained."""
+    if Path(model_tag).is_dir():
+        return ModelFiles.of_folder(model_tag).as_options()
+    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
+
+    return fetch_model(model_tag, cachedir)
 
 
 def _best_text(nbest: NBest) -> str:

@@ -21,7 +21,7 @@ def timeline_of(
     spans: list[LanguageSpan] = []
     for is_spoken, run in groupby(pieces, lambda piece: len(piece.frame_languages) > 0):
         if is_spoken:
-            spans += _joined([span for piece in run for span in _spans_of(piece, languages, fs, seconds_per_frame)])
+            spans += joined([span for piece in run for span in _spans_of(piece, languages, fs, seconds_per_frame)])
     return tuple(spans)
 
 
@@ -37,7 +37,7 @@ def _spans_of(
     return spans
 
 
-def _joined(spans: list[LanguageSpan]) -> list[LanguageSpan]:
+def joined(spans: list[LanguageSpan]) -> list[LanguageSpan]:
     """One span where several in the same language follow each other; what is left of a piece belongs to its last."""
     runs = [list(run) for _, run in groupby(spans, key=lambda span: span.language)]
     ends = [run[0].start for run in runs[1:]] + [spans[-1].end]

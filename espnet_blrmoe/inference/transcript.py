@@ -64,3 +64,42 @@ class Transcript:
     frames: dict[str, int]
     hypotheses: NBest
     chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word, as written between spaces.
+
+    Attributes:
+        text: the word.
+        start, end: seconds at which its first and its last token were heard, which is not before they were said.
+    """
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class StreamPart:
+    """What came out of a stream at one time.
+
+    Attributes:
+        start, end: seconds of the audio that it tells of; the part before ended where this one starts.
+        text: all that was recognised since the stream began.
+        final: the beginning of `text` to which nothing will be added: all but the last word, until the stream ends.
+        words: what was added to `final`.
+        language: now: the most probable one over the frames of this part; None where it has none.
+        language_probability: the router's probability of it, averaged over those frames, under the allowed languages;
+            0.0 where there are none.
+        timeline: the language of every stretch of this part, in time order: a switch shows at its time.
+    """
+
+    start: float
+    end: float
+    text: str
+    final: str
+    words: tuple[Word, ...]
+    language: str | None
+    language_probability: float
+    timeline: tuple[LanguageSpan, ...]

@@ -12,9 +12,11 @@ from torch.nn import functional as F
 
 from espnet_blrmoe.espnet_internals import extract_features
 from espnet_blrmoe.languages import decode_label
+from espnet_blrmoe.model.chunks import Chunking
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.prior import LanguageChoice
 from espnet_blrmoe.model.routing import Routing
+from espnet_blrmoe.model.streamable import refuse_what_cannot_stream
 
 IGNORED = -100  # cross entropy's label of padding frames
 LOG_ZERO = -1e10  # as in ESPnet's CTC prefix scorer, which would make NaN of minus infinity
@@ -37,8 +39,8 @@ class BLRMoEModel(ESPnetASRModel):
         Others: ESPnetASRModel's.
 
     Raises:
-        ValueError: the encoder is not `blr_moe`, `lid_loss` does not exist, or `added_tokens` names a language or
-            token that the model does not have.
+        ValueError: the encoder is not `blr_moe`, `lid_loss` does not exist, `added_tokens` names a language or token
+            that the model does not have, or the encoder has `chunk_sizes` and another part cannot follow a stream.
     """
 
     def __init__(
@@ -54,6 +56,8 @@ class BLRMoEModel(ESPnetASRModel):
             raise ValueError(f"model blr_moe needs encoder blr_moe, not {type(self.encoder).__name__}")
         if lid_loss not in ("frame", "ctc"):
             raise ValueError(f"model_conf: lid_loss must be frame or ctc, not {lid_loss!r}")
+        if self.encoder.chunk_sizes is not None:
+            refuse_what_cannot_stream(self)
         self.lid_weight = lid_weight
         self.lid_loss = lid_loss
         self._added_tokens: dict[str, set[int]] = {}  # the same as token ids
@@ -138,7 +142,11 @@ class BLRMoEModel(ESPnetASRModel):
         return super().collect_feats(speech, speech_lengths, text, text_lengths)
 
     def encode_with_routing(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor, choice: LanguageChoice
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        choice: LanguageChoice,
+        chunking: Chunking | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, Routing]:
         """Encode for recognition.
 
@@ -146,11 +154,12 @@ class BLRMoEModel(ESPnetASRModel):
             speech: (B, samples).
             speech_lengths: (B,).
             choice: what is known of the languages, and how the router's choice takes it.
+            chunking: how far frames see, as in a stream; None: all of the utterance.
 
         Returns:
             (B, T, D) encoder output, (B,) lengths, the Routing.
         """
-        with self.encoder.route(choice=choice) as routings:
+        with self.encoder.route(choice=choice, chunking=chunking) as routings:
             encoder_out, lengths = self.encode(speech, speech_lengths)
         return encoder_out, lengths, routings[0]
 

@@ -60,8 +60,8 @@ class SelfAttention(nn.Module):
         Returns:
             (N, D)
         """
-        projections = self.linear_q, self.linear_k, self.linear_v
-        q, k, v = (frames.to_groups(projection(x, frames.spans)) for projection in projections)
+        q = frames.to_groups(self.linear_q(x, frames.spans))
+        k, v = (frames.to_contexts(projection(x, frames.spans)) for projection in (self.linear_k, self.linear_v))
         positions = self._positions(pos_emb)
         contexts = []
         for group, *qkv in zip(frames.groups, q, k, v):
@@ -77,7 +77,7 @@ class SelfAttention(nn.Module):
         return None
 
     def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor | None) -> torch.Tensor:
-        """q, k, v and what comes back: (B, heads, T, D / heads)."""
+        """q and what comes back: (B, heads, T, D / heads); k, v: (B, heads, K, D / heads), whose last T are q's."""
         return F.scaled_dot_product_attention(q, k, v, mask, self._dropout())
 
     def _dropout(self) -> float:
@@ -102,15 +102,15 @@ class RelPositionSelfAttention(SelfAttention):
     def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor) -> torch.Tensor:
         # The content-independent part of the score is an additive bias of the attention kernel.
         scaled = (q + self.pos_bias_v.unsqueeze(1)) / math.sqrt(q.size(-1))
-        bias = self._position_scores(scaled, positions, mask)
+        bias = self._position_scores(scaled, k.size(2), positions, mask)
         if mask is not None:
             bias = bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
         return F.scaled_dot_product_attention(q + self.pos_bias_u.unsqueeze(1), k, v, bias, self._dropout())
 
-    def _position_scores(self, q, positions: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        """(B, heads, T, D / heads), (1, heads, P, D / heads) -> (B, heads, T, T)."""
+    def _position_scores(self, q, keys: int, positions: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """(B, heads, T, D / heads), K, (1, heads, P, D / heads) -> (B, heads, T, K)."""
         time, longest = q.size(2), (positions.size(2) + 1) // 2
-        return rel_shift(q @ positions[:, :, longest - time : longest + time - 1].transpose(-2, -1))
+        return rel_shift(q @ positions[:, :, longest - keys : longest + time - 1].transpose(-2, -1))
 
 
 class LegacyRelPositionSelfAttention(RelPositionSelfAttention):
@@ -120,7 +120,7 @@ class LegacyRelPositionSelfAttention(RelPositionSelfAttention):
     takes the length of the whole padded batch; here it is the utterance's own, so that padding changes nothing.
     """
 
-    def _position_scores(self, q, positions: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def _position_scores(self, q, keys: int, positions: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         return legacy_rel_shift(q @ positions[:, :, : q.size(2)].transpose(-2, -1), mask)
 
 
@@ -128,18 +128,20 @@ def rel_shift(scores: torch.Tensor) -> torch.Tensor:
     """Align scores of relative positions with pairs of frames (Transformer-XL, appendix B).
 
     Args:
-        scores: (B, heads, T, 2T - 1), contiguous; column c is relative position T - 1 - c.
+        scores: (B, heads, T, K + T - 1), contiguous, of T frames, the last of the K that they attend to; column c is
+            relative position K - 1 - c.
 
     Returns:
-        (B, heads, T, T), a view: entry (i, j) is the score of relative position i - j.
+        (B, heads, T, K), a view: entry (i, j) is the score of relative position K - T + i - j.
     """
     batch, heads, time, positions = scores.shape
-    if torch.onnx.is_in_onnx_export():  # which has no strides; a further column makes rows 2T - 1 apart
+    keys = positions - time + 1
+    if torch.onnx.is_in_onnx_export():  # which has no strides; a further column makes rows K + T - 1 apart
         shifted = F.pad(scores, (0, 1)).flatten(2)[..., time - 1 : time - 1 + time * positions]
-        return shifted.view(scores.shape)[..., :time]
-    # One row down is one position back, so rows are 2T - 2 apart instead of 2T - 1: no copy is needed.
+        return shifted.view(scores.shape)[..., :keys]
+    # One row down is one position back, so rows are K + T - 2 apart instead of K + T - 1: no copy is needed.
     strides = heads * time * positions, time * positions, positions - 1, 1
-    return scores.as_strided((batch, heads, time, time), strides, time - 1)
+    return scores.as_strided((batch, heads, time, keys), strides, time - 1)
 
 
 def legacy_rel_shift(scores: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

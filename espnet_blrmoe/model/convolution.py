@@ -21,7 +21,7 @@ class PointwiseConv(nn.Conv1d):
 class DepthwiseConv(nn.Conv1d):
     """A convolution over time of each channel by itself: weight (C, 1, kernel_size), bias (C,).
 
-    It never reads padding or another utterance.
+    It never reads padding, another utterance, or beyond the end of a chunk.
 
     Args:
         channels: C.
@@ -39,9 +39,9 @@ class DepthwiseConv(nn.Conv1d):
 
     def forward(self, x: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(N, C) -> (N, C)."""
-        # One image of height T and width 1, since the rows are its memory with channels last: that needs no copy, and
+        # Images of height T and width 1, since the rows are their memory with channels last: that needs no copy, and
         # takes half the time on a CPU.
-        image = frames.in_sequence.spread(x).t()[None, :, :, None]
-        padding = self.kernel_size[0] // 2, 0
-        y = F.conv2d(image, self.weight.unsqueeze(-1), self.bias, padding=padding, groups=self.groups)
-        return frames.in_sequence.collect(y[0, :, :, 0].t())
+        reach = self.kernel_size[0] // 2
+        images = frames.to_sequences(x, reach).transpose(1, 2).unsqueeze(-1)
+        y = F.conv2d(images, self.weight.unsqueeze(-1), self.bias, padding=(reach, 0), groups=self.groups)
+        return frames.from_sequences(y.squeeze(-1).transpose(1, 2))

@@ -12,6 +12,7 @@ from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.model.blocks import AbsBlock, BlockOptions, block_choices
 from espnet_blrmoe.model.blocks.abs_block import LayerNorm
 from espnet_blrmoe.model.choices import made
+from espnet_blrmoe.model.chunks import ChunkedFrames, Chunking, check_chunks
 from espnet_blrmoe.model.experts import PackedExperts
 from espnet_blrmoe.model.packing import PackedFrames
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
@@ -52,6 +53,9 @@ class BLRMoEEncoder(AbsEncoder):
             "shared" (after the shared blocks), or a class's dotted path (see AbsRouterInput).
         label_routing: probability with which a training utterance is routed by its label; otherwise by
             the router's own choice. 1.0: by label, 0.0: by prediction, in between: a mix.
+        chunk_sizes: frames of the chunks in which the model is to follow a stream, e.g. [4, 8, 16, null]. Every
+            training batch draws one of them; null is all of the utterance. None: no training for streaming.
+        left_context: frames before its chunk that a frame attends to; of no meaning without `chunk_sizes`.
         dropout_rate, positional_dropout_rate, attention_dropout_rate: as in ESPnet.
         input_layer: front end, see espnet_blrmoe.model.subsampling.InputLayer.
         padding_idx: for `input_layer: embed`.
@@ -79,6 +83,8 @@ class BLRMoEEncoder(AbsEncoder):
         router_conf: dict | None = None,
         router_input: str = "subsampled",
         label_routing: float = 1.0,
+        chunk_sizes: list[int | None] | None = None,
+        left_context: int = 64,
         dropout_rate: float = 0.1,
         positional_dropout_rate: float = 0.1,
         attention_dropout_rate: float = 0.0,
@@ -101,6 +107,8 @@ class BLRMoEEncoder(AbsEncoder):
         self._input_size, self._output_size = input_size, output_size
         self.put_router(router, router_conf, router_input)
         self.label_routing = label_routing
+        check_chunks(chunk_sizes, left_context, self.pos_enc)
+        self.chunk_sizes, self.left_context = chunk_sizes, left_context
         # A checkpoint carries its languages, so that it cannot be loaded as a model of others. Float, because
         # ESPnet's checkpoint averaging sums integers.
         self.register_buffer("language_codes", self._language_codes())
@@ -192,6 +200,7 @@ class BLRMoEEncoder(AbsEncoder):
         labels: torch.Tensor | None = None,
         prior: LanguagePrior | None = None,
         choice: LanguageChoice | None = None,
+        chunking: Chunking | None = None,
     ) -> Iterator[list[Routing]]:
         """Tell the batches encoded inside the `with`, in this thread, what is known of their languages.
 
@@ -199,11 +208,12 @@ class BLRMoEEncoder(AbsEncoder):
             labels: (B,) int64, the utterances' languages, for routing by label in training.
             prior: restricts the router's choice.
             choice: restricts it and says how it is made; instead of `prior`.
+            chunking: how far frames see, as in a stream; None: all of the utterance. In training it is drawn.
 
         Yields:
             A list that gets one Routing for every batch.
         """
-        with requested(RoutingRequest(self, labels, choice or LanguageChoice(prior))) as routings:
+        with requested(RoutingRequest(self, labels, choice or LanguageChoice(prior), chunking)) as routings:
             yield routings
 
     def forward(
@@ -230,14 +240,11 @@ class BLRMoEEncoder(AbsEncoder):
 
     def encode_frames(self, batch: SubsampledBatch) -> torch.Tensor:
         """All that follows the front end: (B, T, D) encoder output, zero where padded."""
-        shared, pos_emb = self._run_shared_blocks(batch)
+        shared, pos_emb = self.run_shared_blocks(batch)
         request = request_of(self)
         routing = self._route_batch(batch, shared, request)
         request.routings.append(routing)
-        x = routing.sort(shared)
-        for block in self.encoders[self.num_shared_blocks :]:
-            x = block(x, routing.frames, pos_emb)
-        return routing.frames.pad(self.after_norm(x))
+        return self.run_moe_blocks(routing, shared, pos_emb)
 
     def route_features(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> Routing:
         """Route a batch without encoding it: only front end and router (and shared blocks, if the router reads them).
@@ -246,24 +253,44 @@ class BLRMoEEncoder(AbsEncoder):
         """
         batch, _ = self._subsample(xs_pad, ilens)
         needs_shared = self.router is not None and self.router_input.reads_shared_blocks
-        shared = self._run_shared_blocks(batch)[0] if needs_shared else None
+        shared = self.run_shared_blocks(batch)[0] if needs_shared else None
         return self._route_batch(batch, shared, request_of(self))
 
     def _subsample(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> tuple[SubsampledBatch, torch.Tensor]:
         """The batch after the front end, and (B,) its lengths."""
         frames, lengths = self.embed(xs_pad, ilens)
         valid = ~make_pad_mask(lengths, maxlen=frames.size(1)).to(frames.device)
-        reach = max((block.reach for block in self.encoders), default=0)
-        packed = PackedFrames.in_time_order(lengths, tuple(valid.shape), reach)
+        chunking = self._chunking()
+        if chunking is None:
+            reach = max((block.reach for block in self.encoders), default=0)
+            packed = PackedFrames.in_time_order(lengths, tuple(valid.shape), reach)
+        else:
+            packed = ChunkedFrames.of(lengths, tuple(valid.shape), chunking)
         return SubsampledBatch(xs_pad, frames, valid, packed), lengths
 
-    def _run_shared_blocks(self, batch: SubsampledBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _chunking(self) -> Chunking | None:
+        """How far the frames of a batch see."""
+        if not self.training or self.chunk_sizes is None:
+            return request_of(self).chunking
+        size = self.chunk_sizes[int(torch.randint(len(self.chunk_sizes), ()))]
+        return None if size is None else Chunking(size, self.left_context)
+
+    def run_shared_blocks(self, batch: SubsampledBatch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Positions and shared blocks: (N, D) packed frames in time order, and the relative positions, if any."""
-        embedded, pos_emb = self.pos_enc(batch.frames)
+        embedded, pos_emb = self.pos_enc(batch.frames, batch.packed.span, batch.packed.before)
         x = batch.packed.pack(embedded)
         for block in self.encoders[: self.num_shared_blocks]:
             x = block(x, batch.packed, pos_emb)
         return x, pos_emb
+
+    def run_moe_blocks(
+        self, routing: Routing, shared: torch.Tensor, pos_emb: torch.Tensor | None
+    ) -> torch.Tensor:
+        """All that follows the router: what run_shared_blocks gave -> (B, T, D), zero where padded."""
+        x = routing.sort(shared)
+        for block in self.encoders[self.num_shared_blocks :]:
+            x = block(x, routing.frames, pos_emb)
+        return routing.frames.pad(self.after_norm(x))
 
     def _route_batch(
         self, batch: SubsampledBatch, shared: torch.Tensor | None, request: RoutingRequest

@@ -178,14 +178,36 @@ class PackedFrames:
         """(N, D) -> (B, T, D), zero where there is no frame."""
         return self.in_batch.spread(packed).view(*self.shape, -1)
 
+    @property
+    def span(self) -> int:
+        """The most frames that one frame attends to."""
+        return self.shape[1]
+
+    @property
+    def before(self) -> torch.Tensor | None:
+        """(B,) int64, frames of each utterance that came before this batch; None: none."""
+        return None
+
     def to_groups(self, packed: torch.Tensor) -> list[torch.Tensor]:
         """(N, D) -> (utterances, frames, D) of every attention group, zero where there is no frame."""
         parts = self.in_groups.spread(packed).split([group.shape[0] * group.shape[1] for group in self.groups])
         return [part.view(*group.shape, -1) for part, group in zip(parts, self.groups)]
 
+    def to_contexts(self, packed: torch.Tensor) -> list[torch.Tensor]:
+        """(N, D) -> (utterances, frames, D), what each of those groups attends to, as far as its mask lets it."""
+        return self.to_groups(packed)
+
     def from_groups(self, groups: Sequence[torch.Tensor]) -> torch.Tensor:
         """What to_groups made -> (N, D)."""
         return self.in_groups.collect(torch.cat([group.flatten(0, 1) for group in groups]))
+
+    def to_sequences(self, packed: torch.Tensor, reach: int) -> torch.Tensor:
+        """(N, D) -> (sequences, frames, D), for a convolution that reads `reach` frames on each side of a frame."""
+        return self.in_sequence.spread(packed).unsqueeze(0)
+
+    def from_sequences(self, sequences: torch.Tensor) -> torch.Tensor:
+        """What to_sequences made, convolved -> (N, D)."""
+        return self.in_sequence.collect(sequences[0])
 
 
 def attention_groups(lengths: Sequence[int], device: torch.device) -> list[list[int]]:

@@ -26,9 +26,18 @@ class AbsolutePositions(nn.Module):
         self.scale = math.sqrt(size)
         self.dropout = nn.Dropout(dropout_rate)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, None]:
-        """(B, T, D) -> (B, T, D), None."""
+    def forward(
+        self, x: torch.Tensor, span: int | None = None, first: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, None]:
+        """(B, T, D) -> (B, T, D), None.
+
+        Args:
+            x: frames.
+            span: not used.
+            first: (B,) int64, how many frames came before them; None: none.
+        """
         positions = torch.arange(x.size(1), device=x.device)
+        positions = positions.unsqueeze(0) if first is None else first.unsqueeze(1) + positions
         return self.dropout(x * self.scale + sinusoids(positions, x)), None
 
 
@@ -45,11 +54,19 @@ class RelativePositions(nn.Module):
         self.scale = math.sqrt(size)
         self.dropout = nn.Dropout(dropout_rate)
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, T, D) -> (B, T, D) and (1, 2T - 1, D), from position T - 1 down to 1 - T."""
-        time = x.size(1)
-        distances = time - 1 - torch.arange(2 * time - 1, device=x.device)
-        return self.dropout(x * self.scale), self.dropout(sinusoids(distances, x))
+    def forward(
+        self, x: torch.Tensor, span: int | None = None, first: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, D) -> (B, T, D) and (1, 2S - 1, D), from position S - 1 down to 1 - S.
+
+        Args:
+            x: frames.
+            span: S, the most frames that one frame attends to; None: all T.
+            first: not used.
+        """
+        span = x.size(1) if span is None else span
+        distances = span - 1 - torch.arange(2 * span - 1, device=x.device)
+        return self.dropout(x * self.scale), self.dropout(sinusoids(distances.unsqueeze(0), x))
 
 
 class LegacyRelativePositions(RelativePositions):
@@ -59,15 +76,17 @@ class LegacyRelativePositions(RelativePositions):
     table from the first utterance with more than 5,000 frames on, for all that follow; here it always has 5,000.
     """
 
-    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(B, T, D) -> (B, T, D) and (1, T, D), from position 4999 down."""
+    def forward(
+        self, x: torch.Tensor, span: int | None = None, first: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, T, D) -> (B, T, D) and (1, T, D), from position 4999 down; the rest is not used."""
         positions = LEGACY_POSITIONS - 1 - torch.arange(x.size(1), device=x.device)
-        return self.dropout(x * self.scale), self.dropout(sinusoids(positions, x))
+        return self.dropout(x * self.scale), self.dropout(sinusoids(positions.unsqueeze(0), x))
 
 
 def sinusoids(positions: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """(P,) -> (1, P, D): sine and cosine in turn, computed in float32, of the width and dtype of `like`, (..., D)."""
+    """(B, P) -> (B, P, D): sine and cosine in turn, computed in float32, of the width and dtype of `like`, (..., D)."""
     size = like.size(-1)
     frequencies = torch.exp(torch.arange(0, size, 2, device=positions.device) * -(math.log(10000.0) / size))
-    angles = positions.float().unsqueeze(1) * frequencies
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1).unsqueeze(0).to(like.dtype)
+    angles = positions.float().unsqueeze(-1) * frequencies
+    return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2).to(like.dtype)

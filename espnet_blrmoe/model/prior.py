@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from espnet_blrmoe.languages import AllowedLanguages
+from espnet_blrmoe.model.past import WHOLE, Whole
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class LanguageChoice:
         prior: of the languages; None: all are alike.
         window: frames over which log-probabilities are averaged around each frame: 1 (every frame for itself) or
             another odd number; None: the whole utterance, which then gets one language.
+        looks_back: whether the window ends at each frame, for streaming.
         escape: an utterance ignores its prior where the languages that the prior weighs down are more probable than
             this without it, averaged over the utterance; None: no utterance does.
 
@@ -102,6 +104,7 @@ class LanguageChoice:
     prior: LanguagePrior | None = None
     window: int | None = 1
     escape: float | None = None
+    looks_back: bool = False
 
     def __post_init__(self) -> None:
         if self.escape is not None and not 0.0 < self.escape < 1.0:
@@ -113,9 +116,11 @@ class LanguageChoice:
         """As the prior's; also None where utterances may ignore it."""
         return None if self.prior is None or self.escape is not None else self.prior.only_language()
 
-    def weigh(self, logits: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def weigh(self, logits: torch.Tensor, valid: torch.Tensor, past: Whole = WHOLE) -> torch.Tensor:
         """The router's (B, T, E) logits as its choice takes them; valid is (B, T) bool."""
-        smoothed = logits if self.window == 1 else smooth(logits.log_softmax(dim=-1), valid, self.window)
+        smoothed = logits
+        if self.window != 1:
+            smoothed = smooth(logits.log_softmax(dim=-1), valid, self.window, self.looks_back, past)
         if self.prior is None:
             return smoothed
         log_weights = self.prior.over(logits.size(1)).to(logits.device)
@@ -128,20 +133,31 @@ class LanguageChoice:
         return torch.where(escapes[:, None, None], smoothed, weighed)
 
 
-def smooth(log_probs: torch.Tensor, valid: torch.Tensor, window: int | None) -> torch.Tensor:
+def smooth(
+    log_probs: torch.Tensor,
+    valid: torch.Tensor,
+    window: int | None,
+    looks_back: bool = False,
+    past: Whole = WHOLE,
+) -> torch.Tensor:
     """Average over time, within each utterance: (B, T, E) -> (B, T, E).
 
     Args:
         log_probs: (B, T, E).
         valid: (B, T) bool, True for frames.
         window: odd number of frames around each frame; None: all of the utterance.
+        looks_back: the window ends at each frame instead.
+        past: what came before the frames.
     """
     weights = valid.unsqueeze(-1).to(log_probs)
     if window is None:
         return ((log_probs * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)).expand_as(log_probs)
 
+    right = 0 if looks_back else window // 2
+
     def mean(x: torch.Tensor) -> torch.Tensor:
-        return F.avg_pool1d(x.transpose(1, 2), window, stride=1, padding=window // 2).transpose(1, 2)
+        around = past.around(x, window - 1 - right, right)
+        return F.avg_pool1d(around.transpose(1, 2), window, stride=1).transpose(1, 2)
 
     return mean(log_probs * weights) / mean(weights).clamp(min=1 / (2 * window))
 

@@ -1,4 +1,4 @@
-"""What a caller knows of a batch's languages, on its way to the encoder, and the Routings on their way back.
+"""What a caller wants of a batch, on its way to the encoder, and the Routings on their way back.
 
 ESPnet's model calls its encoder with features and nothing else. What goes around it is kept in a context variable, not
 on a module: threads that share a model do not see each other's, and one request may be made within another.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from espnet_blrmoe.model.chunks import Chunking
 from espnet_blrmoe.model.prior import LanguageChoice
 from espnet_blrmoe.model.routing import Routing
 
@@ -23,12 +24,14 @@ class RoutingRequest:
         encoder: whose batches are meant; others may run at the same time.
         labels: (B,) int64, the utterances' languages, for routing by label in training.
         choice: how the router's choice takes what is known.
+        chunking: how far frames see, as in a stream; None: all of the utterance.
         routings: gets the Routing of every batch.
     """
 
     encoder: torch.nn.Module
     labels: torch.Tensor | None = None
     choice: LanguageChoice = LanguageChoice()
+    chunking: Chunking | None = None
     routings: list[Routing] = field(default_factory=list)
 
 

@@ -12,9 +12,13 @@ class AbsRouter(torch.nn.Module, ABC):
 
     A subclass takes `input_size` (width of its input) and `num_languages` (E), then its `router_conf`. Its last layer
     is a torch.nn.Linear called `output`; a router of another kind has its own `keep_languages` and `add_language`.
+
+    Attributes:
+        ahead: frames beyond each frame that it reads, of its input; None: it cannot follow a stream.
     """
 
     output: torch.nn.Linear
+    ahead: int | None = None
 
     def keep_languages(self, kept: list[int]) -> None:
         """Forget all languages but these, which get this order.
@@ -55,4 +59,7 @@ class AbsRouter(torch.nn.Module, ABC):
 
         Returns:
             (B, T, E) logits.
+
+        A router that can follow a stream takes a third argument, `past`, which is WHOLE by default: what came before
+        the frames (see model/past.py). In a stream, the logits are those of the frames `ahead` frames earlier.
         """

@@ -1,9 +1,9 @@
 """The TDNN router of BLR-MoE."""
 
 import torch
-from torch.nn import functional as F
 
 from espnet_blrmoe.model.dropout import Dropout
+from espnet_blrmoe.model.past import WHOLE, Whole
 from espnet_blrmoe.model.router.abs_router import AbsRouter
 
 
@@ -46,14 +46,16 @@ class TDNNRouter(AbsRouter):
         self.output = torch.nn.Linear(channels, num_languages)
         self.reaches = [(context - 1) * dilation**i for i in range(layers)]  # frames
         self.causal = causal
+        self.ahead = 0 if causal else sum(self.reaches) // 2
         self.dropout = Dropout(dropout_rate)
 
-    def forward(self, x: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, valid: torch.Tensor, past: Whole = WHOLE) -> torch.Tensor:
         """(B, T, input_size) -> (B, T, E)."""
         valid = valid.unsqueeze(-1)
         for conv, norm, reach in zip(self.convs, self.norms, self.reaches):
-            left = reach if self.causal else reach // 2
+            right = 0 if self.causal else reach // 2
             # Padding frames are zero before every layer, as the frames beyond an utterance's ends are.
-            x = F.pad((x * valid).transpose(1, 2), (left, reach - left))
-            x = self.dropout(norm(conv(x).transpose(1, 2).relu()))
+            x = past.around(x * valid, reach - right, right)
+            x = self.dropout(norm(conv(x.transpose(1, 2)).transpose(1, 2).relu()))
+            valid = past.delayed(valid, right)
         return self.output(x)

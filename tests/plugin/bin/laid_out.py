@@ -7,6 +7,7 @@ from pathlib import Path
 import soundfile
 import yaml
 from dense import write_dense_model
+from streaming_model import write_streaming_model
 from tiny import CONFIG, RATE, speech_of, write_data_dir, write_model
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -69,8 +70,9 @@ def write_shapes(data: Path, folder: Path) -> None:
 
 
 def write_models(folder: Path) -> None:
-    """exp/asr and exp/router, the same under the names that the recipe gives them, exp/dense, and model.zip."""
+    """exp/asr, exp/router, the same under the names that the recipe gives them, exp/dense, exp/streaming, model.zip."""
     write_dense_model(folder / "exp/dense")
+    write_streaming_model(folder / "exp/streaming", languages=LANGUAGES)
     model = write_model(folder / "exp/asr", encoder_conf={**CONFIG["encoder_conf"], "languages": LANGUAGES})
     for name in ("router", "asr_train_asr_raw_char", "router_train_asr_raw_char"):
         shutil.copytree(folder / "exp/asr", folder / "exp" / name)

@@ -1,0 +1,98 @@
+"""Decode as streams, chunk by chunk: espnet2.bin.asr_inference_streaming for BLR-MoE models.
+
+    python -m espnet_blrmoe.bin.asr_inference_streaming --model exp/streaming --chunk_ms 320 --languages en,de \\
+        --data_path_and_name_and_type dump/raw/test_in/wav.scp,speech,sound --output_dir exp/asr/decode_320/test_in
+
+OUTPUT_DIR/1best_recog gets
+  text      utterance, transcript
+  lang      utterance, the language of most of its frames, and their share
+  timeline  utterance, JSON list of [start seconds, end seconds, language]
+The text is the CTC's best path. `--batch_size` streams are heard at once. Models of other classes are decoded by
+ESPnet's own program, which takes its contextual-block encoders.
+"""
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from espnet2.bin import asr_inference_streaming
+from espnet2.fileio.datadir_writer import DatadirWriter
+
+from espnet_blrmoe.bin.asr_inference import decode, write_language
+from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
+from espnet_blrmoe.espnet_internals import inference_parser
+from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.trained_model import read_config
+from espnet_blrmoe.inference.streaming import StreamingRecogniser
+from espnet_blrmoe.inference.timeline import joined
+from espnet_blrmoe.inference.transcript import StreamPart
+from espnet_blrmoe.languages import AllowedLanguages
+from espnet_blrmoe.program import start
+from espnet_blrmoe.training.config_files import ConfigFileParser
+
+OWN_OPTIONS = ("config", "model", "chunk_ms", "languages", "utt2langs", "language_penalty", "language_smoothing")
+
+
+def get_parser() -> argparse.ArgumentParser:
+    """ESPnet's parser with the size of the chunks and the language options."""
+    parser = ConfigFileParser.of(inference_parser("asr_inference_streaming"))
+    parser.description = __doc__
+    parser.set_defaults(beam_size=None)
+    add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
+    parser.add_argument("--chunk_ms", type=float, default=320, help="audio that is recognised at a time (default: 320)")
+    group = add_language_options(parser, of_streams=True)
+    group.add_argument("--utt2langs", help="file with a line per utterance: its id, then its languages: utt1 en,de")
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    """Decode; a mistake in the options or files ends in one sentence."""
+    parser = get_parser()
+    args = parser.parse_args(cmd)
+    check_options(parser, args, language_lists=("languages", "utt2langs"))
+    try:
+        if args.model:
+            vars(args).update(ModelFiles.of_folder(args.model).as_options(), model=None)
+        if read_config(args.asr_train_config).get("model") != "blr_moe":
+            if args.beam_size is None:
+                args.beam_size = inference_parser("asr_inference_streaming").get_default("beam_size")
+            options = {name: value for name, value in vars(args).items() if name not in OWN_OPTIONS}
+            return asr_inference_streaming.inference(**options)
+        if args.beam_size not in (None, 1) or args.lm_file:
+            raise ValueError("a stream's text is the CTC's best path: make beam_size 1, and leave lm_file out")
+        decode(args, load, listen, write)
+    except (ValueError, OSError) as error:
+        sys.exit(f"asr_inference_streaming: {error}")
+
+
+def load(args: argparse.Namespace) -> StreamingRecogniser:
+    """The recogniser that the parsed options describe; lists of languages are given to its sessions."""
+    options = {"chunk_ms": args.chunk_ms, "device": "cuda" if args.ngpu else "cpu"}
+    options |= {name: getattr(args, name) for name in ("languages", "language_penalty", "language_smoothing")}
+    return load_model(args, options, "StreamingRecogniser")
+
+
+def listen(
+    recogniser: StreamingRecogniser, waves: Sequence[torch.Tensor], languages: Sequence[AllowedLanguages] | None
+) -> list[list[StreamPart]]:
+    """All that comes out of each utterance."""
+    sessions = [recogniser.start(allowed) for allowed in languages or [None] * len(waves)]
+    parts = recogniser.feed(sessions, waves)
+    return [[*own, last] for own, last in zip(parts, recogniser.finish(sessions))]
+
+
+def write(writer: DatadirWriter, utterance: str, parts: list[StreamPart]) -> None:
+    """Write one utterance's results in ESPnet's layout."""
+    writer["1best_recog"]["text"][utterance] = parts[-1].text
+    spans = joined([span for part in parts for span in part.timeline])
+    seconds: Counter[str] = Counter()
+    for span in spans:
+        seconds[span.language] += span.end - span.start
+    (language, longest), *_ = seconds.most_common(1)
+    write_language(writer, utterance, language, longest / seconds.total(), spans)
+
+
+if __name__ == "__main__":
+    start(main)

@@ -1,0 +1,59 @@
+"""The text of a stream, which grows token by token; the CTC's best path never takes back what it has said."""
+
+from collections.abc import Callable
+
+from espnet_blrmoe.inference.transcript import Word
+
+
+class StreamText:
+    """Words from the most probable token of every frame.
+
+    Args:
+        text_of: token ids -> text.
+        blank: id of the CTC's blank.
+        seconds_per_frame: of a frame.
+    """
+
+    def __init__(self, text_of: Callable[[list[int]], str], blank: int, seconds_per_frame: float):
+        self._text_of, self._blank, self._seconds_per_frame = text_of, blank, seconds_per_frame
+        self._finished: list[str] = []
+        self._tokens: list[int] = []  # of the word that may go on
+        self._word = Word("", 0.0, 0.0)
+        self._last = blank
+        self.frames = 0
+
+    @property
+    def final(self) -> str:
+        """The words to which nothing will be added."""
+        return " ".join(self._finished)
+
+    @property
+    def text(self) -> str:
+        """All words."""
+        return " ".join([*self._finished, *([self._word.text] if self._word.text else [])])
+
+    def add(self, ids: list[int]) -> list[Word]:
+        """The next frames; returns the words that they have brought to an end."""
+        words = []
+        for token in ids:
+            self.frames += 1
+            if token not in (self._last, self._blank):
+                words += self._add(token)
+            self._last = token
+        return words
+
+    def finish(self) -> list[Word]:
+        """Nothing more comes; returns the last word, if there is one."""
+        words = [self._word] if self._word.text else []
+        self._finished += [word.text for word in words]
+        self._tokens, self._word = [], Word("", 0.0, 0.0)
+        return words
+
+    def _add(self, token: int) -> list[Word]:
+        start, end = ((self.frames - n) * self._seconds_per_frame for n in (1, 0))
+        *before, current = self._text_of([*self._tokens, token]).split() or [""]
+        words = self.finish() if before else []
+        self._tokens.append(token)
+        start = self._word.start if self._word.text else start
+        self._word = Word(current, round(start, 3), round(end, 3))
+        return words
