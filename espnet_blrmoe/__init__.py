@@ -11,7 +11,7 @@ from espnet_blrmoe import caches, quiet, registration
 
 if TYPE_CHECKING:
     from espnet_blrmoe.inference.speech2text import Speech2Text
-    from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, Transcript
+    from espnet_blrmoe.inference.transcript import Chunk, LanguageSpan, Transcript, Word
     from espnet_blrmoe.model.blocks import AbsBlock, block_choices
     from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
     from espnet_blrmoe.model.router import AbsRouter, router_choices
@@ -29,6 +29,7 @@ _MODULES = {
     "Routing": "model.routing",
     "Speech2Text": "inference.speech2text",
     "Transcript": "inference.transcript",
+    "Word": "inference.transcript",
     "block_choices": "model.blocks",
     "router_choices": "model.router",
     "router_input_choices": "model.router_inputs",
@@ -45,6 +46,7 @@ __all__ = [
     "Routing",
     "Speech2Text",
     "Transcript",
+    "Word",
     "block_choices",
     "router_choices",
     "router_input_choices",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from espnet2.bin import asr_inference
+from torchaudio.functional import TokenSpan
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
@@ -21,7 +22,8 @@ from espnet_blrmoe.inference.checks import checked_config
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.speech_activity import has_speech, network
 from espnet_blrmoe.inference.timeline import timeline_of
-from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript
+from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript, Word
+from espnet_blrmoe.inference.words import aligned, words_of
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior, window_of
@@ -205,7 +207,7 @@ class Speech2Text(asr_inference.Speech2Text):
         """A piece in which there is nothing to recognise."""
         hypotheses: NBest = [("", [], [], self._hypothesis([], torch.zeros(())))]
         no_probs, no_frame = torch.zeros(len(self.languages)), torch.zeros(0, dtype=torch.int64)
-        return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame)
+        return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame, ())
 
     def _recognise(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""
@@ -214,15 +216,16 @@ class Speech2Text(asr_inference.Speech2Text):
         choice = replace(self._choice, prior=self._prior(batch, allowed))
         encoder_out, out_lengths, routing = self.asr_model.encode_with_routing(speech, lengths, choice)
         outs = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
-        nbest = [self._nbest(out, excluded) for out, excluded in zip(outs, routing.excluded)]
-        probs = routing.utterance_probs.cpu()
-        experts = [expert[valid].cpu() for expert, valid in zip(routing.expert, routing.valid)]
-        return [
-            RecognisedPiece(
-                piece.utterance, piece.start, piece.end, hypotheses, probs[position], experts[position]
+        probs, experts = routing.utterance_probs.cpu(), routing.expert.cpu()
+        recognised = []
+        for piece, out, excluded, own_probs, own_experts in zip(batch, outs, routing.excluded, probs, experts):
+            own_experts = own_experts[: len(out)]
+            nbest, spans = self._nbest(out, excluded)
+            words = self._words(nbest, spans, own_experts, piece.start / self.fs)
+            recognised.append(
+                RecognisedPiece(piece.utterance, piece.start, piece.end, nbest, own_probs, own_experts, words)
             )
-            for position, (piece, hypotheses) in enumerate(zip(batch, nbest))
-        ]
+        return recognised
 
     def _prior(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> LanguagePrior | None:
         """The prior of a batch of pieces, each of which begins somewhere in its recording."""
@@ -234,22 +237,36 @@ class Speech2Text(asr_inference.Speech2Text):
         starts = torch.tensor([[piece.start / self.fs] for piece in batch])
         return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
 
-    def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> NBest:
-        """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get their own tokens into it."""
+    def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> tuple[NBest, list[TokenSpan]]:
+        """The n-best list of (T, D), and where the best one's tokens are, if the model has a CTC.
+
+        Languages that are excluded, (E,) bool, do not get their own tokens into it.
+        """
         languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
+        has_ctc = self.asr_model.ctc is not None
         with self.asr_model.recognise_among(languages):
-            nbest = self._best_path(encoder_out) if self._is_best_path else self._beam_search(encoder_out)
+            log_probs = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0] if has_ctc else torch.empty(0)
+            nbest = self._best_path(log_probs) if self._is_best_path else self._beam_search(encoder_out)
         # Byte fallback can spell a line's end, which would break tables of texts.
-        return [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
+        nbest = [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
+        has_words = has_ctc and _best_text(nbest)
+        return nbest, aligned(log_probs, nbest[0][2], self.asr_model.blank_id) if has_words else []
+
+    def _words(self, nbest: NBest, spans: list[TokenSpan], experts: torch.Tensor, start: float) -> tuple[Word, ...]:
+        """The words of a chunk that starts at so many seconds; experts are its frames', (T,)."""
+        if not spans:
+            return ()
+        languages = [self.languages[expert] for expert in experts.tolist()]
+        return words_of(nbest[0][1], spans, self.tokenizer.tokens2text, languages, start, self._seconds_per_frame)
 
     def _beam_search(self, encoder_out: torch.Tensor) -> NBest:
         """ESPnet's search."""
         with self._beam_search_lock:
             return decode_encoded(self, encoder_out)
 
-    def _best_path(self, encoder_out: torch.Tensor) -> NBest:
-        """The most probable token of every frame, without repetitions and blanks, from (T, D)."""
-        scores, ids = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0].max(dim=-1)
+    def _best_path(self, log_probs: torch.Tensor) -> NBest:
+        """The most probable token of every frame, without repetitions and blanks, from (T, V)."""
+        scores, ids = log_probs.max(dim=-1)
         token_ids = [token for token, _ in groupby(ids.tolist()) if token != self.asr_model.blank_id]
         tokens = self.converter.ids2tokens(token_ids)
         return [(self.tokenizer.tokens2text(tokens), tokens, token_ids, self._hypothesis(token_ids, scores.sum()))]
@@ -273,6 +290,7 @@ class Speech2Text(asr_inference.Speech2Text):
             frames=dict(zip(self.languages, counts.sum(dim=0).tolist())),
             hypotheses=hypotheses,
             chunks=tuple(self._chunk(chunk) for chunk in chunks),
+            words=tuple(word for chunk in chunks for word in chunk.words),
         )
 
     def _chunk(self, piece: RecognisedPiece) -> Chunk:

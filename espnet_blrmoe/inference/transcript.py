@@ -22,6 +22,25 @@ class LanguageSpan:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A recognised word; in scripts without spaces, a character or what the model has as one token.
+
+    Attributes:
+        start, end: seconds, from its first letter to its last, as the CTC aligns them.
+        text: in scripts without spaces, as above.
+        confidence: the product of the probabilities that the CTC gives its tokens, from 0 to 1. 0.0 where a decoder has
+            found a text that the CTC cannot align: then the words are spread evenly over their chunk.
+        language: of the expert that most of its frames went to.
+    """
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+    language: str
+
+
+@dataclass(frozen=True)
 class Chunk:
     """A piece of long audio, which is recognised by itself.
 
@@ -55,6 +74,7 @@ class Transcript:
         hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks, one hypothesis:
             their best, joined.
         chunks: the audio in pieces of at most `chunk_seconds`, without gaps; short audio is one chunk.
+        words: those of `text`, in time order; of a model without CTC, none.
     """
 
     text: str
@@ -64,3 +84,4 @@ class Transcript:
     frames: dict[str, int]
     hypotheses: NBest
     chunks: tuple[Chunk, ...]
+    words: tuple[Word, ...]

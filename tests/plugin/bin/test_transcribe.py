@@ -20,6 +20,7 @@ from tiny import CONFIG, RATE, speech_of, write_training_config
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_inference, main, prune_experts, router_train, transcribe
 from espnet_blrmoe.inference.speech2text import CHUNK_SECONDS
+from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
 
 ONE_MODEL = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE, or --model_tag MODEL"
 
@@ -66,7 +67,7 @@ def test_a_file_without_speech_is_told_so(tmp_path, model, capsys):
         assert json.loads(line) == {
             "file": file, "duration": seconds, "language": None, "language_probability": 0.0, "text": "",
             "chunks": [{"start": 0.0, "end": seconds, "text": "", "language": None, "language_probability": 0.0}],
-            "timeline": [],
+            "timeline": [], "words": [],
         }  # fmt: skip
 
 
@@ -82,7 +83,35 @@ def test_json(files, model, tiny_model, capsys):
         assert (result["file"], result["duration"]) == (file, seconds)
         assert result["chunks"] == [asdict(chunk) for chunk in transcript.chunks]
         assert result["timeline"] == [asdict(span) for span in transcript.timeline]
+        assert result["words"] == [asdict(word) for word in transcript.words] != []
         assert {span["language"] for span in result["timeline"]} <= {"en", "zh-CN"}
+
+
+def test_json_is_a_format(files, model, capsys):
+    printed = []
+    for options in (["--json"], ["--format", "json"]):
+        transcribe.main([*files, *model, *options])
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize(("name", "write"), [("srt", as_srt), ("vtt", as_vtt)])
+def test_subtitles(files, model, speech2text, capsys, name, write):
+    transcribe.main([files[1], *model, "--format", name])
+    subtitles = subtitles_of(speech2text(files[1]).words)
+    assert len(subtitles) > 2
+    assert capsys.readouterr().out == write(subtitles)
+
+
+def test_a_table_of_words(files, model, speech2text, capsys):
+    transcribe.main([*files, *model, "--format", "tsv"])
+    head, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert head == ["file", "start", "end", "language", "confidence", "word"]
+    assert rows == [
+        [file, f"{word.start:.3f}", f"{word.end:.3f}", word.language, f"{word.confidence:.3f}", word.text]
+        for file in files
+        for word in speech2text(file).words
+    ]
 
 
 @pytest.mark.parametrize(
@@ -224,6 +253,8 @@ def test_a_damaged_packed_model(tmp_path, program, content):
         (["a.wav", "--asr_model_file", "m", "--model_tag", "m"], ONE_MODEL),
         (["a.wav", "--model", "m", "--model_tag", "m"], ONE_MODEL),
         (["a.wav", "--model_tag", "m", "--language_penalty", "3"], "--language_escape need --languages"),
+        (["a.wav", "b.wav", "--model_tag", "m", "--format", "srt"], "--format srt is for one file at a time"),
+        (["a.wav", "--model_tag", "m", "--format", "ass"], "invalid choice: 'ass'"),
         ([], "required: FILE"),
     ],
 )
