@@ -21,8 +21,11 @@ def add_language_options(parser: argparse.ArgumentParser) -> argparse._ArgumentG
                        help="make other languages less likely by this much instead of excluding them")
     group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
                        help="ignore an utterance's list where the other languages are more probable than this")
-    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|MILLISECONDS",
-                       help="what the router averages over before it chooses a frame's language (default: frame)")
+    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|viterbi|MILLISECONDS",
+                       help="what the router averages over before it chooses a frame's language (default: frame); "
+                       "viterbi: it chooses all at once, and a switch of language has a cost")
+    group.add_argument("--language_switch_cost", type=float, metavar="NATS",
+                       help="cost of a switch with --language_smoothing viterbi (default: 5)")
     return group  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript, Word
 from espnet_blrmoe.inference.words import aligned, words_of
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior, window_of
+from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 
 CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
 BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds the memory, whatever is transcribed
@@ -47,7 +47,9 @@ class Speech2Text(asr_inference.Speech2Text):
         language_escape: probability of the other languages, averaged over an utterance (or chunk), above which its list
             is ignored as wrong; None: never.
         language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
-            "frame", "utterance" (or chunk), or a number of milliseconds around the frame.
+            "frame", "utterance" (or chunk), or a number of milliseconds around the frame. "viterbi" averages nothing
+            but takes the most probable sequence of languages in which every switch has a cost.
+        language_switch_cost: nats, for "viterbi"; None: SWITCH_COST of espnet_blrmoe.model.prior.
         chunk_seconds: longer audio is cut into chunks of at most this length, at the quietest place near the end of
             each; at least 1; infinity: never. About as long as the clips that the model was trained on.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
@@ -74,6 +76,7 @@ class Speech2Text(asr_inference.Speech2Text):
         language_penalty: float = math.inf,
         language_escape: float | None = None,
         language_smoothing: str | float = "frame",
+        language_switch_cost: float | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
         **espnet_options: Any,
     ) -> None:
@@ -94,7 +97,9 @@ class Speech2Text(asr_inference.Speech2Text):
         self._read_settings(config)
         self._chunk_seconds = chunk_seconds
         self._penalty = language_penalty
-        self._choice = LanguageChoice(None, window_of(language_smoothing, self._seconds_per_frame), language_escape)
+        self._choice = LanguageChoice.smoothed(
+            language_smoothing, self._seconds_per_frame, language_switch_cost, language_escape
+        )
         self._allowed = None if languages is None else AllowedLanguages.of(languages, self.languages)
         if self._allowed is not None:  # a wrong penalty is told here, not at the first utterance
             LanguagePrior.allow([self._allowed], self.languages, language_penalty, times=torch.zeros(1, 1))

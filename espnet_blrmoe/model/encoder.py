@@ -264,15 +264,14 @@ class BLRMoEEncoder(AbsEncoder):
         else:
             logits = self.router(self.router_input(batch, shared), valid).float()
             logits = request.choice.weigh(logits, valid)
-            expert = self._choose_experts(logits, request.labels)
+            expert = self._choose_experts(request.choice.choose(logits, valid), request.labels)
         return Routing.of(logits, expert, valid, batch.packed)
 
-    def _choose_experts(self, logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """(B, T, E) -> (B, T): the router's top-1, or in training the label's expert."""
-        expert = logits.argmax(dim=-1)
+    def _choose_experts(self, expert: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """(B, T) -> (B, T): the router's choice, or in training the label's expert."""
         if not self.training or labels is None:
             return expert
-        by_label = torch.rand(len(logits), 1, device=logits.device) < self.label_routing
+        by_label = torch.rand(len(expert), 1, device=expert.device) < self.label_routing
         return torch.where(by_label, labels.unsqueeze(1), expert)
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):

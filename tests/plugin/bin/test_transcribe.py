@@ -21,6 +21,7 @@ from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_inference, main, prune_experts, router_train, transcribe
 from espnet_blrmoe.inference.speech2text import CHUNK_SECONDS
 from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
+from espnet_blrmoe.model.prior import SWITCH_COST
 
 ONE_MODEL = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE, or --model_tag MODEL"
 
@@ -120,6 +121,11 @@ def test_a_table_of_words(files, model, speech2text, capsys):
         (["--languages", "de", "--language_penalty", "0"], {}),
         (["--languages", "de", "--language_escape", "1e-9"], {}),
         (["--language_smoothing", "utterance"], {"language_smoothing": "utterance"}),
+        (["--language_smoothing", "viterbi"], {"language_smoothing": "viterbi", "language_switch_cost": SWITCH_COST}),
+        (
+            ["--language_smoothing", "viterbi", "--language_switch_cost", "0.5"],
+            {"language_smoothing": "viterbi", "language_switch_cost": 0.5},
+        ),
         (["--beam_size", "3"], {"beam_size": 3}),
     ],
     ids=" ".join,
@@ -206,7 +212,9 @@ def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_
         (["--languages", ","], "the list of languages is empty"),
         (["--languages", "en", "--language_escape", "2"], "the escape threshold is a probability"),
         (["--languages", "en", "--language_penalty", "nan"], "the language penalty must be a number of nats"),
-        (["--language_smoothing", "word"], "language smoothing must be frame, utterance or milliseconds"),
+        (["--language_smoothing", "word"], "language smoothing must be frame, utterance, viterbi or milliseconds"),
+        (["--language_switch_cost", "3"], "the cost of a language switch needs language smoothing viterbi"),
+        (["--language_smoothing", "viterbi", "--language_switch_cost", "nan"], "the cost of a language switch is a "),
         (["--beam_size", "0"], "beam_size must be at least 1, not 0"),
         (["--device", "abacus"], "cannot use device 'abacus'"),
         (["--asr_model_file", "missing.pth"], "missing.pth does not exist"),
@@ -295,10 +303,12 @@ def test_help_of_a_command_teaches_by_an_example(monkeypatch, capsys):
     assert "espnet-blrmoe transcribe talk.mp3 interview.wav --model_tag model.zip --languages en,de" in text
 
 
-def test_chunks_are_as_long_as_in_python(capsys):
+def test_defaults_are_those_of_python(capsys):
     with pytest.raises(SystemExit):
         transcribe.main(["--help"])
-    assert f"(default: {CHUNK_SECONDS:g}, best for" in " ".join(capsys.readouterr().out.split())
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {CHUNK_SECONDS:g}, best for" in text
+    assert f"with --language_smoothing viterbi (default: {SWITCH_COST:g})" in text
 
 
 def test_help_names_the_commands(capsys):
