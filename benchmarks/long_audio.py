@@ -8,7 +8,8 @@ and one of all languages mixed, in an order drawn from a seed, and recognises ea
 them are pauses of 0.3 to 1 s: noise 40 dB below the speech, or zeros with --silent. Choose on a validation set.
 `alone`: the utterances one by one.
 
-WER: of the joined texts. right language: share of the speech whose expert is that of its language.
+WER: of the joined texts. right: share of the speech whose expert is that of its language. stretches: of one language
+each, in the timeline.
 """
 
 import argparse
@@ -57,7 +58,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--chunk_seconds", type=float, nargs="+", default=[4, 6, 8, 12, 20, 30])
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")
+    parser.add_argument("--language_smoothing", default="frame")
+    parser.add_argument("--language_switch_cost", type=float)
     args = parser.parse_args(argv)
+    options = {name: getattr(args, name) for name in ("language_smoothing", "language_switch_cost")}
     files, texts, languages = (read_2columns_text(args.data_dir / name) for name in ("wav.scp", "text", "utt2lang"))
     recordings = {code: [u for u in files if languages[u] == code] for code in sorted({*languages.values()})}
     recordings[MIXED] = random.Random(0).sample(sorted(files), len(files))
@@ -65,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     rows = []
     for chunk_seconds in tqdm([ALONE, *args.chunk_seconds], disable=None):
         longest = float("inf") if chunk_seconds == ALONE else chunk_seconds
-        speech2text = Speech2Text.from_pretrained(args.model, beam_size=1, chunk_seconds=longest)
+        speech2text = Speech2Text.from_pretrained(args.model, beam_size=1, chunk_seconds=longest, **options)
         row = [str(chunk_seconds)]
         for name, utterances in recordings.items():
             waves = [audio.load(files[u], speech2text.fs) for u in utterances]
@@ -74,16 +78,19 @@ def main(argv: list[str] | None = None) -> None:
                 heard = speech2text.batch(waves)
                 found = [transcript.text for transcript in heard]
                 right = sum(right_seconds(t, 0, s, languages[u]) for t, s, u in zip(heard, seconds, utterances))
+                stretches = sum(len(transcript.timeline) for transcript in heard)
             else:
                 recording, starts = join(waves, speech2text.fs, loudness, random.Random(0))
                 whole = speech2text(recording)
-                found = [whole.text]
+                found, stretches = [whole.text], len(whole.timeline)
                 right = sum(right_seconds(whole, start, start + length, languages[u])
                             for start, length, u in zip(starts, seconds, utterances))
             said = " ".join(texts[u] for u in utterances)
-            row.append(f"{100 * jiwer.wer(said, ' '.join(found)):.1f} / {100 * right / sum(seconds):.0f}")
+            rates = f"{100 * jiwer.wer(said, ' '.join(found)):.1f} / {100 * right / sum(seconds):.1f}"
+            row.append(f"{rates} / {stretches}")
         rows.append(row)
-    print(format_pretty_table(rows, ["chunk_seconds", *(f"{name}: WER / right language, %" for name in recordings)]))
+    head = ["chunk_seconds", *(f"{name}: WER, % / right, % / stretches" for name in recordings)]
+    print(format_pretty_table(rows, head))
 
 
 if __name__ == "__main__":

@@ -53,7 +53,10 @@ PROGRAM_OPTIONS = (
 NO_LANGUAGE = "zxx"  # ISO 639: no linguistic content
 LONGEST_UTTERANCE = 30.0  # seconds; ESPnet's program decodes utterances whole, however much memory that takes
 # Options that ESPnet's program lacks, or does not hand on.
-OWN_OPTIONS = ("config", "model", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing")
+OWN_OPTIONS = (
+    "config", "model", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing",
+    "language_switch_cost",
+)  # fmt: skip
 
 
 def get_parser():
@@ -77,7 +80,8 @@ def main(cmd: list[str] | None = None) -> None:
             vars(args).update(ModelFiles.of_folder(args.model).as_options(), model=None)
         config = read_config(args.asr_train_config) if args.asr_train_config else None
         if config is not None and config.get("model") != "blr_moe":
-            if (args.languages, args.utt2langs, args.language_smoothing) != (None, None, "frame"):
+            language_options = args.languages, args.utt2langs, args.language_smoothing, args.language_switch_cost
+            if language_options != (None, None, "frame", None):
                 raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
             check_tokens_and_ngram(config, vars(args))
             for file in filter(None, (args.asr_model_file, args.lm_file)):

@@ -20,9 +20,14 @@ def add_language_options(parser: argparse.ArgumentParser, of_streams: bool = Fal
     if not of_streams:
         group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
                            help="ignore an utterance's list where the other languages are more probable than this")
-    group.add_argument("--language_smoothing", default="frame",
-                       metavar="frame|MILLISECONDS" if of_streams else "frame|utterance|MILLISECONDS",
-                       help="what the router averages over before it chooses a frame's language (default: frame)")
+    smoothing = "what the router averages over before it chooses a frame's language (default: frame)"
+    if of_streams:
+        group.add_argument("--language_smoothing", default="frame", metavar="frame|MILLISECONDS", help=smoothing)
+        return group
+    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|viterbi|MILLISECONDS",
+                       help=f"{smoothing}; viterbi: it chooses all at once, and a switch of language has a cost")
+    group.add_argument("--language_switch_cost", type=float, metavar="NATS",
+                       help="cost of a switch with --language_smoothing viterbi (default: 5)")
     return group  # fmt: skip
 
 

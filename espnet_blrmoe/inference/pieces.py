@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from espnet_blrmoe.inference.transcript import NBest
+from espnet_blrmoe.inference.transcript import NBest, Word
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class RecognisedPiece:
         hypotheses: what was recognised.
         probs: (E,) probability of each language, averaged over the chunk's frames; zeros without speech.
         frame_languages: (T,) int64, language of each frame; no frame without speech.
+        words: of the best hypothesis, with the times of the whole recording.
     """
 
     utterance: int
@@ -42,3 +43,4 @@ class RecognisedPiece:
     hypotheses: NBest
     probs: torch.Tensor
     frame_languages: torch.Tensor
+    words: tuple[Word, ...]

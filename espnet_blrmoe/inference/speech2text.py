@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from espnet2.bin import asr_inference
+from torchaudio.functional import TokenSpan
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
@@ -21,10 +22,11 @@ from espnet_blrmoe.inference.checks import checked_config
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.speech_activity import has_speech, network
 from espnet_blrmoe.inference.timeline import timeline_of
-from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript
+from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript, Word
+from espnet_blrmoe.inference.words import aligned, words_of
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior, window_of
+from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 
 CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
 BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds the memory, whatever is transcribed
@@ -45,7 +47,9 @@ class Speech2Text(asr_inference.Speech2Text):
         language_escape: probability of the other languages, averaged over an utterance (or chunk), above which its list
             is ignored as wrong; None: never.
         language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
-            "frame", "utterance" (or chunk), or a number of milliseconds around the frame.
+            "frame", "utterance" (or chunk), or a number of milliseconds around the frame. "viterbi" averages nothing
+            but takes the most probable sequence of languages in which every switch has a cost.
+        language_switch_cost: nats, for "viterbi"; None: SWITCH_COST of espnet_blrmoe.model.prior.
         chunk_seconds: longer audio is cut into chunks of at most this length, at the quietest place near the end of
             each; at least 1; infinity: never. About as long as the clips that the model was trained on.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
@@ -72,6 +76,7 @@ class Speech2Text(asr_inference.Speech2Text):
         language_penalty: float = math.inf,
         language_escape: float | None = None,
         language_smoothing: str | float = "frame",
+        language_switch_cost: float | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
         **espnet_options: Any,
     ) -> None:
@@ -92,7 +97,9 @@ class Speech2Text(asr_inference.Speech2Text):
         self._read_settings(config)
         self._chunk_seconds = chunk_seconds
         self._penalty = language_penalty
-        self._choice = LanguageChoice(None, window_of(language_smoothing, self.seconds_per_frame), language_escape)
+        self._choice = LanguageChoice.smoothed(
+            language_smoothing, self.seconds_per_frame, language_switch_cost, language_escape
+        )
         self._allowed = None if languages is None else AllowedLanguages.of(languages, self.languages)
         if self._allowed is not None:  # a wrong penalty is told here, not at the first utterance
             LanguagePrior.allow([self._allowed], self.languages, language_penalty, times=torch.zeros(1, 1))
@@ -201,7 +208,7 @@ class Speech2Text(asr_inference.Speech2Text):
         """A piece in which there is nothing to recognise."""
         hypotheses: NBest = [("", [], [], self._hypothesis([], torch.zeros(())))]
         no_probs, no_frame = torch.zeros(len(self.languages)), torch.zeros(0, dtype=torch.int64)
-        return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame)
+        return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame, ())
 
     def _recognise(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""
@@ -210,15 +217,15 @@ class Speech2Text(asr_inference.Speech2Text):
         choice = replace(self._choice, prior=self._prior(batch, allowed))
         encoder_out, out_lengths, routing = self.asr_model.encode_with_routing(speech, lengths, choice)
         outs = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
-        nbest = [self._nbest(out, excluded) for out, excluded in zip(outs, routing.excluded)]
-        probs = routing.utterance_probs.cpu()
-        languages = [language[valid].cpu() for language, valid in zip(routing.language, routing.valid)]
-        return [
-            RecognisedPiece(
-                piece.utterance, piece.start, piece.end, hypotheses, probs[position], languages[position]
-            )
-            for position, (piece, hypotheses) in enumerate(zip(batch, nbest))
-        ]
+        probs, languages = routing.utterance_probs.cpu(), routing.language.cpu()
+        recognised = []
+        for piece, out, excluded, own_probs, of_frames in zip(batch, outs, routing.excluded, probs, languages):
+            of_frames = of_frames[: len(out)]
+            nbest, spans = self._nbest(out, excluded)
+            words = self._words(nbest, spans, of_frames, piece.start / self.fs)
+            place = (piece.utterance, piece.start, piece.end)
+            recognised.append(RecognisedPiece(*place, nbest, own_probs, of_frames, words))
+        return recognised
 
     def _prior(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> LanguagePrior | None:
         """The prior of a batch of pieces, each of which begins somewhere in its recording."""
@@ -230,22 +237,36 @@ class Speech2Text(asr_inference.Speech2Text):
         starts = torch.tensor([[piece.start / self.fs] for piece in batch])
         return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
 
-    def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> NBest:
-        """The n-best list of (T, D); languages that are excluded, (E,) bool, do not get their own tokens into it."""
+    def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> tuple[NBest, list[TokenSpan]]:
+        """The n-best list of (T, D), and where the best one's tokens are, if the model has a CTC.
+
+        Languages that are excluded, (E,) bool, do not get their own tokens into it.
+        """
         languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
+        has_ctc = self.asr_model.ctc is not None
         with self.asr_model.recognise_among(languages):
-            nbest = self._best_path(encoder_out) if self._is_best_path else self._beam_search(encoder_out)
+            log_probs = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0] if has_ctc else torch.empty(0)
+            nbest = self._best_path(log_probs) if self._is_best_path else self._beam_search(encoder_out)
         # Byte fallback can spell a line's end, which would break tables of texts.
-        return [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
+        nbest = [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
+        has_words = has_ctc and _best_text(nbest)
+        return nbest, aligned(log_probs, nbest[0][2], self.asr_model.blank_id) if has_words else []
+
+    def _words(self, nbest: NBest, spans: list[TokenSpan], of_frames: torch.Tensor, start: float) -> tuple[Word, ...]:
+        """The words of a chunk that starts at so many seconds, (T,) the languages of its frames."""
+        if not spans:
+            return ()
+        languages = [self.languages[language] for language in of_frames.tolist()]
+        return words_of(nbest[0][1], spans, self.tokenizer.tokens2text, languages, start, self.seconds_per_frame)
 
     def _beam_search(self, encoder_out: torch.Tensor) -> NBest:
         """ESPnet's search."""
         with self._beam_search_lock:
             return decode_encoded(self, encoder_out)
 
-    def _best_path(self, encoder_out: torch.Tensor) -> NBest:
-        """The most probable token of every frame, without repetitions and blanks, from (T, D)."""
-        scores, ids = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0].max(dim=-1)
+    def _best_path(self, log_probs: torch.Tensor) -> NBest:
+        """The most probable token of every frame, without repetitions and blanks, from (T, V)."""
+        scores, ids = log_probs.max(dim=-1)
         token_ids = [token for token, _ in groupby(ids.tolist()) if token != self.asr_model.blank_id]
         tokens = self.converter.ids2tokens(token_ids)
         return [(self.tokenizer.tokens2text(tokens), tokens, token_ids, self._hypothesis(token_ids, scores.sum()))]
@@ -270,6 +291,7 @@ class Speech2Text(asr_inference.Speech2Text):
             frames=dict(zip(self.languages, counts.sum(dim=0).tolist())),
             hypotheses=hypotheses,
             chunks=tuple(self._chunk(chunk) for chunk in chunks),
+            words=tuple(word for chunk in chunks for word in chunk.words),
         )
 
     def _chunk(self, piece: RecognisedPiece) -> Chunk:

@@ -1,8 +1,12 @@
 """The text of a stream, which grows token by token; the CTC's best path never takes back what it has said."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from espnet_blrmoe.inference.transcript import Word
+
+NOTHING = Word(0.0, 0.0, "", 1.0, "")
 
 
 class StreamText:
@@ -18,7 +22,7 @@ class StreamText:
         self._text_of, self._blank, self._seconds_per_frame = text_of, blank, seconds_per_frame
         self._finished: list[str] = []
         self._tokens: list[int] = []  # of the word that may go on
-        self._word = Word("", 0.0, 0.0)
+        self._word = NOTHING
         self._last = blank
         self.frames = 0
 
@@ -32,13 +36,17 @@ class StreamText:
         """All words."""
         return " ".join([*self._finished, *([self._word.text] if self._word.text else [])])
 
-    def add(self, ids: list[int]) -> list[Word]:
-        """The next frames; returns the words that they have brought to an end."""
+    def add(self, ids: Sequence[int], scores: Sequence[float], languages: Sequence[str]) -> list[Word]:
+        """The next frames: the token of each, its log-probability, and the frame's language.
+
+        Returns:
+            the words that they have brought to an end.
+        """
         words = []
-        for token in ids:
+        for token, score, language in zip(ids, scores, languages, strict=True):
             self.frames += 1
             if token not in (self._last, self._blank):
-                words += self._add(token)
+                words += self._add(token, score, language)
             self._last = token
         return words
 
@@ -46,14 +54,16 @@ class StreamText:
         """Nothing more comes; returns the last word, if there is one."""
         words = [self._word] if self._word.text else []
         self._finished += [word.text for word in words]
-        self._tokens, self._word = [], Word("", 0.0, 0.0)
+        self._tokens, self._word = [], NOTHING
         return words
 
-    def _add(self, token: int) -> list[Word]:
-        start, end = ((self.frames - n) * self._seconds_per_frame for n in (1, 0))
+    def _add(self, token: int, score: float, language: str) -> list[Word]:
+        start, end = (round((self.frames - n) * self._seconds_per_frame, 3) for n in (1, 0))
         *before, current = self._text_of([*self._tokens, token]).split() or [""]
         words = self.finish() if before else []
         self._tokens.append(token)
-        start = self._word.start if self._word.text else start
-        self._word = Word(current, round(start, 3), round(end, 3))
+        if not self._word.text:
+            self._word = Word(start, end, "", 1.0, language)
+        confidence = self._word.confidence * math.exp(score)
+        self._word = replace(self._word, end=end, text=current, confidence=confidence)
         return words

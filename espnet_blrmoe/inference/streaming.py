@@ -175,8 +175,9 @@ class StreamingRecogniser:
         routing, valid = chunk.routing, chunk.routing.valid[b]
         allowed = [code for code, is_out in zip(self.languages, routing.excluded[b].tolist()) if not is_out]
         with self._model.recognise_among(allowed):
-            ids = self._model.ctc.argmax(chunk.frames[b, valid].unsqueeze(0))[0]
-        return HeardFrames(ids.tolist(), routing.log_probs[b, valid].exp().cpu(), routing.language[b, valid].cpu())
+            scores, ids = self._model.ctc.log_softmax(chunk.frames[b, valid].unsqueeze(0))[0].max(dim=-1)
+        probs, languages = routing.log_probs[b, valid].exp().cpu(), routing.language[b, valid].cpu()
+        return HeardFrames(ids.tolist(), scores.tolist(), probs, languages)
 
     def _prior(self, sessions: Sequence["StreamingSession"], state: StreamState) -> LanguagePrior:
         """The prior of the frames that come out next."""
@@ -192,11 +193,13 @@ class HeardFrames:
 
     Attributes:
         ids: the most probable token of each.
+        scores: their log-probabilities.
         probs: (T, E) probability of each language.
         languages: (T,) int64, the language of each.
     """
 
     ids: list[int]
+    scores: list[float]
     probs: torch.Tensor
     languages: torch.Tensor
 
@@ -279,10 +282,14 @@ class StreamingSession:
         """What frames say that follow each other, and those before."""
         languages, fs, seconds = self._recogniser.languages, self._recogniser.fs, self._recogniser._seconds_per_frame
         first = self._text.frames
-        words = [word for own in heard for word in self._text.add(own.ids)] + (self._text.finish() if is_last else [])
+        words = []
+        for own in heard:
+            words += self._text.add(own.ids, own.scores, [languages[language] for language in own.languages.tolist()])
+        if is_last:
+            words += self._text.finish()
         of_frames, probs = torch.cat([own.languages for own in heard]), torch.cat([own.probs for own in heard])
         mean = probs.sum(dim=0) / max(1, len(probs))
-        piece = RecognisedPiece(0, round(first * seconds * fs), 0, [], mean, of_frames)
+        piece = RecognisedPiece(0, round(first * seconds * fs), 0, [], mean, of_frames, ())
         probability, language = mean.max(dim=0)
         return StreamPart(
             start=round(first * seconds, 3),

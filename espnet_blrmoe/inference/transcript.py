@@ -22,6 +22,25 @@ class LanguageSpan:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A recognised word; in scripts without spaces, a character or what the model has as one token.
+
+    Attributes:
+        start, end: seconds, from its first letter to its last, as the CTC aligns them.
+        text: in scripts without spaces, as above.
+        confidence: the product of the probabilities that the CTC gives its tokens, from 0 to 1. 0.0 where a decoder has
+            found a text that the CTC cannot align: then the words are spread evenly over their chunk.
+        language: of most of its frames.
+    """
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+    language: str
+
+
+@dataclass(frozen=True)
 class Chunk:
     """A piece of long audio, which is recognised by itself.
 
@@ -55,6 +74,7 @@ class Transcript:
         hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks, one hypothesis:
             their best, joined.
         chunks: the audio in pieces of at most `chunk_seconds`, without gaps; short audio is one chunk.
+        words: those of `text`, in time order; of a model without CTC, none.
     """
 
     text: str
@@ -64,20 +84,7 @@ class Transcript:
     frames: dict[str, int]
     hypotheses: NBest
     chunks: tuple[Chunk, ...]
-
-
-@dataclass(frozen=True)
-class Word:
-    """A word, as written between spaces.
-
-    Attributes:
-        text: the word.
-        start, end: seconds at which its first and its last token were heard, which is not before they were said.
-    """
-
-    text: str
-    start: float
-    end: float
+    words: tuple[Word, ...]
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ class StreamPart:
         start, end: seconds of the audio that it tells of; the part before ended where this one starts.
         text: all that was recognised since the stream began.
         final: the beginning of `text` to which nothing will be added: all but the last word, until the stream ends.
-        words: what was added to `final`.
+        words: what was added to `final`; their times are those at which their tokens were heard, which is not before
+            they were said.
         language: now: the most probable one over the frames of this part; None where it has none.
         language_probability: the router's probability of it, averaged over those frames, under the allowed languages;
             0.0 where there are none.

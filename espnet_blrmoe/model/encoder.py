@@ -307,15 +307,14 @@ class BLRMoEEncoder(AbsEncoder):
         else:
             logits = self.router(self.router_input(batch, shared), valid).float()
             logits = request.choice.weigh(logits, valid)
-            language = self._choose_languages(logits, request.labels)
+            language = self._choose_languages(request.choice.choose(logits, valid), request.labels)
         return Routing.of(logits, language, valid, batch.packed, self.groups.expert_of)
 
-    def _choose_languages(self, logits: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        """(B, T, E) -> (B, T): the router's top-1, or in training the label."""
-        language = logits.argmax(dim=-1)
+    def _choose_languages(self, language: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        """(B, T) -> (B, T): the router's choice, or in training the label."""
         if not self.training or labels is None:
             return language
-        by_label = torch.rand(len(logits), 1, device=logits.device) < self.label_routing
+        by_label = torch.rand(len(language), 1, device=language.device) < self.label_routing
         return torch.where(by_label, labels.unsqueeze(1), language)
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):

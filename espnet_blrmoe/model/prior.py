@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.past import WHOLE, Whole
 
+SWITCH_COST = 5.0  # nats; docs/languages.md says why
+
 
 @dataclass(frozen=True)
 class LanguagePrior:
@@ -87,7 +89,7 @@ class LanguagePrior:
 
 @dataclass(frozen=True)
 class LanguageChoice:
-    """How the router's choice takes what is known: first smoothed over time, then weighed by the prior.
+    """How the router's choice takes what is known: smoothed over time, weighed by the prior, then chosen.
 
     Attributes:
         prior: of the languages; None: all are alike.
@@ -96,6 +98,9 @@ class LanguageChoice:
         looks_back: whether the window ends at each frame, for streaming.
         escape: an utterance ignores its prior where the languages that the prior weighs down are more probable than
             this without it, averaged over the utterance; None: no utterance does.
+        switch_cost: nats that a change of language costs: an utterance gets the sequence of languages whose
+            log-probabilities, weighed by the prior and added up over its frames, are the highest after these costs;
+            None: a change costs nothing.
 
     Raises:
         ValueError: a value is out of its range.
@@ -105,12 +110,39 @@ class LanguageChoice:
     window: int | None = 1
     escape: float | None = None
     looks_back: bool = False
+    switch_cost: float | None = None
 
     def __post_init__(self) -> None:
         if self.escape is not None and not 0.0 < self.escape < 1.0:
             raise ValueError(f"the escape threshold is a probability between 0 and 1, not {self.escape}")
         if self.window is not None and (self.window < 1 or self.window % 2 == 0):
             raise ValueError(f"the smoothing window must be an odd number of frames, not {self.window}")
+        if self.switch_cost is not None and not 0.0 <= self.switch_cost < math.inf:
+            raise ValueError(f"the cost of a language switch is a number of nats, 0 or more, not {self.switch_cost}")
+
+    @classmethod
+    def smoothed(
+        cls,
+        smoothing: str | float,
+        seconds_per_frame: float,
+        switch_cost: float | None = None,
+        escape: float | None = None,
+    ) -> "LanguageChoice":
+        """A choice without a prior, as users describe it.
+
+        Args:
+            smoothing: "frame", "utterance", "viterbi" or a number of milliseconds.
+            seconds_per_frame: of an encoder frame.
+            switch_cost, escape: see above; None costs SWITCH_COST with "viterbi".
+
+        Raises:
+            ValueError: a value is out of its range, or there is a cost of switches without "viterbi".
+        """
+        if smoothing == "viterbi":
+            return cls(escape=escape, switch_cost=SWITCH_COST if switch_cost is None else switch_cost)
+        if switch_cost is not None:
+            raise ValueError("the cost of a language switch needs language smoothing viterbi")
+        return cls(None, window_of(smoothing, seconds_per_frame), escape)
 
     def only_language(self) -> torch.Tensor | None:
         """As the prior's; also None where utterances may ignore it."""
@@ -131,6 +163,12 @@ class LanguageChoice:
         against = (logits.softmax(dim=-1) * weighed_down).sum(-1) * valid  # (B, T)
         escapes = against.sum(1) / valid.sum(1) > self.escape
         return torch.where(escapes[:, None, None], smoothed, weighed)
+
+    def choose(self, weighed: torch.Tensor, valid: torch.Tensor) -> torch.Tensor:
+        """The language of each frame, (B, T) int64, of what `weigh` gives; meaningless where not valid."""
+        if self.switch_cost is None:
+            return weighed.argmax(dim=-1)
+        return best_sequence(weighed.log_softmax(dim=-1), valid, self.switch_cost)
 
 
 def smooth(
@@ -162,6 +200,34 @@ def smooth(
     return mean(log_probs * weights) / mean(weights).clamp(min=1 / (2 * window))
 
 
+def best_sequence(log_probs: torch.Tensor, valid: torch.Tensor, switch_cost: float) -> torch.Tensor:
+    """The sequence of languages with the highest sum of log-probabilities and costs (Viterbi's algorithm).
+
+    As every switch costs the same, a language is reached from itself or from the best one: E steps a frame, not E * E.
+
+    Args:
+        log_probs: (B, T, E); minus infinity where a language is excluded.
+        valid: (B, T) bool, True for frames, which come before the padding.
+        switch_cost: nats.
+
+    Returns:
+        (B, T) int64; in the padding, the language of the last frame.
+    """
+    frames = log_probs.masked_fill(~valid.unsqueeze(-1), 0.0).unbind(dim=1)
+    languages = torch.arange(log_probs.size(-1), device=log_probs.device)
+    score = frames[0]
+    origins = []  # (B, E) for each frame but the first: the language before, if this one is in the sequence
+    for frame in frames[1:]:
+        best, best_language = score.max(dim=-1, keepdim=True)
+        stays = score >= best - switch_cost
+        origins.append(torch.where(stays, languages, best_language))
+        score = frame + torch.where(stays, score, best - switch_cost)
+    sequence = [score.argmax(dim=-1, keepdim=True)]
+    for origin in reversed(origins):
+        sequence.append(origin.gather(1, sequence[-1]))
+    return torch.cat(sequence[::-1], dim=1)
+
+
 def window_of(smoothing: str | float, seconds_per_frame: float) -> int | None:
     """Smoothing as users say it -> LanguageChoice's window: an odd number of frames, None for the whole utterance.
 
@@ -175,6 +241,6 @@ def window_of(smoothing: str | float, seconds_per_frame: float) -> int | None:
     except ValueError:
         milliseconds = math.nan
     if not 0 < milliseconds < math.inf:
-        raise ValueError(f"language smoothing must be frame, utterance or milliseconds, not {smoothing!r}")
+        raise ValueError(f"language smoothing must be frame, utterance, viterbi or milliseconds, not {smoothing!r}")
     frames_each_way = round((milliseconds / 1000 / seconds_per_frame - 1) / 2)
     return 2 * max(0, frames_each_way) + 1

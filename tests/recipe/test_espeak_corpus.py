@@ -111,6 +111,18 @@ def test_speed_pitch_variant_and_language_matter():
     assert len(synthesis.synthesise("good morning", **settings | {"speed": 220})) < 0.85 * len(plain)
 
 
+def test_words_begin_one_after_another_and_where_a_pause_says():
+    text = "úno dos ... tres"
+    samples, starts = synthesis.synthesise_with_times(text, "es", "m1")
+    np.testing.assert_array_equal(samples, synthesis.synthesise(text, "es", "m1"))
+    first, second, dots, third = starts
+    assert 0 <= first < second < third < len(samples) / synthesis.RATE
+    assert np.isnan(dots)  # nothing is said there
+    before = samples[int((third - 0.1) * synthesis.RATE) : int(third * synthesis.RATE)]
+    behind = samples[int(third * synthesis.RATE) :][: len(before)]
+    assert np.abs(behind).max() > 5 * np.abs(before).max()
+
+
 def test_a_long_data_path_is_linked(tmp_path, monkeypatch):
     spoken = synthesis.synthesise("hello there", "en-us", "m1")
     long_path = tmp_path / ("long" * 40) / "data"

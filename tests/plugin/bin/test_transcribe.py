@@ -20,6 +20,8 @@ from tiny import CONFIG, RATE, speech_of, write_training_config
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import asr_inference, main, prune_experts, router_train, transcribe
 from espnet_blrmoe.inference.speech2text import CHUNK_SECONDS
+from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
+from espnet_blrmoe.model.prior import SWITCH_COST
 
 ONE_MODEL = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE, or --model_tag MODEL"
 
@@ -66,7 +68,7 @@ def test_a_file_without_speech_is_told_so(tmp_path, model, capsys):
         assert json.loads(line) == {
             "file": file, "duration": seconds, "language": None, "language_probability": 0.0, "text": "",
             "chunks": [{"start": 0.0, "end": seconds, "text": "", "language": None, "language_probability": 0.0}],
-            "timeline": [],
+            "timeline": [], "words": [],
         }  # fmt: skip
 
 
@@ -82,7 +84,35 @@ def test_json(files, model, tiny_model, capsys):
         assert (result["file"], result["duration"]) == (file, seconds)
         assert result["chunks"] == [asdict(chunk) for chunk in transcript.chunks]
         assert result["timeline"] == [asdict(span) for span in transcript.timeline]
+        assert result["words"] == [asdict(word) for word in transcript.words] != []
         assert {span["language"] for span in result["timeline"]} <= {"en", "zh-CN"}
+
+
+def test_json_is_a_format(files, model, capsys):
+    printed = []
+    for options in (["--json"], ["--format", "json"]):
+        transcribe.main([*files, *model, *options])
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize(("name", "write"), [("srt", as_srt), ("vtt", as_vtt)])
+def test_subtitles(files, model, speech2text, capsys, name, write):
+    transcribe.main([files[1], *model, "--format", name])
+    subtitles = subtitles_of(speech2text(files[1]).words)
+    assert len(subtitles) > 2
+    assert capsys.readouterr().out == write(subtitles)
+
+
+def test_a_table_of_words(files, model, speech2text, capsys):
+    transcribe.main([*files, *model, "--format", "tsv"])
+    head, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    assert head == ["file", "start", "end", "language", "confidence", "word"]
+    assert rows == [
+        [file, f"{word.start:.3f}", f"{word.end:.3f}", word.language, f"{word.confidence:.3f}", word.text]
+        for file in files
+        for word in speech2text(file).words
+    ]
 
 
 @pytest.mark.parametrize(
@@ -91,6 +121,11 @@ def test_json(files, model, tiny_model, capsys):
         (["--languages", "de", "--language_penalty", "0"], {}),
         (["--languages", "de", "--language_escape", "1e-9"], {}),
         (["--language_smoothing", "utterance"], {"language_smoothing": "utterance"}),
+        (["--language_smoothing", "viterbi"], {"language_smoothing": "viterbi", "language_switch_cost": SWITCH_COST}),
+        (
+            ["--language_smoothing", "viterbi", "--language_switch_cost", "0.5"],
+            {"language_smoothing": "viterbi", "language_switch_cost": 0.5},
+        ),
         (["--beam_size", "3"], {"beam_size": 3}),
     ],
     ids=" ".join,
@@ -177,7 +212,9 @@ def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_
         (["--languages", ","], "the list of languages is empty"),
         (["--languages", "en", "--language_escape", "2"], "the escape threshold is a probability"),
         (["--languages", "en", "--language_penalty", "nan"], "the language penalty must be a number of nats"),
-        (["--language_smoothing", "word"], "language smoothing must be frame, utterance or milliseconds"),
+        (["--language_smoothing", "word"], "language smoothing must be frame, utterance, viterbi or milliseconds"),
+        (["--language_switch_cost", "3"], "the cost of a language switch needs language smoothing viterbi"),
+        (["--language_smoothing", "viterbi", "--language_switch_cost", "nan"], "the cost of a language switch is a "),
         (["--beam_size", "0"], "beam_size must be at least 1, not 0"),
         (["--device", "abacus"], "cannot use device 'abacus'"),
         (["--asr_model_file", "missing.pth"], "missing.pth does not exist"),
@@ -224,6 +261,8 @@ def test_a_damaged_packed_model(tmp_path, program, content):
         (["a.wav", "--asr_model_file", "m", "--model_tag", "m"], ONE_MODEL),
         (["a.wav", "--model", "m", "--model_tag", "m"], ONE_MODEL),
         (["a.wav", "--model_tag", "m", "--language_penalty", "3"], "--language_escape need --languages"),
+        (["a.wav", "b.wav", "--model_tag", "m", "--format", "srt"], "--format srt is for one file at a time"),
+        (["a.wav", "--model_tag", "m", "--format", "ass"], "invalid choice: 'ass'"),
         ([], "required: FILE"),
     ],
 )
@@ -264,10 +303,12 @@ def test_help_of_a_command_teaches_by_an_example(monkeypatch, capsys):
     assert "espnet-blrmoe transcribe talk.mp3 interview.wav --model_tag model.zip --languages en,de" in text
 
 
-def test_chunks_are_as_long_as_in_python(capsys):
+def test_defaults_are_those_of_python(capsys):
     with pytest.raises(SystemExit):
         transcribe.main(["--help"])
-    assert f"(default: {CHUNK_SECONDS:g}, best for" in " ".join(capsys.readouterr().out.split())
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"(default: {CHUNK_SECONDS:g}, best for" in text
+    assert f"with --language_smoothing viterbi (default: {SWITCH_COST:g})" in text
 
 
 def test_help_names_the_commands(capsys):

@@ -13,6 +13,7 @@ from tiny import (
     RATE,
     Hostile,
     build_model,
+    speech_of,
     write_training_config,
 )
 
@@ -88,6 +89,23 @@ def test_timeline_covers_the_utterance_without_gaps(speech2text):
         assert sum(transcript.frames.values()) == round(spans[-1].end / seconds_per_frame)
         several += len(spans) > 1
     assert several
+
+
+def test_switches_that_cost_decide_on_the_experts_and_the_timeline(tiny_model, speech2text):
+    speech = speech_of(4.0, seed=2)
+    spans = []
+    for cost in (0.0, 1.0, 1000.0):
+        options = {"language_smoothing": "viterbi", "language_switch_cost": cost, **BEST_PATH}
+        transcript = Speech2Text(tiny_model.config, tiny_model.weights, **options)(speech)
+        seconds = dict.fromkeys(LANGUAGES, 0.0)
+        for span in transcript.timeline:
+            seconds[span.language] += span.end - span.start
+        frames = {language: round(own / (4 * HOP / RATE)) for language, own in seconds.items()}
+        assert frames == transcript.frames
+        assert transcript.language_probability == pytest.approx(speech2text(speech).language_probability, abs=1e-5)
+        spans.append(transcript.timeline)
+    assert spans[0] == speech2text(speech).timeline
+    assert len(spans[0]) > len(spans[1]) >= len(spans[2]) == 1
 
 
 def test_best_path_is_the_most_probable_token_of_every_frame(speech2text):

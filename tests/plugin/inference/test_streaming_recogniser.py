@@ -69,7 +69,9 @@ def test_the_text_is_the_best_path_of_the_whole_under_the_same_chunks(recogniser
             round((span.end - span.start) * RATE / SAMPLES_OF_FRAME))]  # fmt: skip
         assert frames == routing.language[0].tolist()
         assert [part.start for part in parts[1:]] == [part.end for part in parts[:-1]]
-        assert [word.text for part in parts for word in part.words] == text.split()
+        words = [word for part in parts for word in part.words]
+        assert [word.text for word in words] == text.split()
+        assert all(0 < word.confidence <= 1 and word.language in recogniser.languages for word in words)
 
 
 def test_what_is_final_stays(recogniser):

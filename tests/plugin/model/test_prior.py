@@ -1,6 +1,8 @@
 """What is known of the languages: hard and soft lists, lists that change over time, escape, smoothing."""
 
+import itertools
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espnet_blrmoe import LanguagePrior
-from espnet_blrmoe.model.prior import LanguageChoice, smooth
+from espnet_blrmoe.model.prior import SWITCH_COST, LanguageChoice, smooth
 
 LANGUAGES = ["en", "de", "es", "zh-CN"]
 
@@ -26,9 +28,9 @@ def test_prior_excludes_exactly_the_languages_that_are_not_allowed(allowed):
 
 
 @st.composite
-def batches_of_logits(draw) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
+def batches_of_logits(draw, longest: int = 9) -> tuple[torch.Tensor, torch.Tensor, list[int]]:
     """(B, T, 4) logits, (B, T) valid, lengths."""
-    lengths = draw(st.lists(st.integers(1, 9), min_size=1, max_size=3))
+    lengths = draw(st.lists(st.integers(1, longest), min_size=1, max_size=3))
     valid = torch.arange(max(lengths)) < torch.tensor(lengths).unsqueeze(1)
     generator = torch.Generator().manual_seed(draw(st.integers(0, 99)))
     logits = 3 * torch.randn(*valid.shape, len(LANGUAGES), generator=generator)
@@ -90,6 +92,45 @@ def test_one_window_over_the_utterance_gives_it_one_language(batch):
         assert choices == [int(logits[b, :length].log_softmax(-1).mean(0).argmax())]
 
 
+def quality(sequence: Sequence[int], log_probs: list[list[float]], switch_cost: float) -> float:
+    """Of the languages of one utterance: what Viterbi's algorithm makes as high as possible."""
+    switches = sum(one != following for one, following in itertools.pairwise(sequence))
+    return sum(frame[language] for frame, language in zip(log_probs, sequence)) - switch_cost * switches
+
+
+@given(batches_of_logits(longest=5), st.sampled_from([0.0, 0.5, 3.0, 100.0]), st.sampled_from(["en 2:de,es", "en,es"]))
+def test_languages_with_a_cost_of_switches_are_the_best_of_all_sequences(batch, switch_cost, allowed):
+    logits, valid, lengths = batch
+    times = torch.arange(logits.size(1)).unsqueeze(0)
+    for prior in (None, LanguagePrior.allow([allowed], LANGUAGES, times=times)):
+        choice = LanguageChoice(prior, switch_cost=switch_cost)
+        weighed = choice.weigh(logits, valid)
+        chosen = choice.choose(weighed.masked_fill(~valid.unsqueeze(-1), math.nan), valid)
+        for own, sequence, length in zip(weighed.log_softmax(-1).tolist(), chosen.tolist(), lengths):
+            every = itertools.product(range(len(LANGUAGES)), repeat=length)
+            best = max(quality(one, own, switch_cost) for one in every)
+            assert quality(sequence[:length], own, switch_cost) == pytest.approx(best, abs=1e-4)
+
+
+@given(batches_of_logits())
+def test_a_switch_that_costs_nothing_smooths_nothing_and_one_that_costs_much_does_not_happen(batch):
+    logits, valid, lengths = batch
+    free, dear = (LanguageChoice(switch_cost=cost).choose(logits, valid) for cost in (0.0, 1e6))
+    assert free[valid].equal(LanguageChoice().choose(logits, valid)[valid])
+    for own, sequence, length in zip(logits.log_softmax(-1), dear, lengths):
+        assert sequence[:length].unique().tolist() == [int(own[:length].sum(0).argmax())]
+
+
+def test_smoothing_as_users_describe_it():
+    assert LanguageChoice.smoothed("frame", 0.04) == LanguageChoice()
+    assert LanguageChoice.smoothed("utterance", 0.04, escape=0.9) == LanguageChoice(window=None, escape=0.9)
+    assert LanguageChoice.smoothed("200", 0.04) == LanguageChoice(window=5)
+    assert LanguageChoice.smoothed("viterbi", 0.04) == LanguageChoice(switch_cost=SWITCH_COST)
+    assert LanguageChoice.smoothed("viterbi", 0.04, 3.0, 0.9) == LanguageChoice(switch_cost=3.0, escape=0.9)
+    with pytest.raises(ValueError, match="the cost of a language switch needs language smoothing viterbi"):
+        LanguageChoice.smoothed("200", 0.04, 3.0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -107,6 +148,8 @@ def test_prior_refuses_a_penalty_out_of_range(options, message):
     [
         ({"escape": 1.5}, "escape threshold is a probability between 0 and 1, not 1.5"),
         ({"window": 4}, "smoothing window must be an odd number of frames, not 4"),
+        ({"switch_cost": -1.0}, "cost of a language switch is a number of nats, 0 or more, not -1.0"),
+        ({"switch_cost": math.inf}, "cost of a language switch is a number of nats, 0 or more, not inf"),
     ],
 )
 def test_choice_refuses_options_out_of_range(options, message):

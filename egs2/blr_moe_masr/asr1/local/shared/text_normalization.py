@@ -11,6 +11,8 @@ from pathlib import Path
 
 import num2words
 
+from espnet_blrmoe.writing import HAN, UNSPACED
+
 DIGITS = ("kept", "spelled")
 CONVENTIONS = tomllib.loads(Path(__file__).with_name("conventions.toml").read_text(encoding="utf-8"))
 # What is typed for an apostrophe, also the Armenian one and the Hebrew geresh; the Hebrew gershayim; and what stands
@@ -39,9 +41,6 @@ TSHEG = "\u0f0b"
 # Tibetan's mark between syllables
 SIGNS = rf"(?<=l)·(?=l)|(?<=[ns])·(?=h)|(?<=[א-ת])\"(?=[א-ת])|(?<=[\u0f40-\u0fbc]){TSHEG}(?=[\u0f40-\u0fbc])"
 PALOCHKA = r"(?<=[\u0400-\u04bf\u04c1-\u04ff])[Il|1]|[Il](?=[\u0400-\u04bf\u04c1-\u04ff])"
-HAN = "\u3005-\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-# Han, kana, Thai, Lao, Burmese, Khmer: scripts without spaces between words
-UNSPACED = f"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff{HAN}"
 DECIMAL_POINT = ("bn", "en", "he", "ja", "kn", "ko", "te", "th", "zh")  # languages that write 1,000.5 and not 1.000,5
 NUMBER_CODES = {"kk": "kz", "nb": "no", "nb-NO": "no", "nn-NO": "no"}  # num2words' own
 FAULTY = ("am",)  # num2words 0.5.14 fails above 1,000

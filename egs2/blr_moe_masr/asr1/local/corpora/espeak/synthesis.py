@@ -9,10 +9,13 @@ It is not thread-safe; work in parallel with processes. eSpeak NG is GPL-3 and i
 
 import _ctypes
 import ctypes
+import math
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import espeakng_loader
@@ -26,7 +29,18 @@ DATA_PATH_LIMIT = 140  # characters; eSpeak cuts a longer path (160 with the nam
 # From speak_lib.h
 _SYNCHRONOUS, _POSITION_CHARACTER, _UTF8 = 2, 1, 1
 _RATE_PARAMETER, _VOLUME_PARAMETER, _PITCH_PARAMETER = 1, 2, 3
-_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)
+_END_OF_EVENTS, _WORD = 0, 1
+
+
+class _Event(ctypes.Structure):
+    _fields_ = [
+        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int), ("audio_position", ctypes.c_int), ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p), ("id", ctypes.c_char * 8),
+    ]  # fmt: skip
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
 
 
 def synthesise(text: str, language: str, variant: str, speed: int = 170, pitch: int = 50) -> np.ndarray:
@@ -45,14 +59,27 @@ def synthesise(text: str, language: str, variant: str, speed: int = 170, pitch: 
     Raises:
         UserError: eSpeak has no such language or variant (names the known ones).
     """
+    return synthesise_with_times(text, language, variant, speed, pitch)[0]
+
+
+def synthesise_with_times(
+    text: str, language: str, variant: str, speed: int = 170, pitch: int = 50
+) -> tuple[np.ndarray, list[float]]:
+    """As `synthesise`, and the seconds at which words begin, split at spaces; NaN where eSpeak does not say."""
     check_known("language", language, languages())
     check_known("voice variant", variant, variants())
     chunks: list[bytes] = []
+    seconds: dict[int, float] = {}  # by position in the text, counted from 1
 
     @_CALLBACK
-    def collect(samples: int | None, number: int, events: int) -> int:
+    def collect(samples: int | None, number: int, events: Sequence[_Event]) -> int:
         if samples:
             chunks.append(ctypes.string_at(samples, 2 * number))
+        for n in count():
+            if events[n].type == _END_OF_EVENTS:
+                break
+            if events[n].type == _WORD:
+                seconds.setdefault(events[n].text_position, events[n].audio_position / 1000)
         return 0  # go on
 
     with _fresh_library() as library:
@@ -69,7 +96,8 @@ def synthesise(text: str, language: str, variant: str, speed: int = 170, pitch: 
         status = library.espeak_Synth(encoded, len(encoded) + 1, 0, _POSITION_CHARACTER, 0, _UTF8, None, None)
     if status != 0 or not chunks:
         raise RuntimeError(f"eSpeak NG could not speak {text!r} in {language}+{variant} (status {status})")
-    return np.frombuffer(b"".join(chunks), dtype=np.int16).astype(np.float32) / 32768
+    starts = [seconds.get(word.start() + 1, math.nan) for word in re.finditer(r"\S+", text)]
+    return np.frombuffer(b"".join(chunks), dtype=np.int16).astype(np.float32) / 32768, starts
 
 
 @cache

@@ -1,0 +1,185 @@
+"""Words: when, how surely and in which language each is said."""
+
+import io
+import itertools
+import math
+
+import numpy as np
+import pytest
+import sentencepiece
+import torch
+from espnet2.text.char_tokenizer import CharTokenizer
+from espnet2.text.sentencepiece_tokenizer import SentencepiecesTokenizer
+from hypothesis import given
+from hypothesis import strategies as st
+from recognition import BEAM_SEARCH, BEST_PATH, SPEECHES
+from tiny import HOP, RATE, speech_of, write_model
+
+from espnet_blrmoe import Speech2Text, Transcript
+from espnet_blrmoe.inference.words import aligned, positions_of_words
+from espnet_blrmoe.writing import split_words
+
+FRAME = 4 * HOP / RATE  # seconds
+DECODER = {"decoder": "transformer", "decoder_conf": {"attention_heads": 2, "linear_units": 24, "num_blocks": 1}}
+LONG, CHUNK = speech_of(9.3, seed=3), 1.8  # seconds, with which cuts fall on whole milliseconds
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("hybrid"), model_conf={"ctc_weight": 0.3}, **DECODER)
+
+
+@pytest.fixture(scope="module", params=["best-path", "beam-search", "hybrid"])
+def any_recogniser(request, tiny_model) -> Speech2Text:
+    if request.param == "hybrid":
+        files = request.getfixturevalue("hybrid")
+        options = {"beam_size": 2, "ctc_weight": 0.3, "maxlenratio": 0.5}
+        return Speech2Text(files.config, files.weights, chunk_seconds=CHUNK, **options)
+    options = {"best-path": BEST_PATH, "beam-search": BEAM_SEARCH}[request.param]
+    return Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK, **options)
+
+
+def language_in(transcript: Transcript, seconds: float) -> str:
+    return next(span.language for span in transcript.timeline if span.start <= seconds < span.end)
+
+
+# ----------------------------------------------------------------------------------------------------------- alignment
+
+
+def collapsed(path: tuple[int, ...]) -> list[int]:
+    return [token for token, _ in itertools.groupby(path) if token != 0]
+
+
+@given(st.integers(1, 6), st.lists(st.integers(1, 3), min_size=1, max_size=4), st.integers(0, 999))
+def test_the_alignment_is_the_most_probable_path_through_the_tokens(frames, token_ids, seed):
+    log_probs = torch.randn(frames, 4, generator=torch.Generator().manual_seed(seed)).log_softmax(dim=-1)
+    spans = aligned(log_probs, token_ids, blank=0)
+    assert [span.token for span in spans] == token_ids
+    paths = [path for path in itertools.product(range(4), repeat=frames) if collapsed(path) == token_ids]
+    if not paths:
+        assert {span.score for span in spans} == {-math.inf}
+        assert all(0 <= span.start < span.end <= frames for span in spans)
+        return
+    best = max(paths, key=lambda path: sum(float(log_probs[t, token]) for t, token in enumerate(path)))
+    runs, frame = [], 0
+    for token, run in itertools.groupby(best):
+        first, frame = frame, frame + len(list(run))
+        if token:
+            runs.append((first, frame, pytest.approx(float(log_probs[first:frame, token].mean()), abs=1e-5)))
+    assert [(span.start, span.end, span.score) for span in spans] == runs
+
+
+def test_nothing_to_align():
+    assert aligned(torch.zeros(3, 2), [], blank=0) == []
+
+
+# ------------------------------------------------------------------------------------------------- from tokens to words
+
+
+def words_of_tokens(tokens: list[str], tokenizer) -> list[str]:
+    positions = positions_of_words(tokens, tokenizer.tokens2text)
+    assert sorted(itertools.chain(*positions)) == list(itertools.chain(*positions))
+    return [tokenizer.tokens2text([tokens[position] for position in own]) for own in positions]
+
+
+@given(st.text("abü 你好ที่か", max_size=20))
+def test_words_of_characters(text):
+    tokenizer = CharTokenizer()
+    assert words_of_tokens(tokenizer.text2tokens(text), tokenizer) == split_words(text)
+
+
+@pytest.fixture(scope="module")
+def pieces(tmp_path_factory) -> SentencepiecesTokenizer:
+    """A tokenizer that spells what it does not know in bytes, and has a token of two Han characters."""
+    sentences = ["banana band bandana", "ab an and", "你好 你好 abba"] * 20
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(sentences), model_writer=model, model_type="bpe", vocab_size=290, byte_fallback=True,
+        minloglevel=2, hard_vocab_limit=False,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("pieces") / "bpe.model"
+    path.write_bytes(model.getvalue())
+    return SentencepiecesTokenizer(path)
+
+
+@pytest.mark.parametrize("text", ["banana and bandana", "für den Ärger", "é è", "x 世 band", "  and  \t band "])
+def test_words_of_sentencepiece_and_its_bytes(pieces, text):
+    assert words_of_tokens(pieces.text2tokens(text), pieces) == text.split()
+
+
+def test_a_token_of_several_characters_is_one_word(pieces):
+    tokens = pieces.text2tokens("你好界你好a")
+    assert "你好" in " ".join(tokens)
+    words = words_of_tokens(tokens, pieces)
+    assert "".join(words) == "你好界你好a"
+    assert words[1:] == ["界", "你好", "a"]
+
+
+# ------------------------------------------------------------------------------------------------------- in transcripts
+
+
+@pytest.mark.parametrize("speech", range(len(SPEECHES)))
+def test_words_are_those_of_the_text_one_after_another(any_recogniser, speech):
+    transcript = any_recogniser(SPEECHES[speech], ["de", "en"])
+    assert " ".join(word.text for word in transcript.words) == transcript.text
+    for word, following in itertools.pairwise(transcript.words):
+        assert word.end <= following.start
+    for word in transcript.words:
+        assert 0 <= word.start < word.end <= len(SPEECHES[speech]) / RATE
+        assert 0 < word.confidence <= 1
+        assert word.language in {language_in(transcript, t) for t in np.arange(word.start + 1e-3, word.end, FRAME)}
+
+
+def test_the_language_of_a_word_is_that_of_most_of_its_frames(any_recogniser):
+    words = any_recogniser(LONG, "de 4.5:en").words
+    assert {word.language for word in words} == {"de", "en"}
+    for word in words:
+        assert word.language == ("de" if (word.start + word.end) / 2 < 4.5 else "en")
+
+
+def test_words_of_long_audio_have_the_times_of_the_whole(any_recogniser):
+    transcript = any_recogniser(LONG)
+    expected = []
+    for chunk in transcript.chunks:
+        words = any_recogniser(LONG[round(chunk.start * RATE) : round(chunk.end * RATE)]).words
+        expected += [(word.text, pytest.approx(word.start + chunk.start, abs=2e-3), word.language) for word in words]
+    assert len(transcript.chunks) > 3
+    assert [(word.text, word.start, word.language) for word in transcript.words] == expected
+
+
+@pytest.mark.parametrize("seed", [3, 4, 5])
+def test_the_best_path_says_when_words_are_and_how_surely(speech2text, seed):
+    speech = speech_of(4.0, seed)
+    encoder_out, _ = speech2text.asr_model.encode(torch.from_numpy(speech)[None], torch.tensor([len(speech)]))
+    probs, path = speech2text.asr_model.ctc.log_softmax(encoder_out)[0].exp().max(dim=-1)
+    blank, space = 0, speech2text.asr_model.token_list.index("<space>")
+    runs, frame = [], 0  # (first frame, last frame, log-probability) of the letters of each word
+    for token, run in itertools.groupby(path.tolist()):
+        first, frame = frame, frame + len(list(run))
+        if token == space or not runs:
+            runs.append([])
+        if token not in (blank, space):
+            runs[-1].append((first, frame, float(probs[first:frame].log().mean())))
+    words = [run for run in runs if run]
+    for word, letters in zip(speech2text(speech).words, words, strict=True):
+        assert (word.start, word.end) == (round(letters[0][0] * FRAME, 3), round(letters[-1][1] * FRAME, 3))
+        assert word.confidence == pytest.approx(math.exp(sum(score for *_, score in letters)), rel=1e-4)
+
+
+def test_a_decoders_text_that_the_ctc_has_no_room_for_is_spread_over_its_chunk(hybrid, monkeypatch):
+    speech2text = Speech2Text(hybrid.config, hybrid.weights, beam_size=1)
+    tokens = ["a", "a", "<space>"] * 20
+    said = " ".join(["aa"] * 20), tokens, speech2text.converter.tokens2ids(tokens), None
+    monkeypatch.setattr(speech2text, "_beam_search", lambda encoder_out: [said])
+    transcript = speech2text(SPEECHES[1])
+    assert " ".join(word.text for word in transcript.words) == transcript.text
+    assert {word.confidence for word in transcript.words} == {0.0}
+    assert all(0 <= word.start < word.end <= 0.5 for word in transcript.words)
+
+
+def test_without_speech_or_without_a_ctc_there_are_no_words(speech2text, tmp_path):
+    assert speech2text(np.zeros(RATE)).words == ()
+    files = write_model(tmp_path, model_conf={"ctc_weight": 0.0}, **DECODER)
+    attention = Speech2Text(files.config, files.weights, beam_size=1, ctc_weight=0.0, maxlenratio=0.5)
+    transcript = attention(SPEECHES[1])
+    assert transcript.text and transcript.words == ()
