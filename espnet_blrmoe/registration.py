@@ -19,7 +19,8 @@ def register_with_espnet() -> None:
 
 
 def register(task: ModuleType) -> None:
-    """Make `encoder: blr_moe`, `model: blr_moe` and `preprocessor: blr_moe` known to a task; again is harmless.
+    """Make `encoder: blr_moe`, `model: blr_moe`, `preprocessor: blr_moe` and `normalize: speech_mvn` known to a task;
+    again is harmless.
 
     What is imported here must not import a task itself: it would be half-loaded when the task's import calls this.
 
@@ -28,8 +29,10 @@ def register(task: ModuleType) -> None:
     """
     from espnet_blrmoe.model.asr_model import BLRMoEModel
     from espnet_blrmoe.model.encoder import BLRMoEEncoder
+    from espnet_blrmoe.model.speech_mvn import SpeechMVN
     from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
     task.encoder_choices.classes[NAME] = BLRMoEEncoder
     task.model_choices.classes[NAME] = BLRMoEModel
     task.preprocessor_choices.classes[NAME] = BLRMoEPreprocessor
+    task.normalize_choices.classes["speech_mvn"] = SpeechMVN

@@ -23,6 +23,8 @@ SNR_DB = (5.0, 20.0)
 BABBLE_VOICES = 6
 REVERBERATION_SECONDS = (0.3, 0.9)  # until the sound has decayed by 60 dB
 DIRECT_TO_REVERBERANT_DB = (-3.0, 6.0)
+SILENCE_SECONDS = 2.0  # of one stretch, at most
+ROOM_TONE_DB = (-60.0, -25.0)  # next to the speech
 TELEPHONE_RATE, TELEPHONE_BAND = 8000, (300, 3400)  # Hz
 # Format and subtype of soundfile, sampling rate in Hz (None: the audio's own), compression levels (1: smallest).
 # torchaudio has no codecs since its release 2.9.
@@ -120,21 +122,49 @@ def change_speed(audio: np.ndarray, rate: int, factor: float) -> np.ndarray:
     return soxr.resample(audio, rate * factor, rate)
 
 
+def add_silence(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Add digital silence or room tone before the speech, behind it and within it, each of them two times out of three.
+
+    Returns:
+        float32, up to three times SILENCE_SECONDS longer.
+    """
+    loudness = np.sqrt(np.square(audio).mean()) * 10 ** (rng.uniform(*ROOM_TONE_DB) / 20) * rng.integers(2)
+    cut = quiet_place(audio, rate, rng)
+    parts: list[np.ndarray] = []
+    for speech in (audio[:0], audio[:cut], audio[cut:]):
+        length = int(rng.uniform(0, SILENCE_SECONDS) * rate) if rng.random() < 2 / 3 else 0
+        parts += [speech, (loudness * rng.standard_normal(length)).astype(np.float32)]
+    return np.concatenate(parts)
+
+
+def quiet_place(audio: np.ndarray, rate: int, rng: np.random.Generator) -> int:
+    """The middle of one of the quietest tenth of all windows of 50 ms: as a rule, between two words."""
+    width = rate // 20
+    windows = len(audio) // width
+    if windows < 2:
+        return len(audio) // 2
+    power = np.square(audio[: windows * width]).reshape(windows, width).sum(axis=1)
+    quietest = np.argsort(power)[: max(1, windows // 10)]
+    return int(rng.choice(quietest)) * width + width // 2
+
+
 @dataclass(frozen=True)
 class Augmentation:
-    """Makes another recording of the same speech every time: another speed, another condition.
+    """Makes another recording of the same speech every time: another speed, other pauses, another condition.
 
     Attributes:
         rate: of the audio, samples per second.
         speed: factors between which the speed is drawn.
         conditions: names of CONDITIONS, each with its weight: one of weight 2 is drawn twice as often as one of 1,
             one of 0 never.
+        silence: share of the utterances that get silence, up to SILENCE_SECONDS each before, behind and within them.
         seconds: of longer audio a random stretch of this length is taken: batches need little padding.
     """
 
     rate: int
     speed: tuple[float, float] = (1.0, 1.0)
     conditions: Mapping[str, float] = field(default_factory=lambda: {"clean": 1.0})
+    silence: float = 0.0
     seconds: float = math.inf
 
     def __post_init__(self):
@@ -148,11 +178,13 @@ class Augmentation:
                 raise ValueError(f"augmentation: unknown condition {condition!r}; known: {', '.join(CONDITIONS)}")
             if not (isinstance(weight, int | float) and 0 <= weight < math.inf):
                 raise ValueError(f"augmentation: the weight of {condition} must be a number, 0 or more, not {weight!r}")
+        if not 0 <= self.silence <= 1:
+            raise ValueError(f"augmentation: silence must be a share from 0 to 1, not {self.silence}")
         if not self.seconds > 0:
             raise ValueError(f"augmentation: seconds must be positive, not {self.seconds}")
 
     def __call__(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """float32 (samples,) -> float32 (samples / speed,), or less."""
+        """float32 (samples,) -> float32 (samples / speed,), less with `seconds`, more with silence."""
         factor = rng.uniform(*self.speed)
         wanted = self.seconds * self.rate * factor
         if len(audio) > wanted:
@@ -160,6 +192,8 @@ class Augmentation:
             audio = audio[start : start + int(wanted)]
         if factor != 1.0:
             audio = change_speed(audio, self.rate, factor)
+        if self.silence and rng.random() < self.silence:
+            audio = add_silence(audio, self.rate, rng)
         weights = np.array(list(self.conditions.values()))
         condition = rng.choice(list(self.conditions), p=weights / weights.sum())
         return degrade(audio, self.rate, str(condition), rng)

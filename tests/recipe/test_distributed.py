@@ -143,6 +143,15 @@ def test_a_process_of_torchrun_learns(one_process):
     assert "epoch   3: train loss" in one_process.output
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_without_a_gpu_every_core_has_a_process(prepared, one_process):
+    run = train(prepared, "cores")
+    assert run.exit_code == 0, run.output
+    log = (run.folder / "exp/asr_cores/train.log").read_text(encoding="utf-8")
+    assert f":0/{min(8, len(os.sched_getaffinity(0)))}] " in log  # of the first process
+    assert_like_one_process(run, "cores", one_process)
+
+
 @needs_namespaces
 def test_hosts_reach_each_other_alone(hosts):
     reach = ["ip", "netns", "exec", hosts[0], "ip", "route"]

@@ -253,8 +253,9 @@ def both_places(tmp_path_factory):
     options = (*TINY_CORPUS, *TINY_TRAINING)
     stock = run(recipe_of(checkout), *options, PYTHONPATH=str(RECIPE.parents[2]))
     assert stock.returncode == 0, stock.stdout
-    # One thread, as path.sh of ESPnet has it: sums of floats depend on how they are split.
-    alone = run_recipe(tmp_path_factory.mktemp("alone"), *options, OMP_NUM_THREADS="1")
+    # One process with one thread, as in the checkout: sums of floats depend on how they are split.
+    one_process = ("--torchrun", "--standalone")
+    alone = run_recipe(tmp_path_factory.mktemp("alone"), *options, *one_process, OMP_NUM_THREADS="1")
     assert alone.exit_code == 0, alone.output
     return alone.folder, recipe_of(checkout), stock.stdout
 

@@ -30,7 +30,8 @@ bpemode=bpe                 # bpe, unigram, or char: one piece per character
 bpe_temperature=5           # languages count in proportion to their characters^(1/T) for the pieces
 bpe_per_language=false      # true: --nbpe pieces for each language, together the vocabulary
 bpe_char_cover=0.9995       # share of the text whose characters get pieces
-feats_normalize=utterance_mvn  # or global_mvn: by statistics of the training set; stage 10 then reads all audio
+feats_normalize=utterance_mvn  # as the configuration says; global_mvn: by statistics of the training set, for which stage
+                            # 10 reads all audio
 num_splits_asr=1            # training goes through this many parts of the training set, one after the other, and needs
                             # memory for the tables of one part only
 asr_config=                 # default: what the first corpus names, conf/train_asr.yaml for espeak and
@@ -224,9 +225,7 @@ if begin router && has_router router; then
     "${python}" local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${router_exp}/pairs"
     rm -f "${router_exp}/model.pth"  # until the new one is written, there is none
     mapfile -t data < <(data_options "${router_exp}/pairs" "${valid_pairs}" wav.scp,speech,sound utt2lang,lid,text)
-    # One core for the process that augments: threads that wait for it are slower than one fewer.
-    OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(($(nproc) > 2 ? $(nproc) - 1 : 1))} \
-        local/train.sh "${machines[@]}" --log "${router_exp}/train.log" -- espnet_blrmoe.bin.router_train \
+    local/train.sh "${machines[@]}" --log "${router_exp}/train.log" -- espnet_blrmoe.bin.router_train \
         --config "${router_config}" --model "${router_exp}/before" --output_dir "${router_exp}" "${data[@]}" \
         --train_shape_file "${router_exp}/pairs/utt2num_samples" --valid_shape_file "${valid_pairs}/utt2num_samples" \
         "${further_router[@]}"

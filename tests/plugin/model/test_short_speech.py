@@ -17,6 +17,7 @@ FRONT_ENDS = {
     "default": {},
     "centred": {"frontend_conf": {**CONFIG["frontend_conf"], "center": True}},
     "normalised": {"normalize": "utterance_mvn"},
+    "normalised by its speech": {"normalize": "speech_mvn"},
     "sliding_window": {"frontend": "sliding_window", "frontend_conf": {"fs": RATE}, "preencoder": "sinc"},
 }
 LENGTHS = (1, 240, 4000)  # samples: one, 30 ms, half a second

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from espnet_blrmoe.training.conditions import CONDITIONS, SNR_DB, Augmentation, degrade
+from espnet_blrmoe.training.conditions import CONDITIONS, SILENCE_SECONDS, SNR_DB, Augmentation, add_silence, degrade
 from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
 RATE = 16000
@@ -166,3 +166,31 @@ def test_training_hears_other_audio_every_time_and_validation_the_same():
 def test_a_preprocessor_says_what_its_augmentation_lacks(settings, message):
     with pytest.raises(ValueError, match=f"^preprocessor_conf: .*{message}"):
         BLRMoEPreprocessor(train=True, **settings)
+
+
+def test_silence_comes_before_within_and_behind_the_speech():
+    audio = speech_like()
+    places = {"before": 0, "behind": 0, "digital": 0}
+    for seed in range(60):
+        longer = add_silence(audio, RATE, np.random.default_rng(seed))
+        assert longer.dtype == np.float32 and 0 <= len(longer) - len(audio) <= 3 * SILENCE_SECONDS * RATE
+        head, tail = audio[: RATE // 10], audio[-RATE // 4 :]
+        places["before"] += not np.array_equal(longer[: len(head)], head)
+        places["behind"] += not np.array_equal(longer[-len(tail) :], tail)
+        places["digital"] += len(longer) > len(audio) and not np.setdiff1d(longer, audio).any()
+    assert all(20 <= count for count in places.values()), places
+
+
+def test_the_speech_is_kept_whole_around_silence():
+    audio = speech_like()
+    longer = add_silence(audio, RATE, np.random.default_rng(1))
+    kept = longer[np.isin(longer, audio[audio != 0])]
+    np.testing.assert_array_equal(kept, audio[audio != 0])
+
+
+def test_a_share_of_the_utterances_gets_silence():
+    augment = Augmentation(RATE, silence=0.25)
+    longer = [len(augment(speech_like(), np.random.default_rng(seed))) > RATE for seed in range(200)]
+    assert 0.15 < np.mean(longer) < 0.33
+    with pytest.raises(ValueError, match="silence must be a share from 0 to 1, not 3"):
+        Augmentation(RATE, silence=3)

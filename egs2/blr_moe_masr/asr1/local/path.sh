@@ -8,6 +8,8 @@ if [ -n "${missing}" ]; then
 fi
 # Byte code makes every start of ESPnet about 8 s quicker.
 unset PYTHONDONTWRITEBYTECODE
+# As ESPnet's path.sh: what runs in parallel are processes, on CPUs also in training.
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 # So that the last line of a log is what happened last.
 export PYTHONUNBUFFERED=1
 export PYTHONIOENCODING=UTF-8

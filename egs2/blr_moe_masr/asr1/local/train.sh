@@ -5,7 +5,7 @@
 set -e -u -o pipefail
 
 log=            # file that gets the program's whole log
-ngpu=0          # GPUs of each machine; 0 trains on the CPU
+ngpu=0          # GPUs of each machine; 0 trains on the CPU, with a process for each core
 num_nodes=1     # machines, which cuda_cmd in cmd.sh finds, or which all start this with --torchrun
 host=           # machines by ssh, with their GPUs: "host1:0:1,host2:0:1"
 torchrun=       # options of torchrun, which then starts the program
@@ -38,9 +38,18 @@ with_espnets_launcher() {
     wait $!
 }
 
+is_here() { [ -z "${host}" ] && [ "${cuda_cmd}" = local/run_jobs.sh ]; }
+
+# Processes instead of threads, which wait for each other at every operation: they are slower, and crawl as soon as
+# another program takes a core (benchmarks/NOTES.md). At most 8, since each needs utterances of every batch.
+if [ "${ngpu}" = 0 ] && [ -z "${torchrun}" ] && is_here; then
+    processes=$(($(env -u OMP_NUM_THREADS nproc) / ${OMP_NUM_THREADS:-1}))
+    [ "${processes}" -lt 2 ] || torchrun="--standalone --nproc_per_node $((processes < 8 ? processes : 8))"
+fi
+
 if [ -n "${torchrun}" ]; then
     with_torchrun
-elif [ -z "${host}" ] && [ "${cuda_cmd}" = local/run_jobs.sh ]; then
+elif is_here; then
     here
 else
     with_espnets_launcher

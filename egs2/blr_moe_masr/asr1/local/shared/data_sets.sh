@@ -43,10 +43,10 @@ data_options() {
 }
 
 # language_options TRAIN_DIR: what a model with experts gets beside the options of any ASR model: the language of every
-# utterance, and those of the training set, in this order its experts; in quotes, since YAML takes Norwegian's `no` for
-# false.
+# utterance, those of the training set, in this order its experts, in quotes, since YAML takes Norwegian's `no` for false,
+# and for augmentation the sampling rate.
 language_options() {
     data_options "$1" "${dumpdir}/raw/valid" utt2lang,lid,text
     printf '%s\n' --allow_variable_data_keys true \
-        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]"
+        --encoder_conf "languages=[$(languages | sed "s/.*/'&'/" | paste -sd,)]" --preprocessor_conf "fs=${fs}"
 }
