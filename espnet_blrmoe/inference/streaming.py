@@ -76,9 +76,10 @@ class StreamingRecogniser:
                 "the model was trained with speech_volume_normalize, which needs the whole utterance; train one without"
             )
         self._seconds_per_frame = whole.seconds_per_frame
-        window = window_of(language_smoothing, self._seconds_per_frame)
+        window = None if language_smoothing == "viterbi" else window_of(language_smoothing, self._seconds_per_frame)
         if window is None:
-            raise ValueError("language_smoothing of a stream must be frame or milliseconds, not 'utterance'")
+            wanted = "language_smoothing of a stream must be frame or milliseconds"
+            raise ValueError(f"{wanted}, not {language_smoothing!r}")
         self._encoder = StreamingEncoder(self._model, self._frames_of(chunk_ms), window)
         self.latency = self._encoder.samples / self.fs + self._encoder.delay * self._seconds_per_frame
         self._beginning = self._encoder.begin()
