@@ -1,7 +1,7 @@
 """Print the sizes and costs of models from their training configurations, without data or weights.
 
     python -m espnet_blrmoe.bin.summary conf/tuning/train_asr_paper.yaml --languages 8 --vocab 5000
-    python -m espnet_blrmoe.bin.summary conf/tuning/*.yaml --languages de,en,fr
+    python -m espnet_blrmoe.bin.summary conf/tuning/*.yaml --languages de,en,es,pt
 
 A single BLR-MoE configuration is put next to the dense model and the LR-MoE of the same shape. "Active" are the
 parameters that speech in one language runs through, "trainable" those that `freeze_param` lets learn; their gradients
