@@ -68,10 +68,11 @@ class NewLanguageModel(FineTunedModel):
             learn_rows(asr_model.ctc.ctc_lo, num_old_tokens)
 
     def train(self, mode: bool = True) -> "NewLanguageModel":
-        """SpecAugment and the dropout beside experts follow `mode`; everything else stays in evaluation mode."""
+        """SpecAugment, the dropout beside experts, and whether chunks are drawn follow `mode`; all else evaluates."""
         super().train(mode)
         self.asr_model.eval()
         self.asr_model.training = mode  # ESPnet's model decides by this whether to augment
+        self.asr_model.encoder.training = mode
         for module in self.with_experts:
             module.train(mode)
         return self

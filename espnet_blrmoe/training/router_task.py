@@ -47,9 +47,10 @@ class RouterModel(FineTunedModel):
         return self.asr_model.encoder.router
 
     def train(self, mode: bool = True) -> "RouterModel":
-        """Only the router's dropout follows `mode`."""
+        """Only the router's dropout follows `mode`, and whether chunks are drawn."""
         super().train(mode)
         self.asr_model.eval()
+        self.asr_model.encoder.training = mode
         self.router.train(mode)
         return self
 

@@ -314,6 +314,22 @@ def test_global_statistics_and_a_training_set_in_parts(tiny_demo, tmp_path):
     assert "normalize: global_mvn" in config and "multiple_iterator: true" in config
 
 
+def test_streaming(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    options = ["--streaming", "true", "--chunk_ms", "160 320", *TINY_TRAINING]
+    for stages in ("10", "12"), ("16", "18"):
+        run = run_recipe(folder, "--stage", stages[0], "--stop_stage", stages[1], *options)
+        assert run.exit_code == 0, run.output
+    exp = folder / "exp/asr_train_asr_demo_streaming_raw_char"
+    assert "normalize: global_mvn" in (exp / "config.yaml").read_text()
+    utterances = set(read_table(folder / "dump/raw/test_in/wav.scp"))
+    for size in (160, 320):
+        for ending in ("", "_router", "_router_pruned"):
+            tables = exp / f"decode_asr_{size}ms{ending}/test_in"
+            assert all(set(read_table(tables / name, allow_empty=True)) == utterances for name in ("text", "timeline"))
+            assert f"decode_asr_{size}ms{ending}" in (exp / "RESULTS.md").read_text()
+
+
 @pytest.fixture(scope="module")
 def tiny_commonvoice(tmp_path_factory, shared_data):
     folder = tmp_path_factory.mktemp("commonvoice")

@@ -36,6 +36,9 @@ num_splits_asr=1            # training goes through this many parts of the train
                             # memory for the tables of one part only
 asr_config=                 # default: what the first corpus names, conf/train_asr.yaml for espeak and
                             # conf/train_asr_commonvoice.yaml for real speech
+streaming=false             # true: a model that follows a stream, decoded as one (docs/streaming.md); --asr_config is
+                            # then conf/tuning/train_asr_demo_streaming.yaml by default, --feats_normalize global_mvn
+chunk_ms="160 320 640"      # with --streaming, a decoding for each: milliseconds of audio that are recognised at a time
 from_dense=                 # start from a trained dense model of ESPnet: its folder, packed file, URL or name, or the
                             # configuration (.yaml) of one that is trained first (docs/from_dense.md)
 asr_args=                   # further options of the training, with quotes as in a shell; the schedules of conf/ end with
@@ -92,7 +95,7 @@ stop_stage=${stop_stage:-${STAGES[-1]:0:2}}  # the last number
 export python
 . ./path.sh
 . ./cmd.sh
-for part in messages options stages data_sets training asr_stock; do . "local/shared/${part}.sh"; done
+for part in messages options stages data_sets training decoding asr_stock; do . "local/shared/${part}.sh"; done
 trap 'trap "" TERM; kill 0; exit 130' INT  # background jobs of a script ignore Ctrl-C, and would go on decoding
 
 if begin data; then
@@ -192,16 +195,12 @@ if begin training; then
     fi
 fi
 
-how_to_decode=(--inference_config "${inference_config}" --nj "${inference_nj}" --ngpu "$((ngpu > 0))"
-    --inference_args "${inference_args}")
 if begin decoding; then
     need "${asr_model_file}" training
-    if in_checkout; then
+    if in_checkout && [ "${streaming}" = false ]; then
         asr_stage decoding
     else
-        find_folders
-        local/decode.sh "${how_to_decode[@]}" --asr_train_config "${asr_exp}/config.yaml" \
-            --asr_model_file "${asr_model_file}" --output_dir "${asr_exp}/${inference_tag}" -- "${folders[@]}"
+        decode_test_sets "" --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}"
     fi
 fi
 
@@ -238,11 +237,8 @@ if begin redecoding && has_router redecoding; then
     need "${router_exp}/model.pth" router
     [ ! "${asr_model_file}" -nt "${router_exp}/model.pth" ] \
         || die "${router_exp}/model.pth is older than ${asr_model_file}: fine-tune the router again"
-    find_folders
-    tag=${asr_exp}/${inference_tag}_router
-    local/decode.sh "${how_to_decode[@]}" --model "${router_exp}" --output_dir "${tag}" -- "${folders[@]}"
-    local/decode.sh "${how_to_decode[@]}" --model "${router_exp}" --output_dir "${tag}_pruned" \
-        --allowed_languages "${allowed_languages}" -- "${folders[@]}"
+    decode_test_sets _router --model "${router_exp}"
+    decode_test_sets _router_pruned --model "${router_exp}" --allowed_languages "${allowed_languages}"
 fi
 
 if begin rescoring; then

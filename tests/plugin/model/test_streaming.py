@@ -1,5 +1,6 @@
 """A stream, chunk by chunk, is encoded as the whole utterance under the same chunks."""
 
+import copy
 from functools import cache
 
 import numpy as np
@@ -14,6 +15,7 @@ from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.chunks import Chunking
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 from espnet_blrmoe.model.streaming import StreamingEncoder, StreamState
+from espnet_blrmoe.training.router_task import RouterModel
 
 TDNN = {"channels": 8, "layers": 2, "dropout_rate": 0.0}
 ROUTERS = {
@@ -157,6 +159,14 @@ def test_nothing_beyond_a_chunk_and_what_the_router_reads_ahead_is_heard(model_o
         same = 12 - encoder.delay
         torch.testing.assert_close(outputs[0][:same], outputs[1][:same], atol=1e-6, rtol=1e-6)
         assert not torch.allclose(outputs[0][12:16], outputs[1][12:16])
+
+
+def test_a_router_is_fine_tuned_in_chunks_too(model_of):
+    trained = RouterModel(copy.deepcopy(model_of())).train()
+    encoder = trained.asr_model.encoder
+    assert {encoder._chunking() for _ in range(30)} == {Chunking(4, 64), None}
+    trained.eval()
+    assert {encoder._chunking() for _ in range(30)} == {None}
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ inference_config=conf/decode_asr.yaml   # options of asr_inference
 inference_args=                         # further ones
 allowed_languages=                      # own: every utterance is decoded with its own language only; groups of
                                         # languages, "es,pt de,en": with those of its group; default: with all
+chunk_ms=                               # decode as streams: milliseconds that are recognised at a time; default: whole
 nj=1                                    # parallel jobs for every test set
 ngpu=0                                  # 1: on a GPU
 . local/shared/parse_options.sh
@@ -42,6 +43,7 @@ decode() {  # decode DATA_DIR
 
     options=(--config "${inference_config}" --ngpu "${ngpu}" --asr_train_config "${asr_train_config}"
         --asr_model_file "${asr_model_file}" --data_path_and_name_and_type "${data}/wav.scp,speech,sound")
+    [ -z "${chunk_ms}" ] || options+=(--chunk_ms "${chunk_ms}")
     if [ -n "${allowed_languages}" ]; then
         "${python}" local/allowed_languages.py --groups "${allowed_languages}" "${data}/utt2lang" \
             "${unfinished}/utt2langs"
@@ -49,7 +51,7 @@ decode() {  # decode DATA_DIR
     fi
     echo "decoding ${utterances} utterances of ${data} in ${jobs} job(s); see ${logdir}/*.log"
     ${decode_cmd} --gpu "${ngpu}" __JOB__=1:"${jobs}" "${logdir}/asr_inference.__JOB__.log" \
-        "${python}" -m espnet_blrmoe.run -m espnet2.bin.asr_inference "${options[@]}" \
+        "${python}" -m espnet_blrmoe.run -m "espnet2.bin.asr_inference${chunk_ms:+_streaming}" "${options[@]}" \
         --key_file "${logdir}/keys.__JOB__.scp" --output_dir "${logdir}/output.__JOB__" "${further[@]}"
 
     local/gather_results.sh "${logdir}" "${unfinished}" text token token_int score lang timeline expert_frames

@@ -20,6 +20,7 @@ choose bpemode bpe unigram char
 choose bpe_per_language true false
 choose feats_normalize utterance_mvn global_mvn
 choose audio_format wav flac
+choose streaming true false
 
 for option in asr_args inference_args router_args torchrun; do
     words "${!option}" > /dev/null 2>&1 || die "--${option} ${!option}: a quote has no end"
@@ -40,6 +41,11 @@ done
 
 settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
 { read -r config_of_corpus; read -r corpus_tag || true; } <<< "${settings}"
+if [ "${streaming}" = true ]; then
+    [ -n "${chunk_ms}" ] || die "--chunk_ms is empty; it lists chunks in milliseconds, as in \"160 320 640\""
+    asr_config=${asr_config:-conf/tuning/train_asr_demo_streaming.yaml}
+    feats_normalize=global_mvn  # the other one needs the whole utterance
+fi
 asr_config=${asr_config:-${from_dense:+conf/train_from_dense.yaml}}
 asr_config=${asr_config:-${config_of_corpus}}
 dense_config= dense_model=()  # a dense model to train first, or a trained one
