@@ -31,8 +31,11 @@ def model_of(tmp_path_factory):
     """Builds models, each once, of these options of the encoder, as if trained."""
 
     @cache
-    def build(block_type: str = "conformer", router: str = "tdnn", router_input: str = "shared") -> BLRMoEModel:
+    def build(
+        block_type: str = "conformer", router: str = "tdnn", router_input: str = "shared", sharing: str = ""
+    ) -> BLRMoEModel:
         options = {"block_type": block_type, "block_conf": BLOCK_CONFS.get(block_type), "router_input": router_input}
+        options["experts"] = {"shared": sharing} if sharing else None
         encoder_conf = {**CONFIG["encoder_conf"], **options, **ROUTERS[router], "chunk_sizes": [4, None]}
         model = build_model(write_training_config(tmp_path_factory.mktemp("model"), encoder_conf=encoder_conf)).eval()
         for name, buffer in model.named_buffers():
@@ -108,6 +111,15 @@ def test_a_stream_is_encoded_as_the_whole_utterance(model_of, block_type, router
         assert_same(streamed(encoder, wave), whole(encoder, wave))
 
     check()
+
+
+@pytest.mark.parametrize("sharing", ["en,zh-CN", "en,de,zh-CN"])
+def test_languages_may_share_an_expert(model_of, sharing):
+    encoder = streaming_encoder(model_of(sharing=sharing), size=4, left=8, window=3)
+    wave = torch.from_numpy(sound_of(3.0, seed=0))
+    expected = whole(encoder, wave)
+    assert len(expected["language"].unique()) > 1
+    assert_same(streamed(encoder, wave), expected)
 
 
 def test_streams_together_are_encoded_as_alone(model_of):
