@@ -16,6 +16,13 @@ outputs   log_probs              (T, V) float32, CTC's log-probabilities of the 
 The file's metadata say the rest, as JSON: `tokens` (the text that each of the V tokens stands for, to be joined;
 <0xC3> is a byte of a sentencepiece model, and a run of them the UTF-8 of a character), `blank` (which of them is CTC's
 blank), `languages` (E codes), `sampling_rate` (Hz), `samples_per_frame`.
+
+With --chunk_ms, the file follows a stream, a chunk at a time (docs/streaming.md). `speech` is then (1, chunk_samples),
+and the next chunk begins chunk_step samples later. Further inputs are `frames`, (1,) int64: how many of the chunk's
+chunk_frames frames the stream has, fewer only at its end; and `seen`, `state_0`, ...: zeros of the shapes and dtypes
+in `states` before the first chunk, then the outputs `next_seen`, `next_state_0`, ... of the chunk before. The other
+outputs are of delay_frames frames earlier; `is_frame`, (C,) bool, says which of their rows are frames, and `language`
+is in place of `expert`. So at the end come delay_frames / chunk_frames chunks more, with `frames` 0.
 """
 
 import argparse
@@ -35,6 +42,7 @@ def get_parser() -> argparse.ArgumentParser:
     add_model_options(parser)
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write; must not hold a model yet")
     parser.add_argument("--quantize", action="store_true", help="write model.int8.onnx too: smaller and less exact")
+    parser.add_argument("--chunk_ms", type=float, help="follow a stream, in chunks of so many milliseconds")
     return parser
 
 
@@ -54,13 +62,20 @@ def export(args: argparse.Namespace) -> None:
         ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file would be overwritten.
     """
     from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
+    from espnet_blrmoe.files.export_streaming import StreamingGraph
     from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, refuse_to_overwrite
+    from espnet_blrmoe.model.streaming import frames_of
 
     names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
     refuse_to_overwrite(*(args.output_dir / name for name in names))
     files = ModelFiles.of_options(args)
-    graph = RecogniserGraph(load_asr_model(files))
-    metadata = metadata_of(read_blr_moe_config(files.config), graph.model)
+    model, config = load_asr_model(files), read_blr_moe_config(files.config)
+    metadata = metadata_of(config, model)
+    if args.chunk_ms is None:
+        graph = RecogniserGraph(model)
+    else:
+        graph = StreamingGraph(model.eval(), frames_of(args.chunk_ms, model, metadata["sampling_rate"]))
+        metadata |= graph.metadata()
     args.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output_dir) as folder:  # so that nothing half-written stays
         unfinished = [Path(folder) / name for name in names]

@@ -121,9 +121,16 @@ class RecogniserGraph(nn.Module):
     Args:
         model: a CTC model, which is changed: it can no longer be used for anything else.
 
+    Attributes:
+        outputs: names of what `forward` gives.
+        dynamic_axes: of inputs and outputs, as torch.onnx has them: dimensions that are not always the same.
+
     Raises:
         ValueError: the model has a part that cannot be exported.
     """
+
+    outputs = ["log_probs", "language_log_probs", "expert"]
+    dynamic_axes: dict = {"speech": {1: "samples"}} | {name: {0: "frames"} for name in outputs}
 
     def __init__(self, model: BLRMoEModel):
         super().__init__()
@@ -133,6 +140,16 @@ class RecogniserGraph(nn.Module):
         if isinstance(model.normalize, (GlobalMVN, UtteranceMVN)):
             model.normalize = TracedNormalisation(model.normalize)
         self.eval()
+
+    def examples(self, rate: int) -> list[dict[str, torch.Tensor]]:
+        """Inputs by name: one to trace, and others for a comparison. `rate` is the model's, in Hz."""
+        weights = self.no_prior()
+        return [{"speech": noise(samples, seed=samples), **weights} for samples in (3 * rate, 1, rate, 5 * rate)]
+
+    def no_prior(self) -> dict[str, torch.Tensor]:
+        """The input that allows all languages; a model of one language has none."""
+        languages = len(self.model.languages)
+        return {"language_log_weights": torch.zeros(languages)} if languages > 1 else {}
 
     def forward(
         self, speech: torch.Tensor, language_log_weights: torch.Tensor | None = None
@@ -211,11 +228,7 @@ def export_onnx(graph: RecogniserGraph, path: Path, metadata: dict) -> None:
     Raises:
         ValueError: the model's router or encoder has a part that ONNX lacks, or the results differ.
     """
-    rate = metadata["sampling_rate"]
-    inputs = {"speech": noise(3 * rate, seed=0)}
-    if len(graph.model.languages) > 1:
-        inputs["language_log_weights"] = torch.zeros(len(graph.model.languages))
-    outputs = ["log_probs", "language_log_probs", "expert"]
+    example, *others = graph.examples(metadata["sampling_rate"])
     with warnings.catch_warnings(), torch.no_grad():
         # That the exporter is the old one: the new one takes no shapes that depend on data. And that checks of
         # arguments saw only the example, which is right.
@@ -223,19 +236,19 @@ def export_onnx(graph: RecogniserGraph, path: Path, metadata: dict) -> None:
         try:
             torch.onnx.export(
                 graph,
-                tuple(inputs.values()),
+                tuple(example.values()),
                 path,
-                input_names=list(inputs),
-                output_names=outputs,
-                dynamic_axes={"speech": {1: "samples"}} | {name: {0: "frames"} for name in outputs},
+                input_names=list(example),
+                output_names=graph.outputs,
+                dynamic_axes=graph.dynamic_axes,
                 opset_version=OPSET,
                 dynamo=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise ValueError(f"the model has a part that ONNX lacks: {str(error).splitlines()[0]}") from error
     describe(path, metadata)
-    for samples in (1, rate, 5 * rate):
-        compare(graph, path, {**inputs, "speech": noise(samples, seed=samples)})
+    for inputs in others:
+        compare(graph, path, inputs)
 
 
 def describe(path: Path, metadata: dict) -> None:
@@ -256,7 +269,7 @@ def compare(graph: RecogniserGraph, path: Path, inputs: dict[str, torch.Tensor])
     with torch.no_grad():
         expected = graph(*inputs.values())
     for result, wanted in zip(results, expected):
-        difference = (torch.from_numpy(result) - wanted).abs().max()
+        difference = (torch.from_numpy(result).double() - wanted.double()).abs().max()
         if not difference <= TOLERANCE:
             raise ValueError(
                 f"the exported model does not compute what PyTorch computes: on {inputs['speech'].size(1)} samples "

@@ -19,7 +19,7 @@ from espnet_blrmoe.inference.timeline import timeline_of
 from espnet_blrmoe.inference.transcript import StreamPart
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.prior import LanguagePrior, window_of
-from espnet_blrmoe.model.streaming import EncodedChunk, StreamingEncoder, StreamState
+from espnet_blrmoe.model.streaming import EncodedChunk, StreamingEncoder, StreamState, frames_of
 from espnet_blrmoe.recordings.recording import check_rate
 
 MOST_STREAMS = 64  # that are encoded at once: bounds the memory, however many there are
@@ -80,7 +80,7 @@ class StreamingRecogniser:
         if window is None:
             wanted = "language_smoothing of a stream must be frame or milliseconds"
             raise ValueError(f"{wanted}, not {language_smoothing!r}")
-        self._encoder = StreamingEncoder(self._model, self._frames_of(chunk_ms), window)
+        self._encoder = StreamingEncoder(self._model, frames_of(chunk_ms, self._model, self.fs), window)
         self.latency = self._encoder.samples / self.fs + self._encoder.delay * self._seconds_per_frame
         self._beginning = self._encoder.begin()
         self._penalty = language_penalty
@@ -95,19 +95,6 @@ class StreamingRecogniser:
             return self._tokenizer.tokens2text(self._converter.ids2tokens(ids)) or ""
 
         return StreamText(text_of, self._model.blank_id, self._seconds_per_frame)
-
-    def _frames_of(self, chunk_ms: float) -> int:
-        """Frames of a chunk."""
-        sizes = self._model.encoder.chunk_sizes or [1]  # what was not trained for streaming is refused elsewhere
-        least = min((size for size in sizes if size is not None), default=1)
-        frame_ms = 1000 * self._seconds_per_frame
-        frames = chunk_ms / frame_ms
-        if not least <= frames < math.inf or abs(frames - round(frames)) > 1e-6:
-            raise ValueError(
-                f"chunk_ms must be a multiple of {frame_ms:g}, and at least {least * frame_ms:g}, which is the "
-                f"shortest chunk that the model was trained with, not {chunk_ms}"
-            )
-        return round(frames)
 
     @classmethod
     def from_pretrained(

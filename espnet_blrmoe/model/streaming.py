@@ -4,6 +4,7 @@ What it computes is what the encoder computes of whole utterances under the same
 the audio came. B streams, C frames of a chunk, D width, E languages.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -73,6 +74,8 @@ class StreamingEncoder:
         ValueError: the model was not trained for streaming.
     """
 
+    layout: type[StreamedFrames] = StreamedFrames  # a trace puts its own in place
+
     def __init__(self, model: BLRMoEModel, size: int, window: int = 1):
         if model.encoder.chunk_sizes is None:
             raise ValueError(
@@ -110,7 +113,7 @@ class StreamingEncoder:
     ) -> tuple[EncodedChunk, StreamState]:
         """Encode the next chunk of every stream.
 
-        At the end of a stream its last chunk may have less frames than C, and `delay` / C chunks without any follow.
+        At the end of a stream its last chunk may have fewer frames than C, and `delay` / C chunks without any follow.
 
         Args:
             speech: (B, samples), with anything beyond a stream's end.
@@ -125,7 +128,7 @@ class StreamingEncoder:
         features, _ = self.model.features(speech, frames.new_full(frames.shape, speech.size(1)))
         subsampled = encoder.embed.subsample(features)[:, :size]
         valid = torch.arange(size, device=frames.device) < frames.unsqueeze(1)
-        heard = StreamedFrames.next(state.seen, valid, self.chunking, past)
+        heard = self.layout.next(state.seen, valid, self.chunking, past)
         batch = SubsampledBatch(features, subsampled, valid, heard)
         shared, pos_emb = encoder.run_shared_blocks(batch)
         if encoder.router is None:
@@ -136,7 +139,30 @@ class StreamingEncoder:
         logits = past.delayed(logits, self.delay - self.ahead)
         shared, valid = past.delayed(heard.pad(shared), self.delay), past.delayed(valid, self.delay)
         logits = replace(self.choice, prior=prior).weigh(logits, valid, past)
-        routed = StreamedFrames.next(state.seen - self.delay, valid, self.chunking, past)
+        routed = self.layout.next(state.seen - self.delay, valid, self.chunking, past)
         routing = Routing.of(logits, logits.argmax(dim=-1), valid, routed, encoder.groups.expert_of)
         encoded = encoder.run_moe_blocks(routing, shared.flatten(0, 1), pos_emb)
         return EncodedChunk(encoded, routing), StreamState(state.seen + size, tuple(past.after))
+
+
+def frames_of(chunk_ms: float, model: BLRMoEModel, fs: int) -> int:
+    """Frames of a chunk of so many milliseconds.
+
+    Args:
+        chunk_ms: milliseconds.
+        model: trained for streaming.
+        fs: its sampling rate in Hz.
+
+    Raises:
+        ValueError: they are no whole number of frames, or fewer than the model was trained with.
+    """
+    sizes = model.encoder.chunk_sizes or [1]  # what was not trained for streaming is refused by StreamingEncoder
+    least = min((size for size in sizes if size is not None), default=1)
+    frame_ms = 1000 * model.encoder.embed.factor * getattr(model.frontend, "hop_length", 128) / fs
+    frames = chunk_ms / frame_ms
+    if not least <= frames < math.inf or abs(frames - round(frames)) > 1e-6:
+        raise ValueError(
+            f"chunk_ms must be a multiple of {frame_ms:g}, and at least {least * frame_ms:g}, which is the "
+            f"shortest chunk that the model was trained with, not {chunk_ms}"
+        )
+    return round(frames)

@@ -14,7 +14,7 @@ from streaming_model import CHUNK_MS, write_streaming_model
 from tiny import RATE, speech_of
 
 from espnet_blrmoe import StreamingRecogniser
-from espnet_blrmoe.bin import stream
+from espnet_blrmoe.bin import main, stream
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +68,18 @@ def test_standard_input(folder, options, capsys, monkeypatch):
     assert_same(capsys.readouterr().out.splitlines(), expected_parts(folder), "-")
 
 
-def test_the_example_of_the_document(folder, tmp_path, monkeypatch, capsys):
+def test_the_examples_of_the_document(tmp_path, monkeypatch, capsys):
     text = (ROOT / "docs/streaming.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+    with_pytorch, without = re.findall(r"^```python\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
     write_streaming_model(tmp_path / "exp/streaming", languages=["de", "en", "pt"])
-    soundfile.write(tmp_path / "talk.mp3", speech_of(3.0, seed=0), 2 * RATE)
+    soundfile.write(tmp_path / "talk.mp3", speech_of(3.0, seed=0), RATE)
     monkeypatch.chdir(tmp_path)
-    exec(compile(example, "docs/streaming.md", "exec"), {"__name__": "example"})
+    exec(compile(with_pytorch, "docs/streaming.md", "exec"), {"__name__": "example"})
     assert re.match(r"^\d\.\d\d s \((de|en)\): ", capsys.readouterr().out)
+    main.main(["export", "--model", "exp/streaming", "--output_dir", "exp/streaming_onnx", "--chunk_ms", "320"])
+    capsys.readouterr()
+    exec(compile(without, "docs/streaming.md", "exec"), {"__name__": "example"})
+    assert capsys.readouterr().out.strip()
 
 
 def test_real_time(folder, options, tmp_path, capsys):
