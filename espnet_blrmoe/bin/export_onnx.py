@@ -63,19 +63,23 @@ def export(args: argparse.Namespace) -> None:
     """
     from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
     from espnet_blrmoe.files.export_streaming import StreamingGraph
-    from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, refuse_to_overwrite
+    from espnet_blrmoe.files.trained_model import (
+        load_asr_model,
+        read_blr_moe_config,
+        refuse_to_overwrite,
+        sampling_rate,
+    )
     from espnet_blrmoe.model.streaming import frames_of
 
     names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
     refuse_to_overwrite(*(args.output_dir / name for name in names))
     files = ModelFiles.of_options(args)
     model, config = load_asr_model(files), read_blr_moe_config(files.config)
-    metadata = metadata_of(config, model)
     if args.chunk_ms is None:
         graph = RecogniserGraph(model)
     else:
-        graph = StreamingGraph(model.eval(), frames_of(args.chunk_ms, model, metadata["sampling_rate"]))
-        metadata |= graph.metadata()
+        graph = StreamingGraph(model.eval(), frames_of(args.chunk_ms, model, sampling_rate(config)))
+    metadata = metadata_of(config, model) | graph.metadata()
     args.output_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=args.output_dir) as folder:  # so that nothing half-written stays
         unfinished = [Path(folder) / name for name in names]

@@ -141,6 +141,10 @@ class RecogniserGraph(nn.Module):
             model.normalize = TracedNormalisation(model.normalize)
         self.eval()
 
+    def metadata(self) -> dict:
+        """What users have to know beside what `metadata_of` says."""
+        return {}
+
     def examples(self, rate: int) -> list[dict[str, torch.Tensor]]:
         """Inputs by name: one to trace, and others for a comparison. `rate` is the model's, in Hz."""
         weights = self.no_prior()

@@ -44,7 +44,7 @@ class StreamingGraph(RecogniserGraph):
         self.outputs += [f"next_{name}" for name in self.states]
 
     def metadata(self) -> dict:
-        """What users have to know of chunks and states."""
+        """See RecogniserGraph: chunks and states."""
         states = {"seen": self.beginning.seen, **dict(zip(self.states, self.beginning.remembered))}
         return {
             "chunk_frames": self.encoder.chunking.size,
