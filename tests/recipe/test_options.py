@@ -10,7 +10,7 @@ from recipe_run import RECIPE, STAGES, run_recipe
 def test_help_has_every_option_and_stage():
     script = (RECIPE / "run.sh").read_text(encoding="utf-8")
     table = script.partition(". local/shared/parse_options.sh")[0]
-    options = re.findall(r"^([a-z_]+)=(\S*) +# (.+)$", table, flags=re.MULTILINE)
+    options = re.findall(r'^([a-z_]+)=("[^"]*"|\S*) +# (.+)$', table, flags=re.MULTILINE)
     assert len(options) == len(re.findall(r"^[a-z_]+=", table, flags=re.MULTILINE)) > 40, "an option has no comment"
     shown = run_recipe(RECIPE, "--help").output
     for name, default, comment in options:
