@@ -89,7 +89,8 @@ def test_only_what_is_new_has_gradients_and_only_dropout_beside_experts_is_activ
     with_experts = tuple(f"asr_model.encoder.encoders.{part}." for part in parts)
     for name, module in model.named_modules():
         if not isinstance(module, torch.nn.SiLU):  # one for all blocks; computes the same in both modes
-            assert module.training == (f"{name}.".startswith(with_experts) or name in ("", "asr_model")), name
+            follows = name in ("", "asr_model", "asr_model.encoder")  # the last draws chunks, where it has them
+            assert module.training == (follows or f"{name}.".startswith(with_experts)), name
     masked = []
     asr_model.specaug.register_forward_hook(lambda *_: masked.append(True))
     loss, stats, weight = model(**{**batch_of(["zh-CN", "zh-CN"]), "lid": None})

@@ -60,7 +60,8 @@ def test_only_the_router_learns(conformer, data, tmp_path, keep_nbest_models):
 def test_only_the_routers_parameters_have_gradients_and_only_its_dropout_is_active(tiny_model):
     model = RouterModel(build_model(tiny_model.config)).train()
     for name, module in model.named_modules():
-        assert module.training == (name == "" or f"{name}.".startswith("asr_model.encoder.router.")), name
+        follows = name in ("", "asr_model.encoder")  # which draws chunks, where it has them
+        assert module.training == (follows or f"{name}.".startswith("asr_model.encoder.router.")), name
     loss, stats, weight = model(**batch_of(["en", "de"]))
     loss.backward()
     for name, parameter in model.named_parameters():
