@@ -114,7 +114,8 @@ def model_files(given: str, folder: Path) -> ModelFiles:
     """A trained model, or one with random weights in `folder`."""
     if not given.endswith(".yaml"):
         return ModelFiles.of_folder(given)
-    config, files = complete(Path(given), LANGUAGES, TOKENS), ModelFiles.in_folder(folder)
+    config = complete(Path(given), LANGUAGES, TOKENS) | {"token_type": "char"}  # another needs a model of its own
+    files = ModelFiles.in_folder(folder)
     folder.mkdir()
     torch.save(build(config).state_dict(), files.weights)
     files.config.write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML, without aliases
