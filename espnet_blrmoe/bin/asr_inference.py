@@ -59,13 +59,20 @@ OWN_OPTIONS = (
 )  # fmt: skip
 
 
-def get_parser():
+def get_parser() -> argparse.ArgumentParser:
     """ESPnet's parser with the language options."""
-    parser = ConfigFileParser.of(inference_parser())
-    parser.description = __doc__
+    return with_own_options(inference_parser(), __doc__)
+
+
+def with_own_options(
+    espnets: argparse.ArgumentParser, description: str | None, of_streams: bool = False
+) -> argparse.ArgumentParser:
+    """The parser of one of ESPnet's programs with the options that name a model's folder and languages."""
+    parser = ConfigFileParser.of(espnets)
+    parser.description = description
     parser.set_defaults(beam_size=None)  # Speech2Text knows better than ESPnet's program what a model needs
     add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
-    group = add_language_options(parser)
+    group = add_language_options(parser, of_streams)
     group.add_argument("--utt2langs", help="file with a line per utterance: its id, then its languages: utt1 en,de")
     return parser
 
@@ -76,26 +83,38 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     check_options(parser, args, language_lists=("languages", "utt2langs"))
     try:
-        if args.model:
-            vars(args).update(ModelFiles.of_folder(args.model).as_options(), model=None)
-        config = read_config(args.asr_train_config) if args.asr_train_config else None
-        if config is not None and config.get("model") != "blr_moe":
-            language_options = args.languages, args.utt2langs, args.language_smoothing, args.language_switch_cost
-            if language_options != (None, None, "frame", None):
-                raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
-            check_tokens_and_ngram(config, vars(args))
-            for file in filter(None, (args.asr_model_file, args.lm_file)):
-                read_weights(file)  # ESPnet's program would execute what else is in it
-            options = {k: v for k, v in vars(args).items() if k not in OWN_OPTIONS}
-            if args.beam_size is None:
-                options["beam_size"] = inference_parser().get_default("beam_size")
-            if args.batch_size > 1:
-                logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
-            # It reads in processes, and waits for ever where /dev/shm is too small for what they read.
-            return asr_inference.inference(**options | {"batch_size": 1, "num_workers": 0})
+        options = options_for_espnet(args, "asr_inference", OWN_OPTIONS)
+        if options is not None:
+            return asr_inference.inference(**options)
         decode(args, load, Speech2Text.batch, write)
     except (ValueError, OSError) as error:
         sys.exit(f"asr_inference: {error}")
+
+
+def options_for_espnet(args: argparse.Namespace, program: str, own_options: tuple[str, ...]) -> dict | None:
+    """What ESPnet's program is given, for a model of another class; None for a BLR-MoE model. Names the model's files.
+
+    Raises:
+        ValueError: a file is missing, broken or hostile, or an option is only for BLR-MoE models.
+    """
+    if args.model:
+        vars(args).update(ModelFiles.of_folder(args.model).as_options(), model=None)
+    config = read_config(args.asr_train_config) if args.asr_train_config else None
+    if config is None or config.get("model") == "blr_moe":
+        return None
+    defaults = {"languages": None, "utt2langs": None, "language_smoothing": "frame", "language_switch_cost": None}
+    if any(getattr(args, name, default) != default for name, default in defaults.items()):
+        raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
+    check_tokens_and_ngram(config, vars(args))
+    for file in filter(None, (args.asr_model_file, args.lm_file)):
+        read_weights(file)  # ESPnet's program would execute what else is in it
+    options = {name: value for name, value in vars(args).items() if name not in own_options}
+    if args.beam_size is None:
+        options["beam_size"] = inference_parser(program).get_default("beam_size")
+    if args.batch_size > 1:
+        logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
+    # It reads in processes, and waits for ever where /dev/shm is too small for what they read.
+    return options | {"batch_size": 1, "num_workers": 0}
 
 
 def load(args: argparse.Namespace) -> Speech2Text:

@@ -20,30 +20,23 @@ import torch
 from espnet2.bin import asr_inference_streaming
 from espnet2.fileio.datadir_writer import DatadirWriter
 
-from espnet_blrmoe.bin.asr_inference import decode, write_language
-from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
+from espnet_blrmoe.bin.asr_inference import decode, options_for_espnet, with_own_options, write_language
+from espnet_blrmoe.bin.options import check_options, load_model
 from espnet_blrmoe.espnet_internals import inference_parser
-from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.inference.streaming import StreamingRecogniser
 from espnet_blrmoe.inference.timeline import joined
 from espnet_blrmoe.inference.transcript import StreamPart
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.program import start
-from espnet_blrmoe.training.config_files import ConfigFileParser
 
 OWN_OPTIONS = ("config", "model", "chunk_ms", "languages", "utt2langs", "language_penalty", "language_smoothing")
 
 
 def get_parser() -> argparse.ArgumentParser:
     """ESPnet's parser with the size of the chunks and the language options."""
-    parser = ConfigFileParser.of(inference_parser("asr_inference_streaming"))
-    parser.description = __doc__
-    parser.set_defaults(beam_size=None)
-    add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
+    parser = with_own_options(inference_parser("asr_inference_streaming"), __doc__, of_streams=True)
     parser.add_argument("--chunk_ms", type=float, default=320, help="audio that is recognised at a time (default: 320)")
-    group = add_language_options(parser, of_streams=True)
-    group.add_argument("--utt2langs", help="file with a line per utterance: its id, then its languages: utt1 en,de")
     return parser
 
 
@@ -53,12 +46,10 @@ def main(cmd: list[str] | None = None) -> None:
     args = parser.parse_args(cmd)
     check_options(parser, args, language_lists=("languages", "utt2langs"))
     try:
-        if args.model:
-            vars(args).update(ModelFiles.of_folder(args.model).as_options(), model=None)
-        if read_config(args.asr_train_config).get("model") != "blr_moe":
-            if args.beam_size is None:
-                args.beam_size = inference_parser("asr_inference_streaming").get_default("beam_size")
-            options = {name: value for name, value in vars(args).items() if name not in OWN_OPTIONS}
+        options = options_for_espnet(args, "asr_inference_streaming", OWN_OPTIONS)
+        if options is not None:
+            if not str(read_config(args.asr_train_config).get("encoder")).startswith("contextual_block_"):
+                raise ValueError(f"{args.asr_train_config}: ESPnet streams models with a contextual-block encoder only")
             return asr_inference_streaming.inference(**options)
         if args.beam_size not in (None, 1) or args.lm_file:
             raise ValueError("a stream's text is the CTC's best path: make beam_size 1, and leave lm_file out")
@@ -68,7 +59,7 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 def load(args: argparse.Namespace) -> StreamingRecogniser:
-    """The recogniser that the parsed options describe; lists of languages are given to its sessions."""
+    """The recogniser that the parsed options describe."""
     options = {"chunk_ms": args.chunk_ms, "device": "cuda" if args.ngpu else "cpu"}
     options |= {name: getattr(args, name) for name in ("languages", "language_penalty", "language_smoothing")}
     return load_model(args, options, "StreamingRecogniser")

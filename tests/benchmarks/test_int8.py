@@ -2,19 +2,10 @@
 
 import int8
 import pytest
-import torch
 from tiny import write_data_dir, write_model
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.bin import export_onnx
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    """The benchmark sets them."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_table(tmp_path, capsys):

@@ -2,20 +2,10 @@
 
 import json
 
-import pytest
 import streaming
-import torch
 import yaml
 from streaming_model import ENCODER, write_streaming_model
 from tiny import CONFIG, write_data_dir
-
-
-@pytest.fixture(autouse=True)
-def threads():
-    """The benchmark sets them."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_table(tmp_path, capsys):

@@ -63,7 +63,20 @@ def test_mistakes(data, tmp_path):
         decode(data / "model", data, "--beam_size", "5")
     dense = write_other_model(tmp_path / "dense", encoder="transformer", encoder_conf=DENSE, model="espnet",
                               preprocessor="default")
-    # ESPnet's own program takes over, and its streaming recogniser wants one of its own encoders.
-    with pytest.raises(AssertionError):
-        arguments = ["--model", str(dense), "--output_dir", str(tmp_path), "--data_path_and_name_and_type"]
-        asr_inference_streaming.main([*arguments, f"{data / 'wav.scp'},speech,sound"])
+    with pytest.raises(SystemExit, match="ESPnet streams models with a contextual-block encoder only"):
+        decode(dense, data)
+
+
+def test_models_that_espnet_streams_are_left_to_it(data, tmp_path, monkeypatch):
+    options = {**DENSE, "block_size": 8, "hop_size": 4, "look_ahead": 2}
+    folder = write_other_model(tmp_path / "espnet", encoder="contextual_block_transformer", encoder_conf=options,
+                               model="espnet", preprocessor="default")
+    given = {}
+    monkeypatch.setattr(asr_inference_streaming.asr_inference_streaming, "inference", lambda **own: given.update(own))
+    (data / "out/1best_recog").mkdir(parents=True, exist_ok=True)
+    for name in ("text", "lang", "timeline"):
+        (data / "out/1best_recog" / name).write_text("utt0 a\n", encoding="utf-8")
+    decode(folder, data)
+    assert (given["asr_train_config"], given["batch_size"], given["beam_size"]) == (str(folder / "config.yaml"), 1, 20)
+    with pytest.raises(SystemExit, match="--languages needs a BLR-MoE model"):
+        decode(folder, data, "--languages", "de")
