@@ -79,16 +79,38 @@ def with_own_options(
 
 def main(cmd: list[str] | None = None) -> None:
     """Decode; a mistake in the options or files ends in one sentence."""
-    parser = get_parser()
+    run(
+        "asr_inference", get_parser(), cmd, OWN_OPTIONS, asr_inference.inference,
+        lambda args: decode(args, load, Speech2Text.batch, write),
+    )  # fmt: skip
+
+
+def run(
+    program: str,
+    parser: argparse.ArgumentParser,
+    cmd: list[str] | None,
+    own_options: tuple[str, ...],
+    espnets: Callable,
+    ours: Callable,
+) -> None:
+    """Decode with a BLR-MoE model, or leave a model of another class to ESPnet's program of this name.
+
+    Args:
+        program: its name, for messages.
+        parser, cmd: of the program.
+        own_options: those that ESPnet's program lacks, or does not hand on.
+        espnets: ESPnet's program, given its options by name.
+        ours: the program for BLR-MoE models, given all options.
+    """
     args = parser.parse_args(cmd)
     check_options(parser, args, language_lists=("languages", "utt2langs"))
     try:
-        options = options_for_espnet(args, "asr_inference", OWN_OPTIONS)
+        options = options_for_espnet(args, program, own_options)
         if options is not None:
-            return asr_inference.inference(**options)
-        decode(args, load, Speech2Text.batch, write)
+            return espnets(**options)
+        ours(args)
     except (ValueError, OSError) as error:
-        sys.exit(f"asr_inference: {error}")
+        sys.exit(f"{program}: {error}")
 
 
 def options_for_espnet(args: argparse.Namespace, program: str, own_options: tuple[str, ...]) -> dict | None:

@@ -12,16 +12,16 @@ ESPnet's own program, which takes its contextual-block encoders.
 """
 
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from espnet2.bin import asr_inference_streaming
 from espnet2.fileio.datadir_writer import DatadirWriter
 
-from espnet_blrmoe.bin.asr_inference import decode, options_for_espnet, with_own_options, write_language
-from espnet_blrmoe.bin.options import check_options, load_model
+from espnet_blrmoe.bin.asr_inference import decode, run, with_own_options, write_language
+from espnet_blrmoe.bin.options import load_model
 from espnet_blrmoe.espnet_internals import inference_parser
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.inference.streaming import StreamingRecogniser
@@ -42,20 +42,26 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Decode; a mistake in the options or files ends in one sentence."""
-    parser = get_parser()
-    args = parser.parse_args(cmd)
-    check_options(parser, args, language_lists=("languages", "utt2langs"))
-    try:
-        options = options_for_espnet(args, "asr_inference_streaming", OWN_OPTIONS)
-        if options is not None:
-            if not str(read_config(args.asr_train_config).get("encoder")).startswith("contextual_block_"):
-                raise ValueError(f"{args.asr_train_config}: ESPnet streams models with a contextual-block encoder only")
-            return asr_inference_streaming.inference(**options)
-        if args.beam_size not in (None, 1) or args.lm_file:
-            raise ValueError("a stream's text is the CTC's best path: make beam_size 1, and leave lm_file out")
-        decode(args, load, listen, write)
-    except (ValueError, OSError) as error:
-        sys.exit(f"asr_inference_streaming: {error}")
+    run("asr_inference_streaming", get_parser(), cmd, OWN_OPTIONS, stream_with_espnet, stream)
+
+
+def stream_with_espnet(**options: Any) -> None:
+    """ESPnet's program.
+
+    Raises:
+        ValueError: the model is of a class that it cannot stream.
+    """
+    config = options["asr_train_config"]
+    if not str(read_config(config).get("encoder")).startswith("contextual_block_"):
+        raise ValueError(f"{config}: ESPnet streams models with a contextual-block encoder only")
+    asr_inference_streaming.inference(**options)
+
+
+def stream(args: argparse.Namespace) -> None:
+    """Decode with a BLR-MoE model; raises ValueError for the options of a beam search, and what `decode` raises."""
+    if args.beam_size not in (None, 1) or args.lm_file:
+        raise ValueError("a stream's text is the CTC's best path: make beam_size 1, and leave lm_file out")
+    decode(args, load, listen, write)
 
 
 def load(args: argparse.Namespace) -> StreamingRecogniser:
