@@ -15,7 +15,8 @@ inference_nj=1              # parallel jobs for every decoding; test sets run si
 corpus=espeak               # one or several corpora, together: "commonvoice mls=/data/mls"; without a folder, the one
                             # in db.sh is taken. espeak is synthesised at stage 1. docs/corpora.md has more
 out_of_domain=              # corpora for a test only, named in the same way
-langs=                      # language codes; default: all that the corpora have (espeak: "de en es pt")
+langs=                      # language codes; default: all that the corpora have (espeak: "de en es pt"; it has others:
+                            # docs/corpora.md)
 digits=kept                 # kept, or spelled: numbers in words, in transcripts and when scoring
 train_hours=                # hours of training speech that --corpus espeak makes; default: 4.5
 test_sentences=             # sentences per language and test set that --corpus espeak makes; default: 100
