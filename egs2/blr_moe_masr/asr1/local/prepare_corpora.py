@@ -45,7 +45,7 @@ from tqdm import tqdm
 
 from espnet_blrmoe.program import start
 
-FURTHER_SETS = ("test_out", "router_train", "router_valid")  # which a corpus need not have
+FURTHER_SETS = ("test_dev", "test_out", "router_train", "router_valid")  # which a corpus need not have
 ANY_DURATION = (0, float("inf"))
 LONGEST_ID = 200  # bytes; the name of a file has at most 255
 

@@ -7,7 +7,8 @@
 and may have these:
 
     SPLITS                            its splits, if they are not just train, valid and test: also test_out
-                                      (another domain), and router_train and router_valid (audio-language pairs)
+                                      (another domain), test_dev (what choices are made on, so that the tests stay
+                                      unseen), and router_train and router_valid (audio-language pairs)
     ASR_CONFIG                        configuration that run.sh trains with, unless another is named
     TAG                               its part of the names of folders in exp/ (default: "_" and the module's name)
     make(root, languages, train_hours, test_sentences, nj)

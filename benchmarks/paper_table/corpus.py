@@ -1,0 +1,230 @@
+"""The corpus of the paper's table in miniature: six languages, four synthesisers, and domains that no training heard.
+
+    train, valid   eSpeak NG, Pico and RHVoice, clean
+    test_in        unseen voices of eSpeak NG, clean
+    test_dev       for choices: out of domain, in voices of router_train
+    test_out       by domain:
+                     mbrola     an engine that the recogniser never heard, in voices that the router did not hear either
+                     telephone  test_in's voices, in the telephone band and through codecs
+                     noise      the same in noise and rooms
+                     tempo      the same fast, slow, high and low
+                     accent     the same in other accents of en, es, fr and pt
+    router_train, router_valid   audio-language pairs of further MBROLA and eSpeak NG voices, without transcripts
+
+A corpus of the recipe: PYTHONPATH=benchmarks egs2/blr_moe_masr/asr1/run.sh --corpus paper_table.corpus. No sentence
+occurs twice. The audio is Opus, since it travels: an hour is about 7 MB.
+"""
+
+import json
+import random
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, astuple, dataclass
+from functools import partial
+from hashlib import blake2b
+from itertools import product
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from corpora import Clip, read_lines
+from corpora.espeak.recordings import (
+    IN_DOMAIN_VOICES,
+    MADE_FROM,
+    MARGIN,
+    PEAK,
+    ROOM_TONE,
+    ROUTER_VALID_VOICES,
+    ROUTER_VOICES,
+    SECONDS,
+    TRAINING_VOICES,
+)
+from corpora.espeak.sentences import grammar, sentences
+from shared.write_data_dir import replacing
+from tqdm import tqdm
+
+from espnet_blrmoe.training.conditions import degrade
+from paper_table.engines import RATE, Voice, say
+
+LAYOUT = "what `make` leaves: {train,valid,test_in,test_dev,test_out,router_train,router_valid}.jsonl and ogg files"
+SPLITS = ("train", "valid", "test", "test_dev", "test_out", "router_train", "router_valid")
+ASR_CONFIG = "conf/train_asr.yaml"
+LANGUAGES = ["de", "en", "es", "fr", "it", "pt"]
+
+TRAINING_ENGINES = {  # beside eSpeak NG
+    "de": [Voice("pico", "de-DE")],
+    "en": [Voice("pico", "en-GB"), Voice("pico", "en-US"), Voice("rhvoice", "Alan"), Voice("rhvoice", "Slt")],
+    "es": [Voice("pico", "es-ES")],
+    "fr": [Voice("pico", "fr-FR")],
+    "it": [Voice("pico", "it-IT")],
+    "pt": [Voice("rhvoice", "Letícia-F123")],
+}
+ROUTER_MBROLA = {"de": "de1 de2 de3", "en": "en1 us1", "es": "es1 mx1", "fr": "fr1 fr2 fr3 fr4", "it": "it3",
+                 "pt": "br1 br2"}
+TEST_MBROLA = {"de": "de4 de5", "en": "us2 us3", "es": "es2 mx2", "fr": "fr5 fr6 fr7", "it": "it4", "pt": "br3 br4"}
+ACCENTS = {"en": ("en-gb-scotland", "en-gb-x-rp"), "es": ("es-419",), "fr": ("fr-be", "fr-ch"), "pt": ("pt",)}
+NORMAL, WIDE = (0.85, 1.15), (0.75, 1.3)  # factors of speed and of pitch
+EXTREME = ((0.65, 0.8), (1.3, 1.6))  # slow or fast, and low or high
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One utterance to synthesise; `seed` draws room tone and condition, `domain` is its label."""
+
+    id: str
+    language: str
+    text: str
+    voice: Voice
+    speed: float
+    pitch: float
+    condition: str
+    domain: str
+    seed: int
+
+    @property
+    def speaker(self) -> str:
+        return f"{self.language}-{self.voice.engine}-{self.voice.name}"
+
+    @property
+    def file(self) -> str:
+        return f"{self.language}/{self.voice.engine}/{self.id}.ogg"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A share of a data set of one language: so many sentences, in these voices and conditions in turn."""
+
+    domain: str
+    sentences: int
+    voices: list[Voice]
+    factors: tuple[tuple[float, float], ...] = (NORMAL,)
+    conditions: tuple[str, ...] = ("clean",)
+
+
+def make(root: Path, languages: list[str], train_hours: float | None, test_sentences: int | None, nj: int) -> None:
+    """Make the corpus: by default 4.5 hours of training speech, and 300 sentences per language and test domain."""
+    languages = languages or LANGUAGES
+    recordings = plan(languages, 4.5 if train_hours is None else train_hours, test_sentences or 300)
+    fingerprint = blake2b(repr([[astuple(r) for r in own] for own in recordings.values()]).encode()).hexdigest()
+    if (root / MADE_FROM).is_file() and (root / MADE_FROM).read_text() == fingerprint:
+        print(f"{root}: has this audio already")
+        return
+    with replacing(root) as unfinished, ProcessPoolExecutor(nj) as pool:
+        everything = [r for own in recordings.values() for r in own]
+        for place in {(unfinished / r.file).parent for r in everything}:
+            place.mkdir(parents=True)
+        written = pool.map(partial(write_recording, folder=unfinished), everything, chunksize=8)
+        seconds = dict(zip((r.id for r in everything), tqdm(written, "speaking", len(everything), disable=None)))
+        for name, own in recordings.items():
+            (unfinished / f"{name}.jsonl").write_text("".join(row(r, transcribed="router" not in name) for r in own))
+            print(f"{root}: {name} has {len(own)} sentences by {len({r.speaker for r in own})} voices, "
+                  f"{sum(seconds[r.id] for r in own) / 3600:.2f} hours")
+        (unfinished / MADE_FROM).write_text(fingerprint)
+
+
+def plan(languages: list[str], train_hours: float, test_sentences: int) -> dict[str, list[Recording]]:
+    """Decide what is said by whom and how: data set -> its recordings."""
+    recordings: dict[str, list[Recording]] = {}
+    for language in languages:
+        texts = sentences(language)
+        train = ceil(train_hours * 3600 / SECONDS / len(languages))
+        for name, parts in data_sets(language, train, test_sentences).items():
+            draw = random.Random(f"{name} {language}")
+            for part in parts:
+                recordings.setdefault(name, []).extend(draw_recordings(name, part, language, texts, draw))
+    return recordings
+
+
+def data_sets(language: str, train: int, test: int) -> dict[str, list[Part]]:
+    """The parts of every data set; tests come first, so that they do not depend on the hours of training speech."""
+
+    def espeak(variants: tuple[str, ...], *codes: str) -> list[Voice]:
+        return [Voice("espeak", f"{code}+{variant}") for code in codes or [own] for variant in variants]
+
+    def out_of_domain(sentences: int, mbrola: str, variants: tuple[str, ...]) -> list[Part]:
+        voices = espeak(variants)
+        parts = [
+            Part("mbrola", sentences, [Voice("mbrola", name) for name in mbrola.split()]),
+            Part("telephone", sentences, voices, conditions=("telephone", "codec")),
+            Part("noise", sentences, voices, conditions=("noise", "reverberation")),
+            Part("tempo", sentences, voices, factors=EXTREME),
+        ]
+        accents = ACCENTS.get(language, ())
+        return parts + ([Part("accent", sentences, espeak(variants, *accents))] if accents else [])
+
+    own = grammar(language).voice
+    pairs, valid = min(ceil(train / 4), 150), min(ceil(train / 8), 50)
+    mbrola = [Voice("mbrola", name) for name in ROUTER_MBROLA[language].split()]
+    return {
+        "test_in": [Part("clean", test, espeak(IN_DOMAIN_VOICES))],
+        "test_out": out_of_domain(test, TEST_MBROLA[language], IN_DOMAIN_VOICES),
+        "test_dev": out_of_domain(ceil(test / 5), ROUTER_MBROLA[language], ROUTER_VALID_VOICES),
+        "train": [Part("clean", ceil(train / 2), espeak(TRAINING_VOICES)),
+                  Part("clean", train // 2, TRAINING_ENGINES[language], (WIDE,))],
+        "valid": [Part("clean", ceil(valid / 2), espeak(TRAINING_VOICES)),
+                  Part("clean", valid // 2, TRAINING_ENGINES[language], (WIDE,))],
+        "router_train": [Part("clean", pairs, mbrola, (WIDE,)), Part("clean", pairs, espeak(ROUTER_VOICES), (WIDE,))],
+        "router_valid": [Part("clean", valid, espeak(ROUTER_VALID_VOICES), (WIDE,)),
+                         Part("clean", valid, mbrola, (WIDE,))],
+    }
+
+
+def draw_recordings(
+    name: str, part: Part, language: str, texts: Iterator[str], draw: random.Random
+) -> Iterator[Recording]:
+    """Give each text a voice, factors and a condition, all combinations equally often."""
+    combinations = list(product(part.voices, part.conditions))
+    draw.shuffle(combinations)
+    for n in range(part.sentences):
+        voice, condition = combinations[n % len(combinations)]
+        speed, pitch = (round(draw.uniform(*draw.choice(part.factors)), 2) for _ in range(2))
+        yield Recording(
+            id=f"{language}-{voice.engine}-{voice.name}-{name}-{part.domain}-{n:05d}",
+            language=language,
+            text=next(texts),
+            voice=voice,
+            speed=speed,
+            pitch=pitch,
+            condition=condition,
+            domain=part.domain,
+            seed=draw.getrandbits(32),
+        )
+
+
+def write_recording(recording: Recording, folder: Path) -> float:
+    """Synthesise into an ogg file below the folder; returns its seconds."""
+    r = recording
+    rng = np.random.default_rng(r.seed)
+    speech = say(r.text, r.voice, r.speed, r.pitch)
+    loud = np.flatnonzero(np.abs(speech) > 0.01 * np.abs(speech).max())
+    speech = speech[loud[0] : loud[-1] + 1]
+    audio = np.pad(PEAK / np.abs(speech).max() * speech, int(MARGIN * RATE))
+    audio += ROOM_TONE * rng.standard_normal(len(audio), dtype=np.float32)
+    audio = degrade(audio, RATE, r.condition, rng)
+    soundfile.write(folder / r.file, audio, RATE, format="OGG", subtype="OPUS", compression_level=0.97)
+    return len(audio) / RATE
+
+
+def row(recording: Recording, transcribed: bool) -> str:
+    """The fields of `corpora.Clip` in a line of JSON."""
+    r = recording
+    return json.dumps(asdict(Clip(
+        name=r.id, audio=r.file, text=r.text if transcribed else None, language=r.language, speaker=r.speaker,
+        domain=r.domain, id=r.id, source="",
+    )), ensure_ascii=False) + "\n"
+
+
+def languages(root: Path, split: str) -> list[str]:
+    return sorted({fields["language"] for _, fields in _rows(root, split)})
+
+
+def read(root: Path, split: str, languages: list[str]) -> Iterator[Clip]:
+    for source, fields in _rows(root, split):
+        if fields["language"] in languages:
+            yield Clip(**{**fields, "audio": f"{root}/{fields['audio']}", "source": source})
+
+
+def _rows(root: Path, split: str) -> Iterator[tuple[str, dict]]:
+    for source, line in read_lines(root / f"{'test_in' if split == 'test' else split}.jsonl"):
+        yield source, json.loads(line)

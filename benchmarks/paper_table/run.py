@@ -1,0 +1,214 @@
+"""Train, decode and score every system of the paper's table in miniature (docs/results.md), and write the table.
+
+    python benchmarks/paper_table/run.py --size cpu --work /data/paper_table
+
+Every step is a call of the recipe's run.sh, printed as it begins, so that a row can be run again by hand. What is
+finished is not done again, and a training that was cut short goes on from its last epoch: with --minutes the program
+stops after so long and says what is left. One job needs some 2 GB of memory; on a GPU several share it.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = ROOT / "egs2/blr_moe_masr/asr1"
+PAIRS = "es,pt de,en fr,it"  # which the pruned decoding allows together
+TESTS = ("test_in", "test_dev", "test_out")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is trained and tested, the same for all systems.
+
+    Attributes:
+        train_hours: of speech.
+        test_sentences: of a language and domain.
+        batch_bins: samples of a batch, padding included.
+        epochs, updates: epochs, and updates of an epoch.
+        router_epochs: epochs of router fine-tuning, of 160 updates.
+        further: options of run.sh and decode.sh.
+    """
+
+    train_hours: float
+    test_sentences: int
+    batch_bins: int
+    epochs: int
+    updates: int
+    router_epochs: int
+    further: tuple[str, ...] = ()
+
+
+SIZES = {
+    "cpu": Size(4.5, 50, 800_000, 16, 80, 5),
+    "gpu": Size(4.5, 100, 2_400_000, 16, 150, 5, ("--ngpu", "1", "--inference_args", "--batch_size 64")),
+    "tiny": Size(0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of the table: a configuration of conf/, and the options that make it another model.
+
+    Attributes:
+        title: as the table says it.
+        config: from the recipe's folder.
+        options: of asr_train.
+        router: whether its router is fine-tuned on audio-language pairs as well.
+    """
+
+    title: str
+    config: str
+    options: str = ""
+    router: bool = False
+
+
+LR_MOE = "conf/tuning/train_asr_demo_lr_moe.yaml"
+SYSTEMS = {
+    "dense": System("dense", "conf/tuning/train_asr_demo_dense.yaml"),
+    "lr_moe": System("LR-MoE", LR_MOE, router=True),
+    "lr_moe_v": System("+ experts on V", LR_MOE, "--encoder_conf attention_experts=v"),
+    "lr_moe_vo": System("+ experts on V, O", LR_MOE, "--encoder_conf attention_experts=vo"),
+    "lr_moe_kq": System("+ experts on K, Q", LR_MOE, "--encoder_conf attention_experts=kq"),
+    "lr_moe_kqvo": System("+ experts on K, Q, V, O", LR_MOE, "--encoder_conf attention_experts=kqvo"),
+    "blr_moe": System("BLR-MoE: V, O and a TDNN router", "conf/train_asr.yaml", router=True),
+}
+# What all of them hear: other speeds, some noise, rooms and telephones. Without it a recogniser of synthetic speech
+# follows no other voice, whatever its routing.
+AUGMENTATION = (
+    "augmentation={speed: [0.85, 1.2], conditions: {clean: 8, noise: 2, reverberation: 2, telephone: 1}}"
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of a job, and the file that is there once it has succeeded."""
+
+    name: str
+    command: tuple[str, ...]
+    done: Path
+
+
+def data_step(work: Path, size: Size, nj: int) -> Step:
+    """Stages 1 to 10: the corpus, for all systems."""
+    options = ["--stage", "1", "--stop_stage", "10", "--train_hours", str(size.train_hours), "--test_sentences",
+               str(size.test_sentences), "--nj", str(nj)]
+    return Step("data", run_sh(work, *options), work / "done/data")
+
+
+def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
+    """What makes a system of one seed: training, decoding and scoring, and the same with another router."""
+    system, tag = SYSTEMS[name], f"{name}_seed{seed}"
+    training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
+                f"--max_epoch {size.epochs}",
+                f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={size.epochs}'",
+                f"--preprocessor_conf '{AUGMENTATION}'", system.options]
+    options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
+    made = [Step(tag, run_sh(work, "--stage", "11", "--stop_stage", "13", *options, "--asr_args", " ".join(training)),
+                 work / f"done/{tag}")]
+    if system.router:
+        router = f"--seed {seed} --max_epoch {size.router_epochs} --scheduler_conf epochs={size.router_epochs}"
+        fine_tuning = ["--stage", "16", "--stop_stage", "18", *options, "--router_args", router]
+        pairs = ("local/decode.sh", "--model", str(work / f"exp/router_{tag}"), "--allowed_languages", PAIRS,
+                 "--output_dir", str(work / f"exp/asr_{tag}/decode_pairs_router_pruned"), *size.further, "--",
+                 *(str(work / "dump/raw" / name) for name in TESTS))
+        made += [Step(f"{tag}, router", run_sh(work, *fine_tuning), work / f"done/{tag}_router"),
+                 Step(f"{tag}, pairs", pairs, work / f"done/{tag}_pairs")]
+    return made
+
+
+def run_sh(work: Path, *options: str) -> tuple[str, ...]:
+    folders = [word for name in ("datadir", "dumpdir", "expdir", "downloads")
+               for word in (f"--{name}", str(work / name.removesuffix("dir")))]
+    return ("./run.sh", "--corpus", "paper_table.corpus", *folders, "--python", sys.executable, *options)
+
+
+class Jobs:
+    """Runs steps until a time is up, each with its own log."""
+
+    def __init__(self, work: Path, minutes: float | None):
+        self.work = work
+        self.end = time.monotonic() + 60 * minutes if minutes else float("inf")
+        self.lock = threading.Lock()
+
+    def __call__(self, job: list[Step]) -> bool:
+        """Whether all steps are done; they are skipped after the first that is not."""
+        return all(self.run(step) for step in job)
+
+    def run(self, step: Step) -> bool:
+        if step.done.exists():
+            return True
+        left = self.end - time.monotonic()
+        if left <= 0:
+            return False
+        self.say(f"{step.name}: {shlex.join(step.command)}")
+        log = self.work / "logs" / f"{step.done.name}.log"
+        start = time.monotonic()
+        with log.open("a") as output:
+            process = subprocess.Popen(step.command, cwd=RECIPE, stdout=output, stderr=output, start_new_session=True,
+                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks")})
+            try:
+                status = process.wait(None if left == float("inf") else left)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait()
+                self.say(f"{step.name}: time is up")
+                return False
+        if status:
+            self.say(f"{step.name}: failed, see {log}")
+            return False
+        step.done.write_text(f"{time.monotonic() - start:.0f} s\n")
+        self.say(f"{step.name}: done in {step.done.read_text().strip()}")
+        return True
+
+    def say(self, message: str) -> None:
+        with self.lock:
+            print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+
+
+def path(folder: Path) -> str:
+    """PYTHONPATH with one more folder."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+
+
+def seeds_first(systems: list[str], seeds: int) -> Iterator[tuple[str, int]]:
+    """Every system once, before any is trained a second time."""
+    return ((name, seed) for seed in range(seeds) for name in systems)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=SIZES, default="cpu", help="how much (default: cpu)")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the corpus, the models and the results")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM",
+                        help=f"{' '.join(SYSTEMS)} (default: all)")
+    parser.add_argument("--seeds", type=int, default=3, help="trainings of each system (default: 3)")
+    parser.add_argument("--jobs", type=int, default=1, help="systems that are trained side by side (default: 1)")
+    parser.add_argument("--nj", type=int, default=os.cpu_count(), help="processes for the data (default: all cores)")
+    parser.add_argument("--minutes", type=float, help="stop after so long; the same command then goes on")
+    args = parser.parse_args(argv)
+
+    work, size = args.work.resolve(), SIZES[args.size]
+    for folder in ("done", "logs"):
+        (work / folder).mkdir(parents=True, exist_ok=True)
+    jobs = Jobs(work, args.minutes)
+    if not jobs([data_step(work, size, args.nj)]):
+        sys.exit(1)
+    trainings = [steps(name, seed, work, size) for name, seed in seeds_first(args.systems, args.seeds)]
+    with ThreadPoolExecutor(args.jobs) as pool:
+        finished = sum(pool.map(jobs, trainings))
+    print(f"{finished} of {len(trainings)} systems are finished")
+    sys.exit(finished < len(trainings))
+
+
+if __name__ == "__main__":
+    main()

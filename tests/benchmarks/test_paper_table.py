@@ -1,0 +1,103 @@
+"""The paper's table: its corpus keeps voices apart, its steps resume, and its figures are what they are called."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
+
+from paper_table import corpus, run, table  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    return corpus.plan(["es", "it"], train_hours=0.1, test_sentences=10)
+
+
+def test_no_sentence_is_said_twice(recordings):
+    said = [(r.language, r.text) for own in recordings.values() for r in own]
+    assert len(said) == len(set(said))
+
+
+@pytest.mark.parametrize("heard", ["train", "router_train"])
+@pytest.mark.parametrize("tested", ["test_in", "test_out"])
+def test_no_test_has_a_voice_that_was_heard(recordings, heard, tested):
+    def speakers(name):
+        return {r.speaker for r in recordings[name]}
+
+    assert not speakers(heard) & speakers(tested)
+
+
+def test_the_recogniser_hears_no_mbrola(recordings):
+    assert "mbrola" not in {r.voice.engine for name in ("train", "valid") for r in recordings[name]}
+
+
+def test_every_domain_has_as_many_sentences(recordings):
+    domains = [(r.language, r.domain) for r in recordings["test_out"]]
+    assert {domains.count(domain) for domain in domains} == {10}
+    assert {domain for language, domain in domains if language == "es"} == set(table.DOMAINS)
+    assert {domain for language, domain in domains if language == "it"} == set(table.DOMAINS) - {"accent"}
+
+
+def test_tests_do_not_depend_on_the_hours_of_training(recordings):
+    more = corpus.plan(["es", "it"], train_hours=0.2, test_sentences=10)
+    assert more["test_out"] == recordings["test_out"] and more["train"] != recordings["train"]
+
+
+def step(folder, name, *command):
+    return run.Step(name, command, folder / "done" / name)
+
+
+@pytest.fixture
+def work(tmp_path):
+    for name in ("done", "logs"):
+        (tmp_path / name).mkdir()
+    return tmp_path
+
+
+def test_what_is_done_is_not_done_again(work):
+    steps = [step(work, name, "sh", "-c", f"echo {name} >> {work}/log") for name in ("first", "second")]
+    assert run.Jobs(work, None)(steps) and run.Jobs(work, None)(steps)
+    assert (work / "log").read_text() == "first\nsecond\n"
+
+
+def test_a_failure_ends_its_job(work, capsys):
+    assert not run.Jobs(work, None)([step(work, "broken", "false"), step(work, "next", "true")])
+    assert f"broken: failed, see {work}/logs/broken.log" in capsys.readouterr().out
+    assert not list((work / "done").iterdir())
+
+
+def test_time_is_up(work, capsys):
+    jobs = run.Jobs(work, minutes=0.01)
+    assert not jobs([step(work, "long", "sleep", "60")]) and not jobs([step(work, "late", "true")])
+    assert "long: time is up" in capsys.readouterr().out
+
+
+def test_every_seed_and_system_has_its_own_folder(tmp_path):
+    steps = [step for name in run.SYSTEMS for seed in (0, 1)
+             for step in run.steps(name, seed, tmp_path, run.SIZES["tiny"])]
+    assert len({step.done for step in steps}) == len(steps)
+
+
+def counts(*errors):
+    """Seeds of utterances with ten words each: so many substituted."""
+    wrong = np.array(errors)[:, :, None]
+    return np.stack([10 - wrong, wrong, 0 * wrong, 0 * wrong], axis=-1)
+
+
+def test_rates_are_means_over_seeds():
+    found = table.Counts(np.array(["a", "a", "b", "b"]), counts([1, 1, 4, 4], [3, 3, 6, 6]))
+    assert table.rates(found, None)[0] == pytest.approx([35])
+    assert table.rates(found, "a")[0] == pytest.approx([20])
+    resampled = table.rates(found, None)[1:]
+    assert 10 <= resampled.min() < 30 and 40 < resampled.max() <= 60
+
+
+def test_reductions_are_paired():
+    """Half of the errors in every utterance is half of them however utterances and seeds are drawn."""
+    domains = np.array(["a"] * 3)
+    before, after = (table.rates(table.Counts(domains, counts(*errors)), None)
+                     for errors in (([2, 4, 8], [4, 2, 6]), ([1, 2, 4], [2, 1, 3])))
+    assert table.reductions(before, after) == "+50.0 (+50.0 to +50.0)"
