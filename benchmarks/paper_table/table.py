@@ -21,7 +21,7 @@ from shared.score_tables import markdown_table  # noqa: E402
 
 RESAMPLES = 2000
 MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.MEASURES
-DOMAINS = ("mbrola", "telephone", "noise", "tempo", "accent")
+DOMAINS = ("voices", "engine", "telephone", "noise", "tempo", "accent")
 
 
 @dataclass(frozen=True)
