@@ -30,6 +30,7 @@ def get_parser() -> argparse.ArgumentParser:
                         help=f"folder of a model, with {CONFIG_NAME} and {WEIGHTS_NAME}; may be given several times")
     parser.add_argument("--data_dir", type=Path, action="append", required=True,
                         help="folder with wav.scp, utt2lang and, if it has them, utt2domain and segments; repeatable")
+    parser.add_argument("--ngpu", type=int, default=0, help="0 scores on the CPU (the default), 1 on a GPU")
     parser.add_argument("--output", type=Path, help="file for the same table, separated by tabs")
     return parser
 
@@ -41,7 +42,7 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_blrmoe.tables import text_table
 
     try:
-        rows = [row for data_dir in args.data_dir for row in rows_of(data_dir, args.model)]
+        rows = [row for data_dir in args.data_dir for row in rows_of(data_dir, args.model, args.ngpu)]
         print(text_table(HEAD, rows, names=3))
         if args.output:
             args.output.write_text("".join("\t".join(row) + "\n" for row in [HEAD, *rows]), encoding="utf-8")
@@ -49,7 +50,7 @@ def main(cmd: list[str] | None = None) -> None:
         sys.exit(f"router_eval: {error}")
 
 
-def rows_of(data_dir: Path, folders: list[Path]) -> list[tuple[str, ...]]:
+def rows_of(data_dir: Path, folders: list[Path], ngpu: int = 0) -> list[tuple[str, ...]]:
     """Rows of the table for one data directory: domain by domain, then all of them, each for all models.
 
     Raises:
@@ -61,7 +62,7 @@ def rows_of(data_dir: Path, folders: list[Path]) -> list[tuple[str, ...]]:
     heard = []
     for folder in folders:
         files = ModelFiles.of_folder(folder)
-        model = load_asr_model(files).eval()
+        model = load_asr_model(files).eval().to("cuda" if ngpu else "cpu")
         if model.encoder.router is None:
             raise ValueError(f"the model of {folder} has one language, and so no router to score")
         heard.append(hear(model, sampling_rate(read_blr_moe_config(files.config)), data_dir))

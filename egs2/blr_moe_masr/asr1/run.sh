@@ -230,7 +230,7 @@ if begin router && has_router router; then
         "${further_router[@]}"
     find_folders
     "${python}" -m espnet_blrmoe.bin.router_eval --model "${router_exp}/before" --model "${router_exp}" \
-        "${folders[@]/#/--data_dir=}" --output "${router_exp}/lid.tsv"
+        --ngpu "$((ngpu > 0))" "${folders[@]/#/--data_dir=}" --output "${router_exp}/lid.tsv"
 fi
 
 if begin redecoding && has_router redecoding; then
