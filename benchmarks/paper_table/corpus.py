@@ -67,7 +67,7 @@ TEST_ENGINES = {
 }
 ACCENTS = {"en": ("en-gb-scotland", "en-gb-x-rp"), "es": ("es-419",), "fr": ("fr-be", "fr-ch"), "pt": ("pt",)}
 NORMAL, WIDE = (0.85, 1.15), (0.75, 1.3)  # factors of speed and of pitch
-EXTREME = ((0.65, 0.8), (1.3, 1.6))  # slow or fast, and low or high
+EXTREME = ((0.7, 0.8), (1.2, 1.35))  # slow or fast, and low or high
 
 
 @dataclass(frozen=True)
