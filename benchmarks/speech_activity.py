@@ -17,8 +17,8 @@ import torch
 from scipy.signal import chirp, lfilter, sawtooth
 
 from espnet_blrmoe import audio
+from espnet_blrmoe.inference.pauses import at_pauses
 from espnet_blrmoe.inference.speech2text import CHUNK_SECONDS
-from espnet_blrmoe.inference.speech_activity import has_speech
 from espnet_blrmoe.tables import read_table, text_table
 
 FS = 16_000
@@ -93,7 +93,7 @@ def made_noises(number: int) -> Iterator[tuple[str, torch.Tensor]]:
 
 def is_spoken(wave: torch.Tensor) -> bool:
     """Whether Speech2Text would recognise any part of the recording."""
-    return any(has_speech(wave[start:end], FS) for start, end in audio.cut(wave, FS, CHUNK_SECONDS))
+    return any(stretch.has_speech for stretch in at_pauses(wave, FS, CHUNK_SECONDS))
 
 
 def main(cmd: list[str] | None = None) -> None:

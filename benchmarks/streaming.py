@@ -126,7 +126,7 @@ def measure(args: argparse.Namespace, name: str, files: ModelFiles, size: str, d
     """One model, in chunks of one size: every utterance that is not in the results yet."""
     options = files.as_options()
     if size == WHOLE:
-        recogniser = Speech2Text(**options, beam_size=1, ctc_weight=1.0, chunk_seconds=float("inf"))
+        recogniser = Speech2Text(**options, beam_size=1, ctc_weight=1.0, chunk_seconds=float("inf"), vad="none")
     else:
         recogniser = StreamingRecogniser(**options, chunk_ms=float(size))
     for folder in args.data_dir:

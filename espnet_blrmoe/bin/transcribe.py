@@ -8,8 +8,8 @@ nothing but silence or noise has "no speech" in place of the language, and no te
 sampling rate and number of channels: wav, flac, ogg, opus, mp3 and what else docs/audio.md lists; "-" is standard
 input. A file that cannot be read whole is not transcribed but named on stderr, and the exit status is 1. With --json,
 each line is a JSON object: file, duration (seconds), language (null without speech), language_probability, text, chunks
-(the pieces that long audio was cut into), timeline (which stretch of speech was in which language) and words (each with
-its times, confidence and language).
+(the pieces that it was cut into; pauses have no language), timeline (which stretch of speech was in which language) and
+words (each with its times, confidence and language).
 
     espnet-blrmoe transcribe talk.mp3 --model exp/router --format srt
 
@@ -67,6 +67,13 @@ def get_parser() -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help="longer audio is cut into chunks of at most this, recognised one by one (default: 8, best for a model "
         "trained on short sentences: docs/long_audio.md; about as long as the clips that yours was trained on)",
+    )
+    group.add_argument(
+        "--vad",
+        choices=("silero", "none"),
+        default="silero",
+        help="where long audio is cut: at pauses, which silero-vad's network finds and which are not recognised "
+        "(default); or, whether anybody pauses or not, where it is quiet near the end of each chunk",
     )
     group.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     add_language_options(parser)

@@ -1,4 +1,4 @@
-"""What recognition works on: utterances, or chunks of long ones."""
+"""What recognition works on: chunks of recordings, and the pauses between them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from espnet_blrmoe.inference.transcript import NBest, Word
 
 @dataclass(frozen=True)
 class Piece:
-    """A chunk to recognise.
+    """A chunk to recognise, or a pause.
 
     Attributes:
         utterance: position of its utterance in the batch.
@@ -27,7 +27,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class RecognisedPiece:
-    """A chunk after its recognition.
+    """A chunk after its recognition, or a pause.
 
     Attributes:
         utterance, start, end: as before.
@@ -44,3 +44,8 @@ class RecognisedPiece:
     probs: torch.Tensor
     frame_languages: torch.Tensor
     words: tuple[Word, ...]
+
+    @property
+    def has_speech(self) -> bool:
+        """Whether there was anything to recognise."""
+        return len(self.frame_languages) > 0

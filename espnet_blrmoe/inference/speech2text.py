@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from espnet2.bin import asr_inference
 from torchaudio.functional import TokenSpan
+from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
@@ -19,8 +20,9 @@ from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.checks import checked_config
+from espnet_blrmoe.inference.pauses import VADS
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
-from espnet_blrmoe.inference.speech_activity import has_speech, network
+from espnet_blrmoe.inference.speech_activity import network
 from espnet_blrmoe.inference.timeline import timeline_of
 from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript, Word
 from espnet_blrmoe.inference.words import aligned, words_of
@@ -50,8 +52,10 @@ class Speech2Text(asr_inference.Speech2Text):
             "frame", "utterance" (or chunk), or a number of milliseconds around the frame. "viterbi" averages nothing
             but takes the most probable sequence of languages in which every switch has a cost.
         language_switch_cost: nats, for "viterbi"; None: SWITCH_COST of espnet_blrmoe.model.prior.
-        chunk_seconds: longer audio is cut into chunks of at most this length, at the quietest place near the end of
-            each; at least 1; infinity: never. About as long as the clips that the model was trained on.
+        chunk_seconds: longer audio is cut into chunks of at most this length; at least 1; infinity: never. About as
+            long as the clips that the model was trained on.
+        vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
+            speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
             A model trained with CTC only is decoded with CTC only, whatever `ctc_weight` says. Its `beam_size` is 1 by
             default: the CTC's best path, for whole batches.
@@ -78,10 +82,13 @@ class Speech2Text(asr_inference.Speech2Text):
         language_smoothing: str | float = "frame",
         language_switch_cost: float | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
+        vad: str = "silero",
         **espnet_options: Any,
     ) -> None:
         if not chunk_seconds >= 1:
             raise ValueError(f"chunk_seconds must be a number of seconds, 1 or more, not {chunk_seconds}")
+        if vad not in VADS:
+            raise ValueError(f"vad must be {' or '.join(VADS)}, not {vad!r}")
         config = checked_config(asr_train_config, asr_model_file, espnet_options)
         if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's defaults would give nonsense, slowly
             espnet_options = {"beam_size": 1, **espnet_options, "ctc_weight": 1.0}
@@ -95,7 +102,7 @@ class Speech2Text(asr_inference.Speech2Text):
         self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
         network()  # loaded before threads share it
         self._read_settings(config)
-        self._chunk_seconds = chunk_seconds
+        self._chunk_seconds, self._cut = chunk_seconds, VADS[vad]
         self._penalty = language_penalty
         self._choice = LanguageChoice.smoothed(
             language_smoothing, self.seconds_per_frame, language_switch_cost, language_escape
@@ -172,9 +179,11 @@ class Speech2Text(asr_inference.Speech2Text):
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
         spoken = [piece for piece in pieces if piece.has_speech]
         recognised = [self._unspoken(piece) for piece in pieces if not piece.has_speech]
-        for positions in audio.in_batches([piece.wave for piece in spoken], BATCH_SECONDS * self.fs):
-            batch = [spoken[position] for position in positions]
-            recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch])
+        with tqdm(total=len(spoken), unit="chunk", delay=5, leave=False, disable=None) as progress:
+            for positions in audio.in_batches([piece.wave for piece in spoken], BATCH_SECONDS * self.fs):
+                batch = [spoken[position] for position in positions]
+                recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch])
+                progress.update(len(batch))
         recognised.sort(key=lambda piece: (piece.utterance, piece.start))
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
         return [self._transcript(list(chunks), return_timeline) for _, chunks in utterances]
@@ -197,12 +206,9 @@ class Speech2Text(asr_inference.Speech2Text):
         wave = audio.load(speech, self.fs, rate)
         if self.volume is not None and wave.any():
             wave = wave * self.volume / wave.abs().max()
-        cuts = audio.cut(wave, self.fs, self._chunk_seconds)
-        spoken = [has_speech(wave[start:end], self.fs) for start, end in cuts]
+        stretches = self._cut(wave, self.fs, self._chunk_seconds)
         wave = wave.to(getattr(torch, self.dtype))
-        return [
-            Piece(utterance, start, end, wave[start:end], is_spoken) for (start, end), is_spoken in zip(cuts, spoken)
-        ]
+        return [Piece(utterance, start, end, wave[start:end], spoken) for start, end, spoken in stretches]
 
     def _unspoken(self, piece: Piece) -> RecognisedPiece:
         """A piece in which there is nothing to recognise."""
@@ -282,7 +288,8 @@ class Speech2Text(asr_inference.Speech2Text):
         share = counts.sum(dim=1, keepdim=True) / counts.sum().clamp(min=1)  # of the frames, by chunk
         probs = torch.stack([chunk.probs for chunk in chunks])
         language, probability = self._most_probable((share * probs).sum(dim=0))
-        hypotheses = chunks[0].hypotheses if len(chunks) == 1 else self._joined([chunk.hypotheses for chunk in chunks])
+        nbests = [chunk.hypotheses for chunk in chunks if chunk.has_speech] or [chunks[0].hypotheses]
+        hypotheses = nbests[0] if len(nbests) == 1 else self._joined(nbests)
         return Transcript(
             text=_best_text(hypotheses),
             language=language,

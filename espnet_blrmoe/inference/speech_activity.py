@@ -17,6 +17,9 @@ LOUDNESS = 0.1  # root mean square that the network gets, however loud the recor
 # Speech has this probability on average over a second, even a whispered word in a noisy one. Hum, tones and clicks may
 # seem more probable for a moment, but not for long. benchmarks/speech_activity.py measures both errors.
 FRAMES, THRESHOLD = 32, 0.055
+FRAME = 512  # samples at RATE, of which each has a probability
+SPEAKING = 0.1  # probability of a moment between the first and the last of which somebody speaks
+SHORTEST_SILENCE = 0.3  # seconds that part two stretches of speech
 
 
 def has_speech(wave: torch.Tensor, fs: int) -> bool:
@@ -30,6 +33,39 @@ def has_speech(wave: torch.Tensor, fs: int) -> bool:
     return any(_mean_of_a_second(speech_probabilities(part, fs)).max() >= THRESHOLD for part in parts)
 
 
+def speech_stretches(wave: torch.Tensor, fs: int) -> list[tuple[int, int]]:
+    """Where somebody speaks in audio that has speech.
+
+    Args:
+        wave: (samples,), floating point, of any loudness, in which `has_speech` finds speech.
+        fs: its sampling rate in Hz.
+
+    Returns:
+        start and end of each stretch in samples, in time order, to a frame of 32 ms, with at least SHORTEST_SILENCE
+        between them. All of the audio is one where nothing can be told.
+    """
+    if len(wave) < TOO_SHORT * fs:
+        return [(0, len(wave))]
+    probabilities = speech_probabilities(wave, fs)
+    from silero_vad import get_speech_timestamps_from_probs  # not before `network` has imported it
+
+    found = get_speech_timestamps_from_probs(
+        probabilities,
+        threshold=SPEAKING,
+        neg_threshold=SPEAKING,
+        min_speech_duration_ms=0,
+        min_silence_duration_ms=round(1000 * SHORTEST_SILENCE),
+        speech_pad_ms=0,
+    )
+    means = _mean_of_a_second(probabilities)
+    spans = [
+        (stretch["start"] * fs // RATE, min(stretch["end"] * fs // RATE, len(wave)))
+        for stretch in found
+        if means[stretch["start"] // FRAME : -(-stretch["end"] // FRAME)].max() >= THRESHOLD
+    ]
+    return spans or [(0, len(wave))]
+
+
 def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:
     """The probability that somebody speaks, of every 32 ms.
 
@@ -38,7 +74,7 @@ def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:
         fs: its sampling rate in Hz.
 
     Returns:
-        (frames,) float32; silero_vad.get_speech_timestamps_from_probs makes stretches of speech of them.
+        (frames,) float32.
     """
     wave = wave.float().cpu()
     wave = wave - wave.mean()

@@ -19,7 +19,7 @@ def timeline_of(
         seconds_per_frame: of an encoder frame.
     """
     spans: list[LanguageSpan] = []
-    for is_spoken, run in groupby(pieces, lambda piece: len(piece.frame_languages) > 0):
+    for is_spoken, run in groupby(pieces, lambda piece: piece.has_speech):
         if is_spoken:
             spans += joined([span for piece in run for span in _spans_of(piece, languages, fs, seconds_per_frame)])
     return tuple(spans)

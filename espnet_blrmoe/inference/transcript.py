@@ -42,7 +42,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of long audio, which is recognised by itself.
+    """A piece of a recording, which is recognised by itself, or a pause.
 
     Attributes:
         start, end: seconds.
@@ -71,9 +71,9 @@ class Transcript:
         timeline: the language of every stretch of speech, in time order; chunks without speech are gaps. Empty if it
             was not asked for.
         frames: encoder frames of each language, in the model's order of languages; of chunks with speech.
-        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks, one hypothesis:
-            their best, joined.
-        chunks: the audio in pieces of at most `chunk_seconds`, without gaps; short audio is one chunk.
+        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks with speech, one
+            hypothesis: their best, joined.
+        chunks: the audio in pieces, without gaps: speech of at most `chunk_seconds`, and pauses of any length.
         words: those of `text`, in time order; of a model without CTC, none.
     """
 

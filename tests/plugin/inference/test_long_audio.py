@@ -15,6 +15,7 @@ from tiny import (
 )
 
 from espnet_blrmoe import Chunk, LanguagePrior, Speech2Text, Transcript, audio
+from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.inference import speech2text as inference
 from espnet_blrmoe.model.prior import LanguageChoice
 
@@ -59,14 +60,19 @@ LONG = speech_of(9.3, seed=3)
 CHUNK_SECONDS = 1.8  # with which cuts fall on whole milliseconds
 
 
+def in_chunks(model: ModelFiles, **options) -> Speech2Text:
+    """A recogniser that cuts by length only; test_pauses.py has the other one."""
+    return Speech2Text(model.config, model.weights, chunk_seconds=CHUNK_SECONDS, vad="none", **{**BEST_PATH, **options})
+
+
 def chunks_of(transcript: Transcript) -> list[np.ndarray]:
     return [LONG[round(chunk.start * RATE) : round(chunk.end * RATE)] for chunk in transcript.chunks]
 
 
 @pytest.mark.parametrize("options", [BEST_PATH, BEAM_SEARCH], ids=["best-path", "beam-search"])
 def test_long_audio_is_recognised_as_its_chunks_are(tiny_model, options):
-    transcript = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **options)(LONG)
-    whole = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=30, **options)
+    transcript = in_chunks(tiny_model, **options)(LONG)
+    whole = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=30, vad="none", **options)
     assert len(whole(LONG).chunks) == 1
     pieces = [whole(chunk) for chunk in chunks_of(transcript)]
     assert len(pieces) > 5
@@ -85,8 +91,9 @@ def test_long_audio_is_recognised_as_its_chunks_are(tiny_model, options):
     assert float(hypothesis.score) == pytest.approx(sum(float(h.score) for *_, h in best), rel=1e-4)
 
 
-def test_chunks_and_timeline_of_long_audio_have_the_times_of_the_whole(tiny_model, speech2text):
-    transcript = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)(LONG)
+def test_chunks_and_timeline_of_long_audio_have_the_times_of_the_whole(tiny_model):
+    transcript = in_chunks(tiny_model)(LONG)
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, vad="none")
     assert (transcript.chunks[0].start, transcript.chunks[-1].end) == (0.0, len(LONG) / RATE)
     expected = []  # (start, language) wherever the language changes
     for chunk, samples in zip(transcript.chunks, chunks_of(transcript)):
@@ -101,7 +108,7 @@ def test_chunks_and_timeline_of_long_audio_have_the_times_of_the_whole(tiny_mode
 
 @pytest.mark.parametrize("languages", [None, "en,de"])
 def test_the_language_of_long_audio_is_the_most_probable_over_all_its_frames(tiny_model, speech2text, languages):
-    chunked = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)
+    chunked = in_chunks(tiny_model)
     transcript = chunked(LONG, languages)
     frames = []
     for chunk in chunks_of(transcript):
@@ -115,7 +122,7 @@ def test_the_language_of_long_audio_is_the_most_probable_over_all_its_frames(tin
 
 
 def test_long_utterances_of_a_batch_keep_their_own_languages(tiny_model):
-    chunked = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)
+    chunked = in_chunks(tiny_model)
     speeches, languages = [SPEECHES[0], LONG, SPEECHES[3]], [["en"], ["de", "zh-CN"], ["en", "de"]]
     for transcript, speech, own in zip(chunked.batch(speeches, languages), speeches, languages):
         assert_same(transcript, chunked(speech, own))
@@ -123,7 +130,7 @@ def test_long_utterances_of_a_batch_keep_their_own_languages(tiny_model):
 
 
 def test_no_more_than_a_bounded_length_is_encoded_at_once(tiny_model, monkeypatch):
-    chunked = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **BEST_PATH)
+    chunked = in_chunks(tiny_model)
     expected = chunked(LONG)
     encoded = []
     encode = chunked.asr_model.encode_with_routing

@@ -24,7 +24,7 @@ from espnet_blrmoe.bin import router_train
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import build_asr_model, load_asr_model
 from espnet_blrmoe.files.weights import read_weights
-from espnet_blrmoe.inference import speech2text as speech2text_module
+from espnet_blrmoe.inference import pauses
 from espnet_blrmoe.training.language_task import NewLanguageModel
 
 
@@ -137,7 +137,7 @@ def test_the_same_command_gives_the_same_model(conformer, french, tmp_path):
 
 
 def test_a_trained_router_detects_the_new_language_and_the_old_ones(tiny_model, tmp_path, monkeypatch):
-    monkeypatch.setattr(speech2text_module, "has_speech", lambda wave, fs: True)  # which is a tone here
+    monkeypatch.setattr(pauses, "has_speech", lambda wave, fs: True)  # which is a tone here
     pitch = {"en": 250.0, "de": 700.0, "zh-CN": 1500.0, "fr": 2800.0}
     generator = np.random.default_rng(0)
 

@@ -1,0 +1,129 @@
+"""Where a recording is cut before it is recognised: at the pauses that silero-vad finds, or at quiet places only."""
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from tqdm import tqdm
+
+from espnet_blrmoe import audio
+from espnet_blrmoe.inference.speech_activity import SHORTEST_SILENCE, has_speech, speech_stretches
+
+BLOCK_SECONDS = 30.0  # that the network hears at once: bounds the memory
+MARGIN = 0.15  # seconds kept before and behind speech: with 0.1 or 0.2 the demo's model makes more errors
+SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
+LONG_GAP = 1.0  # seconds between stretches of speech, which are heard once more by themselves, at their own loudness
+# Samples that differ by less from their neighbours are silence, dithered or not: at full scale, and by the distance
+# between the lowest and the highest sample of a quiet recording.
+STILL, STILL_SHARE = 1e-4, 0.005
+
+Span = tuple[int, int]  # start and end, in samples
+
+
+class Stretch(NamedTuple):
+    """A piece of a recording: from `start` to `end`, in samples, and whether anybody speaks there."""
+
+    start: int
+    end: int
+    has_speech: bool
+
+
+def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
+    """Cut a recording at its pauses, and speech that goes on for longer where it is quietest.
+
+    Args:
+        wave: (samples,), floating point, at least one sample.
+        fs: its sampling rate in Hz.
+        longest: seconds that a stretch with speech may have, at least 1; infinity: any number. Pauses within a
+            recording that is not longer are no place to cut: it has one stretch with speech.
+
+    Returns:
+        stretches in time order, without gaps; those without speech may have any length.
+    """
+    spoken = _spoken(wave, fs)
+    if spoken and len(wave) <= longest * fs:
+        spoken = [(spoken[0][0], spoken[-1][1])]
+    spoken = [_without_still_ends(wave, *span) for span in _with_margins(spoken, len(wave), fs)]
+    stretches, last = [], 0
+    for start, end in _without_short_pauses(spoken, len(wave), fs):
+        if start > last:
+            stretches.append(Stretch(last, start, False))
+        stretches += [Stretch(start + a, start + b, True) for a, b in audio.cut(wave[start:end], fs, longest)]
+        last = end
+    if last < len(wave):
+        stretches.append(Stretch(last, len(wave), False))
+    return stretches
+
+
+def at_quiet_places(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
+    """Cut a recording where it is quiet near the end of each stretch, pauses or not; arguments as of `at_pauses`.
+
+    Returns:
+        stretches in time order, without gaps, none longer than `longest`.
+    """
+    return [Stretch(a, b, has_speech(wave[a:b], fs)) for a, b in audio.cut(wave, fs, longest)]
+
+
+VADS: dict[str, Callable[[torch.Tensor, int, float], list[Stretch]]] = {"silero": at_pauses, "none": at_quiet_places}
+
+
+def _spoken(wave: torch.Tensor, fs: int) -> list[Span]:
+    """Where somebody speaks in (samples,) at `fs` Hz, to a frame of the network."""
+    spoken: list[Span] = []
+    blocks = audio.cut(wave, fs, BLOCK_SECONDS)
+    for first, end in tqdm(blocks, desc="pauses", unit="block", delay=5, leave=False, disable=None):
+        block = wave[first:end]
+        if has_speech(block, fs):
+            found = speech_stretches(block, fs)
+            spoken += [(first + a, first + b) for a, b in sorted([*found, *_missed(block, found, fs)])]
+    return _merged(spoken, SHORTEST_SILENCE * fs)
+
+
+def _missed(block: torch.Tensor, found: list[Span], fs: int) -> list[Span]:
+    """Long gaps between the stretches in which somebody speaks after all, too quietly beside the others."""
+    edges = [0, *(edge for span in found for edge in span), len(block)]
+    gaps = zip(edges[::2], edges[1::2])
+    return [(a, b) for a, b in gaps if b - a >= LONG_GAP * fs and has_speech(block[a:b], fs)]
+
+
+def _merged(spans: Iterable[Span], gap: float) -> list[Span]:
+    """One span where several follow each other with less than `gap` samples between."""
+    merged: list[Span] = []
+    for start, end in spans:
+        if merged and start - merged[-1][1] < gap:
+            merged[-1] = merged[-1][0], end
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _rooms(spans: list[Span], samples: int) -> Iterable[Span]:
+    """How far each span of a recording of so many samples may reach: to the middle of the pauses around it."""
+    middles = ((end + start) // 2 for (_, end), (start, _) in pairwise(spans))
+    return pairwise([0, *middles, samples])
+
+
+def _with_margins(spans: list[Span], samples: int, fs: int) -> list[Span]:
+    """With MARGIN before and behind, if there is room."""
+    margin = round(MARGIN * fs)
+    return [
+        (max(start - margin, first), min(end + margin, last))
+        for (start, end), (first, last) in zip(spans, _rooms(spans, samples))
+    ]
+
+
+def _without_still_ends(wave: torch.Tensor, start: int, end: int) -> Span:
+    """Without digital silence at the ends of a span; a recording's noise goes on through its pauses."""
+    lowest, highest = wave[start:end].aminmax()
+    moving = (wave[start:end].diff().abs() > min(STILL, STILL_SHARE * float(highest - lowest))).nonzero()
+    return (start + int(moving[0]), start + int(moving[-1]) + 2) if len(moving) else (start, end)
+
+
+def _without_short_pauses(spans: list[Span], samples: int, fs: int) -> list[Span]:
+    """With what is left of the pauses around them where that is less than SHORTEST_PAUSE."""
+    least = SHORTEST_PAUSE * fs / 2  # of half a pause
+    return [
+        (start if start - first >= least else first, end if last - end >= least else last)
+        for (start, end), (first, last) in zip(spans, _rooms(spans, samples))
+    ]

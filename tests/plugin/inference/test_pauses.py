@@ -1,0 +1,192 @@
+"""Recordings are cut at their pauses, which are not recognised; all times stay those of the recording."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from recognition import BEAM_SEARCH, BEST_PATH
+from tiny import LANGUAGES, RATE, speech_of
+
+from espnet_blrmoe import Speech2Text, audio
+from espnet_blrmoe.inference import pauses
+from espnet_blrmoe.inference.pauses import MARGIN, Stretch, at_pauses
+
+FIRST, SECOND = speech_of(2.0, seed=0), speech_of(3.0, seed=20)
+STARTS, ENDS = (1.0, 4.0), (3.0, 7.0)  # of FIRST and SECOND, with a pause of a second before, between and behind
+CHUNK_SECONDS = 4.0
+
+
+def pause(seconds: float, loudness: float = 0.0) -> np.ndarray:
+    noise = np.random.default_rng(0).standard_normal(round(seconds * RATE))
+    return (loudness * FIRST.std() * noise).astype(np.float32)
+
+
+def recording(loudness: float = 0.0) -> np.ndarray:
+    """Both speeches; a loudness of 0 makes pauses of zeros, one of 1 is that of the speech."""
+    silence = pause(1.0, loudness)
+    return np.concatenate([silence, FIRST, silence, SECOND, silence])
+
+
+def spans(wave: np.ndarray, fs: int = RATE, longest: float = CHUNK_SECONDS) -> list[tuple[float, float]]:
+    """Start and end, in seconds, of what at_pauses takes for speech."""
+    stretches = at_pauses(torch.from_numpy(wave), fs, longest)
+    assert_covered(stretches, len(wave))
+    return [(stretch.start / fs, stretch.end / fs) for stretch in stretches if stretch.has_speech]
+
+
+def assert_covered(stretches: list[Stretch], samples: int) -> None:
+    assert stretches[0].start == 0 and stretches[-1].end == samples
+    assert all(stretch.start < stretch.end for stretch in stretches)
+    for one, following in itertools.pairwise(stretches):
+        assert one.end == following.start
+        assert one.has_speech or following.has_speech
+
+
+@pytest.fixture(scope="module", params=[BEST_PATH, BEAM_SEARCH], ids=["best-path", "beam-search"])
+def recogniser(request, tiny_model) -> Speech2Text:
+    return Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, **request.param)
+
+
+# ----------------------------------------------------------------------------------------------------------- the pauses
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 44100])
+def test_digital_silence_is_left_out_to_the_sample(rate):
+    wave = audio.resample(torch.from_numpy(recording()), RATE, rate).numpy()
+    found = spans(wave, rate)
+    assert [start for start, _ in found] == pytest.approx(STARTS, abs=0.02)
+    assert [end for _, end in found] == pytest.approx(ENDS, abs=0.02)
+
+
+@pytest.mark.parametrize("loudness", [0.003, 0.03])
+def test_noisy_pauses_leave_a_margin(loudness):
+    found = spans(recording(loudness))
+    for (start, end), first, last in zip(found, STARTS, ENDS, strict=True):
+        assert first - MARGIN - 0.1 < start <= first - MARGIN / 2
+        assert last + MARGIN / 2 <= end < last + MARGIN + 0.3
+
+
+@pytest.mark.parametrize("loudness", [0.01, 1.0])
+def test_quiet_and_loud_recordings_are_cut_alike(loudness):
+    assert spans((loudness * recording()).astype(np.float32)) == pytest.approx(
+        [pytest.approx(span, abs=0.03) for span in zip(STARTS, ENDS)]
+    )
+
+
+def test_speech_is_cut_where_it_is_too_long():
+    long = np.concatenate([pause(1.0), speech_of(9.0, seed=3), pause(1.0)])
+    found = spans(long)
+    assert len(found) > 2
+    assert all(end - start <= CHUNK_SECONDS for start, end in found)
+    assert (found[0][0], found[-1][1]) == pytest.approx((1.0, 10.0), abs=0.05)
+    assert all(one[1] == following[0] for one, following in itertools.pairwise(found))
+
+
+@pytest.mark.parametrize("longest", [8.0, 30.0, float("inf")])
+def test_short_recordings_are_cut_at_their_ends_only(longest):
+    [(start, end)] = spans(recording(), longest=longest)
+    assert (start, end) == pytest.approx((STARTS[0], ENDS[-1]), abs=0.02)
+
+
+def test_quiet_speech_after_a_pause_is_heard_beside_loud_speech(monkeypatch):
+    """A gap is heard once more by itself."""
+    heard = []
+    has_speech = pauses.has_speech
+
+    def note(wave: torch.Tensor, fs: int) -> bool:
+        heard.append(len(wave) / fs)
+        return has_speech(wave, fs)
+
+    monkeypatch.setattr(pauses, "has_speech", note)
+    quiet = np.float32(0.01) * speech_of(4.0, seed=5)
+    found = spans(np.concatenate([FIRST, pause(1.5), quiet, pause(1.5), SECOND]))
+    assert heard[0] == 12.0
+    assert any(start <= 4.5 and end >= 6.5 for start, end in found)
+
+
+def test_all_is_pause_where_nobody_speaks():
+    assert spans(pause(70.0)) == spans(pause(70.0, loudness=0.1)) == []
+    assert at_pauses(torch.zeros(5 * RATE), RATE, 4.0) == [Stretch(0, 5 * RATE, False)]
+
+
+@pytest.mark.parametrize("samples", [1, 3, 100, 5000])
+def test_very_short_sounds_are_speech(samples):
+    wave = FIRST[:samples] + 0.1 * (np.arange(samples) % 2).astype(np.float32)
+    if samples > 1:
+        assert len(spans(wave)) == 1
+    else:
+        assert spans(wave) == []
+
+
+def test_recordings_of_several_blocks_of_the_network(monkeypatch):
+    parts = [part for n in range(12) for part in (speech_of(2.5, seed=30 + n), pause(1.0, 0.003))]
+    for seconds in (30.0, 5.0):
+        monkeypatch.setattr(pauses, "BLOCK_SECONDS", seconds)
+        heard = np.zeros(12 * 35)  # tenths of a second
+        for start, end in spans(np.concatenate(parts)):
+            heard[round(10 * start) : round(10 * end)] = 1
+        speech, silence = np.split(heard.reshape(12, 35), [25], axis=1)
+        assert speech.mean() > 0.99
+        assert silence.mean() < 0.7
+
+
+# --------------------------------------------------------------------------------------------------- what is recognised
+
+
+def test_speech_between_pauses_is_recognised_as_if_it_were_alone(tiny_model, recogniser):
+    transcript = recogniser(recording())
+    beam_size = 1 if recogniser._is_best_path else 2
+    uncut = Speech2Text(tiny_model.config, tiny_model.weights, beam_size=beam_size, ctc_weight=1.0, vad="none")
+    stretches = at_pauses(torch.from_numpy(recording()), RATE, CHUNK_SECONDS)
+    alone = [uncut(recording()[stretch.start : stretch.end]) for stretch in stretches if stretch.has_speech]
+    spoken = [chunk for chunk in transcript.chunks if chunk.language]
+    assert [chunk.text for chunk in spoken] == [one.text for one in alone]
+    assert transcript.text == " ".join(one.text for one in alone if one.text) != ""
+    assert [word.text for word in transcript.words] == [word.text for one in alone for word in one.words]
+    for language in LANGUAGES:
+        assert transcript.frames[language] == sum(one.frames[language] for one in alone)
+    [(text, _, token_ids, _)] = transcript.hypotheses
+    assert (text, token_ids) == (transcript.text, [token for one in alone for token in one.hypotheses[0][2]])
+
+
+def test_times_are_those_of_the_recording(recogniser):
+    transcript = recogniser(recording())
+    pieces = [(chunk.start, chunk.end) for chunk in transcript.chunks]
+    assert [chunk.language is None for chunk in transcript.chunks] == [True, False, True, False, True]
+    assert pieces == [pytest.approx(piece, abs=0.02) for piece in ((0, 1), (1, 3), (3, 4), (4, 7), (7, 8))]
+    for seconds, parts in itertools.groupby(transcript.timeline, lambda span: span.start < 3.5):
+        parts = list(parts)
+        own = pieces[1] if seconds else pieces[3]
+        assert parts[0].start == pytest.approx(own[0], abs=1e-3)
+        assert own[1] - 0.1 < parts[-1].end <= own[1] + 1e-3
+    for word in transcript.words:
+        assert any(first - 1e-3 <= word.start < word.end <= last + 1e-3 for first, last in (pieces[1], pieces[3]))
+
+
+def test_speech_between_silence_keeps_all_its_hypotheses(tiny_model):
+    several = Speech2Text(tiny_model.config, tiny_model.weights, nbest=2, **BEAM_SEARCH)
+    padded = several(np.concatenate([pause(1.0), FIRST, pause(1.0)]))
+    assert len(padded.chunks) == 3
+    assert len(padded.hypotheses) == 2
+
+
+def test_lists_that_change_do_so_at_their_second_of_the_recording(recogniser):
+    transcript = recogniser(recording(), "de 5:en")
+    assert [span.language for span in transcript.timeline] == ["de", "de", "en"]
+    assert transcript.timeline[-1].start == pytest.approx(5.0, abs=0.1)
+
+
+def test_without_it_pauses_are_recognised_too(tiny_model):
+    everywhere = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=CHUNK_SECONDS, vad="none")
+    chunks = everywhere(recording()).chunks
+    assert [(chunk.start, chunk.end) for chunk in chunks] == [
+        (round(a / RATE, 3), round(b / RATE, 3))
+        for a, b in audio.cut(torch.from_numpy(recording()), RATE, CHUNK_SECONDS)
+    ]
+    assert chunks[0].start == 0.0 and chunks[0].language
+
+
+def test_another_way_to_cut(tiny_model):
+    with pytest.raises(ValueError, match="vad must be silero or none, not 'webrtc'"):
+        Speech2Text(tiny_model.config, tiny_model.weights, vad="webrtc")
