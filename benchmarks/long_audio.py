@@ -1,96 +1,287 @@
-"""Word error rate and language of long audio by the length of its chunks.
+"""Word error rate and languages of long audio, by how it is cut.
 
     cd egs2/blr_moe_masr/asr1
     python ../../../benchmarks/long_audio.py --model exp/asr --data_dir dump/raw/valid
 
 Joins the utterances of a data directory (wav.scp, text, utt2lang) to recordings of some minutes, one of every language
-and one of all languages mixed, in an order drawn from a seed, and recognises each at every --chunk_seconds. Between
-them are pauses of 0.3 to 1 s: noise 40 dB below the speech, or zeros with --silent. Choose on a validation set.
-`alone`: the utterances one by one.
+and one of all languages mixed, in an order drawn from a seed, and recognises each with every --vad, --chunk_seconds and
+--language_smoothing. Between them are pauses of 0.3 to 1 s: noise 40 dB below the speech, or zeros with --silent.
+Choose on a validation set. `alone`: the utterances one by one.
 
-WER: of the joined texts. right: share of the speech whose expert is that of its language. stretches: of one language
-each, in the timeline.
+WER: of the joined texts. right: share of the seconds of speech, from the first to the last loud 10 ms of an utterance,
+that went to the expert of its language. changes: of language in the timeline. boundaries: how far the middle of the
+pause in which the language really changes is from the middle of the nearest change to the same language, in the median
+over all changes; and the share of them within 300 ms. RTF: CPU seconds for a second of all recordings.
+
+    python ../../../benchmarks/long_audio.py --model exp/asr --data_dir dump/raw/valid --hours 1
+
+recognises that many hours of the mixed recording, over and over, as a file, each way to cut in a process of its own.
 """
 
 import argparse
+import math
+import multiprocessing
 import random
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jiwer
+import numpy as np
+import soundfile
 import torch
 from espnet2.fileio.read_text import read_2columns_text
-from humanfriendly.tables import format_pretty_table
+from humanfriendly import format_size
 from tqdm import tqdm
 
-from espnet_blrmoe import Speech2Text, audio
-from espnet_blrmoe.inference.speech2text import Transcript
+from espnet_blrmoe import LanguageSpan, Speech2Text, Transcript, audio
+from espnet_blrmoe.tables import text_table
 
 PAUSE_SECONDS = (0.3, 1.0)
 PAUSE_DB = -40.0
-ALONE = "alone"
-MIXED = "mixed"
+LOUD_DB, LOUD_SECONDS = -35.0, 0.01  # of speech, below the utterance's loudest; in stretches of this length
+NEAR = 0.3  # seconds
+ALONE, MIXED = "alone", "mixed"
 
 
-def join(waves: list[torch.Tensor], fs: int, loudness: float, draw: random.Random) -> tuple[torch.Tensor, list[float]]:
-    """One recording (samples,), its pauses so loud against the speech, and the seconds at which each wave starts."""
+class Said(NamedTuple):
+    """An utterance: when it begins and ends in its recording, in seconds, and its language."""
+
+    start: float
+    end: float
+    language: str
+
+
+class Setting(NamedTuple):
+    """A way to recognise."""
+
+    vad: str
+    chunk_seconds: float
+    language_smoothing: str = "frame"
+    language_switch_cost: float | None = None
+
+    def recogniser(self, model: str) -> Speech2Text:
+        """Of the model in a folder."""
+        return Speech2Text.from_pretrained(model, beam_size=1, **self._asdict())
+
+    def cells(self) -> list[str]:
+        """For a table."""
+        cost = "" if self.language_switch_cost is None else f" {self.language_switch_cost:g}"
+        return [self.vad, f"{self.chunk_seconds:g}", f"{self.language_smoothing}{cost}"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What came of one recording.
+
+    Attributes:
+        wer: of its text.
+        right: share of its seconds of speech whose language is right.
+        changes: of language in the timeline.
+        boundaries: seconds by which each real change of language is missed.
+        rtf: CPU seconds for each of its seconds.
+    """
+
+    wer: float
+    right: float
+    changes: int
+    boundaries: list[float]
+    rtf: float
+
+    def cell(self) -> str:
+        """For a table."""
+        return f"{100 * self.wer:.1f} / {100 * self.right:.1f} / {self.changes}"
+
+
+def extent(wave: torch.Tensor, fs: int) -> tuple[float, float]:
+    """The seconds at which speech begins and ends in the (samples,) of an utterance."""
+    window = round(LOUD_SECONDS * fs)
+    loudness = wave.unfold(0, window, window).square().mean(dim=1)
+    loud = (loudness > loudness.max() * 10 ** (LOUD_DB / 10)).nonzero()
+    return float(loud[0] * window / fs), float((loud[-1] + 1) * window / fs)
+
+
+def join(
+    waves: list[torch.Tensor], languages: list[str], fs: int, loudness: float, draw: random.Random
+) -> tuple[torch.Tensor, list[Said]]:
+    """One recording (samples,), its pauses so loud against the speech, and what is said in it."""
     generator = torch.Generator().manual_seed(0)
-    parts, starts, samples = [], [], 0
-    for wave in waves:
+    parts, said, samples = [], [], 0
+    for wave, language in zip(waves, languages):
         noise = torch.randn(int(draw.uniform(*PAUSE_SECONDS) * fs), generator=generator)
         pause = loudness * wave.square().mean().sqrt() * noise
-        starts.append(samples / fs)
+        start, end = (samples / fs + seconds for seconds in extent(wave, fs))
+        said.append(Said(start, end, language))
         parts += [wave, pause]
         samples += len(wave) + len(pause)
-    return torch.cat(parts), starts
+    return torch.cat(parts), said
 
 
-def right_seconds(transcript: Transcript, start: float, end: float, language: str) -> float:
-    """Seconds from start to end that went to the expert of the language."""
+def right_seconds(timeline: tuple[LanguageSpan, ...], said: Said) -> float:
+    """Seconds of an utterance that went to the expert of its language."""
     overlaps = (
-        min(end, span.end) - max(start, span.start) for span in transcript.timeline if span.language == language
+        min(said.end, span.end) - max(said.start, span.start) for span in timeline if span.language == said.language
     )
     return sum(overlap for overlap in overlaps if overlap > 0)
 
 
-def main(argv: list[str] | None = None) -> None:
+def changes_of(spans: list[Said] | tuple[LanguageSpan, ...]) -> list[tuple[float, str]]:
+    """When the language changes, in the middle of the pause if there is one, and to which."""
+    return [((one.end + following.start) / 2, following.language)
+            for one, following in pairwise(spans) if one.language != following.language]
+
+
+def boundary_errors(timeline: tuple[LanguageSpan, ...], said: list[Said]) -> list[float]:
+    """Seconds from each change of language to the nearest one to the same language that was recognised."""
+    found = changes_of(timeline)
+    return [min((abs(time - when) for time, other in found if other == language), default=math.inf)
+            for when, language in changes_of(said)]
+
+
+def scored(transcripts: list[Transcript], said: list[list[Said]], text: str, rtf: float) -> Score:
+    """The score of recordings that belong together."""
+    pairs = list(zip(transcripts, said, strict=True))
+    seconds = sum(one.end - one.start for own in said for one in own)
+    return Score(
+        wer=jiwer.wer(text, " ".join(transcript.text for transcript in transcripts)),
+        right=sum(right_seconds(t.timeline, one) for t, own in pairs for one in own) / seconds,
+        changes=sum(len(changes_of(transcript.timeline)) for transcript in transcripts),
+        boundaries=[error for t, own in pairs for error in boundary_errors(t.timeline, own)],
+        rtf=rtf,
+    )
+
+
+def boundaries(errors: list[float]) -> str:
+    """For a table."""
+    if not errors:
+        return ""
+    near = sum(error <= NEAR for error in errors) / len(errors)
+    return f"{1000 * statistics.median(errors):.0f} / {100 * near:.0f}"
+
+
+class Recordings:
+    """The recordings that a data directory's utterances make.
+
+    Args:
+        data_dir: with wav.scp, text and utt2lang.
+        fs: sampling rate in Hz.
+        loudness: of the pauses, against the speech.
+    """
+
+    def __init__(self, data_dir: Path, fs: int, loudness: float) -> None:
+        tables = (read_2columns_text(data_dir / name) for name in ("wav.scp", "text", "utt2lang"))
+        self.files, self.texts, self.languages = tables
+        self.fs, self.loudness = fs, loudness
+        self.utterances = {
+            code: [u for u in self.files if self.languages[u] == code] for code in sorted({*self.languages.values()})
+        }
+        self.utterances[MIXED] = random.Random(0).sample(sorted(self.files), len(self.files))
+
+    def waves(self, name: str) -> list[torch.Tensor]:
+        """(samples,) of each utterance of a recording."""
+        return [audio.load(self.files[u], self.fs) for u in self.utterances[name]]
+
+    def joined(self, name: str) -> tuple[torch.Tensor, list[Said]]:
+        """A recording, (samples,), and what is said in it."""
+        languages = [self.languages[u] for u in self.utterances[name]]
+        return join(self.waves(name), languages, self.fs, self.loudness, random.Random(0))
+
+    def score(self, name: str, recogniser: Speech2Text, is_joined: bool) -> Score:
+        """What becomes of a recording, or of its utterances one by one."""
+        if is_joined:
+            recording, said = self.joined(name)
+            waves, saids = [recording], [said]
+        else:
+            waves = self.waves(name)
+            saids = [[Said(*extent(wave, self.fs), self.languages[u])]
+                     for wave, u in zip(waves, self.utterances[name])]
+        started = time.process_time()
+        transcripts = recogniser.batch(waves)
+        rtf = (time.process_time() - started) / sum(len(wave) / self.fs for wave in waves)
+        text = " ".join(self.texts[u] for u in self.utterances[name])
+        return scored(transcripts, saids, text, rtf)
+
+
+def settings_of(args: argparse.Namespace) -> list[Setting]:
+    """All that are asked for."""
+    smoothing = [(way, cost) for way in args.language_smoothing
+                 for cost in (args.language_switch_cost if way == "viterbi" else [None])]
+    return [Setting(vad, seconds, *way) for vad in args.vad for seconds in args.chunk_seconds for way in smoothing]
+
+
+def in_a_process(function: Callable, *arguments: Any) -> Any:
+    """What a function of this module gives in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        return process.apply(function, arguments)
+
+
+def cost(model: str, file: str, setting: Setting) -> tuple[float, int]:
+    """CPU seconds of recognising a file, and the most memory in bytes that this process has had by then."""
+    torch.set_num_threads(1)
+    recogniser = setting.recogniser(model)
+    started = time.process_time()
+    recogniser(file)
+    return time.process_time() - started, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure_hours(args: argparse.Namespace, recordings: Recordings) -> None:
+    """Time and memory of a long file, for each setting."""
+    recording = recordings.joined(MIXED)[0].numpy()
+    seconds = 3600 * args.hours
+    repeated = np.resize(recording, round(seconds * recordings.fs))
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        file = str(Path(folder, "long.wav"))
+        soundfile.write(file, repeated, recordings.fs)
+        for setting in settings_of(args):
+            spent, memory = in_a_process(cost, args.model, file, setting)
+            rows.append([*setting.cells(), f"{spent:.1f} s", f"{spent / seconds:.5f}",
+                         format_size(memory, binary=True)])
+    print(text_table(["vad", "chunk_seconds", "smoothing", "CPU time", "RTF", "memory"], rows))
+
+
+def measure_errors(args: argparse.Namespace, recordings: Recordings) -> None:
+    """Errors of every recording, for each setting."""
+    names = args.recordings or list(recordings.utterances)
+    rows = []
+    for setting in tqdm([None, *settings_of(args)], disable=None):
+        recogniser = (setting or Setting("silero", math.inf)).recogniser(args.model)
+        scores = {name: recordings.score(name, recogniser, is_joined=setting is not None) for name in names}
+        rtf = statistics.mean(score.rtf for score in scores.values())
+        errors = [error for score in scores.values() for error in score.boundaries]
+        rows.append([*(setting.cells() if setting else (ALONE, "", "frame")),
+                     *(score.cell() for score in scores.values()), boundaries(errors), f"{rtf:.4f}"])
+    head = ["vad", "chunk_seconds", "smoothing", *(f"{name}: WER, % / right, % / changes" for name in names)]
+    print(text_table([*head, "boundaries: median, ms / within 300 ms, %", "RTF"], rows))
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    """The options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="folder of the model")
     parser.add_argument("--data_dir", type=Path, required=True)
+    parser.add_argument("--vad", nargs="+", default=["none", "silero"], choices=("none", "silero"))
     parser.add_argument("--chunk_seconds", type=float, nargs="+", default=[4, 6, 8, 12, 20, 30])
+    parser.add_argument("--language_smoothing", nargs="+", default=["frame"])
+    parser.add_argument("--language_switch_cost", type=float, nargs="+", default=[5.0], help="of viterbi (default: 5)")
+    parser.add_argument("--recordings", nargs="+", help=f"languages, and {MIXED} (default: all)")
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")
-    parser.add_argument("--language_smoothing", default="frame")
-    parser.add_argument("--language_switch_cost", type=float)
-    args = parser.parse_args(argv)
-    options = {name: getattr(args, name) for name in ("language_smoothing", "language_switch_cost")}
-    files, texts, languages = (read_2columns_text(args.data_dir / name) for name in ("wav.scp", "text", "utt2lang"))
-    recordings = {code: [u for u in files if languages[u] == code] for code in sorted({*languages.values()})}
-    recordings[MIXED] = random.Random(0).sample(sorted(files), len(files))
-    loudness = 0.0 if args.silent else 10 ** (PAUSE_DB / 20)
-    rows = []
-    for chunk_seconds in tqdm([ALONE, *args.chunk_seconds], disable=None):
-        longest = float("inf") if chunk_seconds == ALONE else chunk_seconds
-        speech2text = Speech2Text.from_pretrained(args.model, beam_size=1, chunk_seconds=longest, **options)
-        row = [str(chunk_seconds)]
-        for name, utterances in recordings.items():
-            waves = [audio.load(files[u], speech2text.fs) for u in utterances]
-            seconds = [len(wave) / speech2text.fs for wave in waves]
-            if chunk_seconds == ALONE:
-                heard = speech2text.batch(waves)
-                found = [transcript.text for transcript in heard]
-                right = sum(right_seconds(t, 0, s, languages[u]) for t, s, u in zip(heard, seconds, utterances))
-                stretches = sum(len(transcript.timeline) for transcript in heard)
-            else:
-                recording, starts = join(waves, speech2text.fs, loudness, random.Random(0))
-                whole = speech2text(recording)
-                found, stretches = [whole.text], len(whole.timeline)
-                right = sum(right_seconds(whole, start, start + length, languages[u])
-                            for start, length, u in zip(starts, seconds, utterances))
-            said = " ".join(texts[u] for u in utterances)
-            rates = f"{100 * jiwer.wer(said, ' '.join(found)):.1f} / {100 * right / sum(seconds):.1f}"
-            row.append(f"{rates} / {stretches}")
-        rows.append(row)
-    head = ["chunk_seconds", *(f"{name}: WER, % / right, % / stretches" for name in recordings)]
-    print(format_pretty_table(rows, head))
+    parser.add_argument("--hours", type=float, help="measure the time and memory of so long a recording")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    torch.set_num_threads(1)
+    fs = settings_of(args)[0].recogniser(args.model).fs
+    recordings = Recordings(args.data_dir, fs, 0.0 if args.silent else 10 ** (PAUSE_DB / 20))
+    (measure_hours if args.hours else measure_errors)(args, recordings)
 
 
 if __name__ == "__main__":

@@ -74,8 +74,7 @@ def _spoken(wave: torch.Tensor, fs: int) -> list[Span]:
     blocks = audio.cut(wave, fs, BLOCK_SECONDS)
     for first, end in tqdm(blocks, desc="pauses", unit="block", delay=5, leave=False, disable=None):
         block = wave[first:end]
-        if has_speech(block, fs):
-            found = speech_stretches(block, fs)
+        if found := speech_stretches(block, fs):
             spoken += [(first + a, first + b) for a, b in sorted([*found, *_missed(block, found, fs)])]
     return _merged(spoken, SHORTEST_SILENCE * fs)
 
@@ -116,8 +115,10 @@ def _with_margins(spans: list[Span], samples: int, fs: int) -> list[Span]:
 def _without_still_ends(wave: torch.Tensor, start: int, end: int) -> Span:
     """Without digital silence at the ends of a span; a recording's noise goes on through its pauses."""
     lowest, highest = wave[start:end].aminmax()
-    moving = (wave[start:end].diff().abs() > min(STILL, STILL_SHARE * float(highest - lowest))).nonzero()
-    return (start + int(moving[0]), start + int(moving[-1]) + 2) if len(moving) else (start, end)
+    moves = wave[start:end].diff().abs() > min(STILL, STILL_SHARE * float(highest - lowest))
+    if not moves.any():
+        return start, end
+    return start + int(moves.byte().argmax()), end - int(moves.flip(0).byte().argmax())
 
 
 def _without_short_pauses(spans: list[Span], samples: int, fs: int) -> list[Span]:

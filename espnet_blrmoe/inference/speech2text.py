@@ -31,7 +31,8 @@ from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 
 CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
-BATCH_SECONDS = 300  # audio that is encoded at once, padding included: bounds the memory, whatever is transcribed
+# Audio that is encoded at once, padding included: bounds the memory, whatever is transcribed. On CPUs, more is slower.
+BATCH_SECONDS, CPU_BATCH_SECONDS = 300, 80
 
 Audio = str | Path | np.ndarray | torch.Tensor
 Languages = str | Sequence[str] | Mapping[float, str | Sequence[str]] | AllowedLanguages  # see AllowedLanguages.of
@@ -177,10 +178,12 @@ class Speech2Text(asr_inference.Speech2Text):
         if languages is not None:
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
-        spoken = [piece for piece in pieces if piece.has_speech]
+        # In order of length, so that batches have little padding.
+        spoken = sorted((piece for piece in pieces if piece.has_speech), key=lambda piece: len(piece.wave))
         recognised = [self._unspoken(piece) for piece in pieces if not piece.has_speech]
+        most = (CPU_BATCH_SECONDS if torch.device(self.device).type == "cpu" else BATCH_SECONDS) * self.fs
         with tqdm(total=len(spoken), unit="chunk", delay=5, leave=False, disable=None) as progress:
-            for positions in audio.in_batches([piece.wave for piece in spoken], BATCH_SECONDS * self.fs):
+            for positions in audio.in_batches([piece.wave for piece in spoken], most):
                 batch = [spoken[position] for position in positions]
                 recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch])
                 progress.update(len(batch))

@@ -24,29 +24,32 @@ SHORTEST_SILENCE = 0.3  # seconds that part two stretches of speech
 
 def has_speech(wave: torch.Tensor, fs: int) -> bool:
     """Whether somebody speaks in (samples,) at `fs` Hz. Sounds of less than half a second count as speech."""
-    lowest, highest = wave.aminmax()
-    if highest - lowest < 2 * SILENT:
+    if _is_silent(wave):
         return False
     if len(wave) < TOO_SHORT * fs:
         return True
-    parts = *(wave[: int(seconds * fs)] for seconds in FIRST), wave
-    return any(_mean_of_a_second(speech_probabilities(part, fs)).max() >= THRESHOLD for part in parts)
+    return _begins_with_speech(wave, fs) or _is_speech(speech_probabilities(wave, fs))
 
 
 def speech_stretches(wave: torch.Tensor, fs: int) -> list[tuple[int, int]]:
-    """Where somebody speaks in audio that has speech.
+    """Where somebody speaks.
 
     Args:
-        wave: (samples,), floating point, of any loudness, in which `has_speech` finds speech.
+        wave: (samples,), floating point, of any loudness.
         fs: its sampling rate in Hz.
 
     Returns:
         start and end of each stretch in samples, in time order, to a frame of 32 ms, with at least SHORTEST_SILENCE
-        between them. All of the audio is one where nothing can be told.
+        between them. None where `has_speech` finds no speech; one, all of the audio, where it does but cannot say when.
     """
+    if _is_silent(wave):
+        return []
+    everything = [(0, len(wave))]
     if len(wave) < TOO_SHORT * fs:
-        return [(0, len(wave))]
+        return everything
     probabilities = speech_probabilities(wave, fs)
+    if not _is_speech(probabilities) and not _begins_with_speech(wave, fs):
+        return []
     from silero_vad import get_speech_timestamps_from_probs  # not before `network` has imported it
 
     found = get_speech_timestamps_from_probs(
@@ -58,12 +61,26 @@ def speech_stretches(wave: torch.Tensor, fs: int) -> list[tuple[int, int]]:
         speech_pad_ms=0,
     )
     means = _mean_of_a_second(probabilities)
-    spans = [
+    return [
         (stretch["start"] * fs // RATE, min(stretch["end"] * fs // RATE, len(wave)))
         for stretch in found
         if means[stretch["start"] // FRAME : -(-stretch["end"] // FRAME)].max() >= THRESHOLD
-    ]
-    return spans or [(0, len(wave))]
+    ] or everything
+
+
+def _is_silent(wave: torch.Tensor) -> bool:
+    lowest, highest = wave.aminmax()
+    return bool(highest - lowest < 2 * SILENT)
+
+
+def _begins_with_speech(wave: torch.Tensor, fs: int) -> bool:
+    """Whether there is speech in what comes first, heard by itself."""
+    lengths = [round(seconds * fs) for seconds in FIRST]
+    return any(_is_speech(speech_probabilities(wave[:n], fs)) for n in lengths if n < len(wave))
+
+
+def _is_speech(probabilities: np.ndarray) -> bool:
+    return bool(_mean_of_a_second(probabilities).max() >= THRESHOLD)
 
 
 def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:

@@ -98,9 +98,9 @@ def test_decoding_with_lists_that_change_over_time(decode, speech2text, recordin
 def test_decoding_of_long_audio_of_two_channels(decode, tiny_model, recordings):
     speech = speech_of(40.0, seed=5)
     soundfile.write(recordings / "utt1.wav", np.stack([speech, speech], axis=1), RATE, subtype="FLOAT")
-    in_two = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=30)
-    assert len(in_two(recordings / "utt1.wav").chunks) == 2
-    expect_results(decode(), in_two, recordings, [None] * 3)
+    in_chunks = Speech2Text(tiny_model.config, tiny_model.weights, chunk_seconds=30)
+    assert len(in_chunks(recordings / "utt1.wav").chunks) > 1
+    expect_results(decode(), in_chunks, recordings, [None] * 3)
 
 
 def test_a_text_is_one_line(speech2text, monkeypatch):

@@ -127,6 +127,7 @@ def test_a_table_of_words(files, model, speech2text, capsys):
             {"language_smoothing": "viterbi", "language_switch_cost": 0.5},
         ),
         (["--beam_size", "3"], {"beam_size": 3}),
+        (["--vad", "none"], {"vad": "none"}),
     ],
     ids=" ".join,
 )

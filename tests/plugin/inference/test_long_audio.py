@@ -140,7 +140,7 @@ def test_no_more_than_a_bounded_length_is_encoded_at_once(tiny_model, monkeypatc
         return encode(speech, *others)
 
     monkeypatch.setattr(chunked.asr_model, "encode_with_routing", encode_and_note)
-    monkeypatch.setattr(inference, "BATCH_SECONDS", 4)
+    monkeypatch.setattr(inference, "CPU_BATCH_SECONDS", 4)
     assert_same(chunked(LONG), expected)
     assert len(encoded) > 1
     assert all(utterances * samples <= 4 * RATE for utterances, samples in encoded)

@@ -1,0 +1,101 @@
+"""What the benchmark of long audio counts, and that it runs."""
+
+import math
+
+import long_audio
+import numpy as np
+import pytest
+import soundfile
+import torch
+from long_audio import Said, Setting
+from tiny import RATE, speech_of, write_model
+
+from espnet_blrmoe import LanguageSpan
+
+SAID = [Said(0.0, 2.0, "de"), Said(3.0, 5.0, "en"), Said(6.0, 8.0, "en"), Said(8.0, 9.0, "de")]
+
+
+def timeline(*spans: tuple[float, float, str]) -> tuple[LanguageSpan, ...]:
+    return tuple(LanguageSpan(*span) for span in spans)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (timeline((0, 2, "de"), (3, 5, "en"), (6, 8, "en"), (8, 9, "de")), [0.0, 0.0]),
+        (timeline((0, 2.7, "de"), (2.7, 8.5, "en"), (8.5, 9, "de")), [0.2, 0.5]),
+        (timeline((0, 1, "de"), (1, 1.2, "en"), (1.2, 2.4, "de"), (2.4, 9, "en")), [0.1, 6.8]),
+        (timeline((0, 9, "de")), [math.inf, math.inf]),
+        ((), [math.inf, math.inf]),
+    ],
+)
+def test_boundaries_are_compared_with_the_nearest_change_to_the_same_language(found, expected):
+    assert long_audio.boundary_errors(found, SAID) == pytest.approx(expected)
+
+
+def test_seconds_that_went_to_the_right_expert():
+    found = timeline((-1, 1.5, "de"), (1.5, 3.5, "en"), (4, 7, "en"))
+    assert [long_audio.right_seconds(found, one) for one in SAID] == pytest.approx([1.5, 1.5, 1.0, 0.0])
+
+
+def test_speech_begins_and_ends_where_it_is_loud():
+    silence = 1e-4 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    wave = torch.cat([silence, torch.from_numpy(speech_of(2.0, seed=0)), silence])
+    assert long_audio.extent(wave, RATE) == pytest.approx((1.0, 3.0), abs=0.03)
+
+
+def test_a_recording_and_what_is_said_in_it(monkeypatch):
+    monkeypatch.setattr(long_audio, "extent", lambda wave, fs: (0.1, len(wave) / fs - 0.1))
+    waves = [torch.ones(RATE), torch.ones(2 * RATE)]
+    recording, said = long_audio.join(waves, ["de", "en"], RATE, 0.0, long_audio.random.Random(0))
+    assert recording.sum() == 3 * RATE
+    assert [one.language for one in said] == ["de", "en"]
+    for one in said:
+        assert recording[round(one.start * RATE) : round(one.end * RATE)].all()
+    assert (said[0].start, said[0].end) == pytest.approx((0.1, 0.9))
+    assert 1.4 <= said[1].start <= 2.1
+
+
+@pytest.fixture
+def data(tmp_path):
+    tables = {"wav.scp": "", "text": "", "utt2lang": ""}
+    for n, language in enumerate(("de", "en", "de", "en")):
+        soundfile.write(tmp_path / f"{n}.wav", speech_of(1.5, seed=n), RATE, subtype="FLOAT")
+        for table, value in (("wav.scp", tmp_path / f"{n}.wav"), ("text", "a b c"), ("utt2lang", language)):
+            tables[table] += f"utt{n} {value}\n"
+    for table, lines in tables.items():
+        (tmp_path / table).write_text(lines, encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def model(tmp_path):
+    files = write_model(tmp_path / "model")
+    return str(files.config.parent)
+
+
+def test_all_settings_are_rows(data, model, capsys):
+    options = ["--chunk_seconds", "2", "--language_smoothing", "frame", "viterbi", "--language_switch_cost", "1", "5"]
+    long_audio.main(["--model", model, "--data_dir", str(data), *options])
+    head, alone, *rows = capsys.readouterr().out.splitlines()
+    assert all(f"{name}: WER" in head for name in ("de", "en", "mixed"))
+    assert alone.split()[0] == "alone"
+    smoothing = (["frame"], ["viterbi", "1"], ["viterbi", "5"])
+    expected = [[vad, "2", *way] for vad in ("none", "silero") for way in smoothing]
+    assert [row.split()[: len(start)] for row, start in zip(rows, expected, strict=True)] == expected
+
+
+def test_a_long_file_is_made_of_the_mixed_recording(data, monkeypatch, capsys):
+    heard = []
+
+    def note(function, model, file, setting):
+        heard.append((soundfile.info(file).duration, setting))
+        return 2.0, 2**20
+
+    monkeypatch.setattr(long_audio, "in_a_process", note)
+    recordings = long_audio.Recordings(data, RATE, 0.01)
+    args = long_audio.parse_args(["--model", "m", "--data_dir", str(data), "--hours", "0.01", "--chunk_seconds", "8"])
+    long_audio.measure_hours(args, recordings)
+    assert heard == [(36.0, Setting("none", 8.0)), (36.0, Setting("silero", 8.0))]
+    assert "0.05556" in capsys.readouterr().out
+    assert np.isfinite(recordings.joined("mixed")[0].numpy()).all()
