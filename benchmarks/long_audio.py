@@ -6,7 +6,7 @@
 Joins the utterances of a data directory (wav.scp, text, utt2lang) to recordings of some minutes, one of every language
 and one of all languages mixed, in an order drawn from a seed, and recognises each with every --vad, --chunk_seconds and
 --language_smoothing. Between them are pauses of 0.3 to 1 s: noise 40 dB below the speech, or zeros with --silent.
-Choose on a validation set. `alone`: the utterances one by one.
+Choose on a validation set. `alone`: the utterances one by one, with --around SECONDS of pause before and behind each.
 
 WER: of the joined texts. right: share of the seconds of speech, from the first to the last loud 10 ms of an utterance,
 that went to the expert of its language. changes: of language in the timeline. boundaries: how far the middle of the
@@ -73,7 +73,12 @@ class Setting(NamedTuple):
     def cells(self) -> list[str]:
         """For a table."""
         cost = "" if self.language_switch_cost is None else f" {self.language_switch_cost:g}"
-        return [self.vad, f"{self.chunk_seconds:g}", f"{self.language_smoothing}{cost}"]
+        seconds = ALONE if self.is_alone() else f"{self.chunk_seconds:g}"
+        return [self.vad, seconds, f"{self.language_smoothing}{cost}"]
+
+    def is_alone(self) -> bool:
+        """Whether utterances are recognised one by one."""
+        return math.isinf(self.chunk_seconds)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,11 @@ def extent(wave: torch.Tensor, fs: int) -> tuple[float, float]:
     return float(loud[0] * window / fs), float((loud[-1] + 1) * window / fs)
 
 
+def pause_of(seconds: float, wave: torch.Tensor, fs: int, loudness: float, generator: torch.Generator) -> torch.Tensor:
+    """Noise (samples,) that is so loud against an utterance."""
+    return loudness * wave.square().mean().sqrt() * torch.randn(int(seconds * fs), generator=generator)
+
+
 def join(
     waves: list[torch.Tensor], languages: list[str], fs: int, loudness: float, draw: random.Random
 ) -> tuple[torch.Tensor, list[Said]]:
@@ -114,13 +124,19 @@ def join(
     generator = torch.Generator().manual_seed(0)
     parts, said, samples = [], [], 0
     for wave, language in zip(waves, languages):
-        noise = torch.randn(int(draw.uniform(*PAUSE_SECONDS) * fs), generator=generator)
-        pause = loudness * wave.square().mean().sqrt() * noise
+        pause = pause_of(draw.uniform(*PAUSE_SECONDS), wave, fs, loudness, generator)
         start, end = (samples / fs + seconds for seconds in extent(wave, fs))
         said.append(Said(start, end, language))
         parts += [wave, pause]
         samples += len(wave) + len(pause)
     return torch.cat(parts), said
+
+
+def surrounded(wave: torch.Tensor, seconds: float, fs: int, loudness: float) -> torch.Tensor:
+    """An utterance with a pause before and behind it."""
+    generator = torch.Generator().manual_seed(0)
+    before, behind = (pause_of(seconds, wave, fs, loudness, generator) for _ in range(2))
+    return torch.cat([before, wave, behind])
 
 
 def right_seconds(timeline: tuple[LanguageSpan, ...], said: Said) -> float:
@@ -172,12 +188,13 @@ class Recordings:
         data_dir: with wav.scp, text and utt2lang.
         fs: sampling rate in Hz.
         loudness: of the pauses, against the speech.
+        around: seconds of pause before and behind utterances that are alone.
     """
 
-    def __init__(self, data_dir: Path, fs: int, loudness: float) -> None:
+    def __init__(self, data_dir: Path, fs: int, loudness: float, around: float = 0.0) -> None:
         tables = (read_2columns_text(data_dir / name) for name in ("wav.scp", "text", "utt2lang"))
         self.files, self.texts, self.languages = tables
-        self.fs, self.loudness = fs, loudness
+        self.fs, self.loudness, self.around = fs, loudness, around
         self.utterances = {
             code: [u for u in self.files if self.languages[u] == code] for code in sorted({*self.languages.values()})
         }
@@ -192,15 +209,22 @@ class Recordings:
         languages = [self.languages[u] for u in self.utterances[name]]
         return join(self.waves(name), languages, self.fs, self.loudness, random.Random(0))
 
-    def score(self, name: str, recogniser: Speech2Text, is_joined: bool) -> Score:
+    def alone(self, name: str) -> tuple[list[torch.Tensor], list[list[Said]]]:
+        """A recording's utterances, (samples,) each, and what is said in each."""
+        waves, saids = [], []
+        for wave, utterance in zip(self.waves(name), self.utterances[name]):
+            start, end = (self.around + seconds for seconds in extent(wave, self.fs))
+            waves.append(surrounded(wave, self.around, self.fs, self.loudness))
+            saids.append([Said(start, end, self.languages[utterance])])
+        return waves, saids
+
+    def score(self, name: str, recogniser: Speech2Text, is_alone: bool) -> Score:
         """What becomes of a recording, or of its utterances one by one."""
-        if is_joined:
+        if is_alone:
+            waves, saids = self.alone(name)
+        else:
             recording, said = self.joined(name)
             waves, saids = [recording], [said]
-        else:
-            waves = self.waves(name)
-            saids = [[Said(*extent(wave, self.fs), self.languages[u])]
-                     for wave, u in zip(waves, self.utterances[name])]
         started = time.process_time()
         transcripts = recogniser.batch(waves)
         rtf = (time.process_time() - started) / sum(len(wave) / self.fs for wave in waves)
@@ -221,13 +245,14 @@ def in_a_process(function: Callable, *arguments: Any) -> Any:
         return process.apply(function, arguments)
 
 
-def cost(model: str, file: str, setting: Setting) -> tuple[float, int]:
-    """CPU seconds of recognising a file, and the most memory in bytes that this process has had by then."""
-    torch.set_num_threads(1)
+def cost(model: str, file: str, setting: Setting, threads: int) -> tuple[float, float, int]:
+    """Seconds and CPU seconds of recognising a file, and the most memory in bytes that this process has had by then."""
+    torch.set_num_threads(threads)
     recogniser = setting.recogniser(model)
-    started = time.process_time()
+    started = time.perf_counter(), time.process_time()
     recogniser(file)
-    return time.process_time() - started, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    spent = time.perf_counter() - started[0], time.process_time() - started[1]
+    return *spent, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def measure_hours(args: argparse.Namespace, recordings: Recordings) -> None:
@@ -240,23 +265,24 @@ def measure_hours(args: argparse.Namespace, recordings: Recordings) -> None:
         file = str(Path(folder, "long.wav"))
         soundfile.write(file, repeated, recordings.fs)
         for setting in settings_of(args):
-            spent, memory = in_a_process(cost, args.model, file, setting)
-            rows.append([*setting.cells(), f"{spent:.1f} s", f"{spent / seconds:.5f}",
+            wall, cpu, memory = in_a_process(cost, args.model, file, setting, args.threads)
+            rows.append([*setting.cells(), f"{wall:.1f} s", f"{cpu:.1f} s", f"{cpu / seconds:.5f}",
                          format_size(memory, binary=True)])
-    print(text_table(["vad", "chunk_seconds", "smoothing", "CPU time", "RTF", "memory"], rows))
+    print(text_table(["vad", "chunk_seconds", "smoothing", "time", "CPU time", "RTF", "memory"], rows))
 
 
 def measure_errors(args: argparse.Namespace, recordings: Recordings) -> None:
     """Errors of every recording, for each setting."""
     names = args.recordings or list(recordings.utterances)
     rows = []
-    for setting in tqdm([None, *settings_of(args)], disable=None):
-        recogniser = (setting or Setting("silero", math.inf)).recogniser(args.model)
-        scores = {name: recordings.score(name, recogniser, is_joined=setting is not None) for name in names}
+    alone = [Setting(vad, math.inf) for vad in args.vad]
+    for setting in tqdm([*alone, *settings_of(args)], disable=None):
+        recogniser = setting.recogniser(args.model)
+        scores = {name: recordings.score(name, recogniser, setting.is_alone()) for name in names}
         rtf = statistics.mean(score.rtf for score in scores.values())
         errors = [error for score in scores.values() for error in score.boundaries]
-        rows.append([*(setting.cells() if setting else (ALONE, "", "frame")),
-                     *(score.cell() for score in scores.values()), boundaries(errors), f"{rtf:.4f}"])
+        cells = [score.cell() for score in scores.values()]
+        rows.append([*setting.cells(), *cells, boundaries(errors), f"{rtf:.4f}"])
     head = ["vad", "chunk_seconds", "smoothing", *(f"{name}: WER, % / right, % / changes" for name in names)]
     print(text_table([*head, "boundaries: median, ms / within 300 ms, %", "RTF"], rows))
 
@@ -267,20 +293,22 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="folder of the model")
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--vad", nargs="+", default=["none", "silero"], choices=("none", "silero"))
-    parser.add_argument("--chunk_seconds", type=float, nargs="+", default=[4, 6, 8, 12, 20, 30])
+    parser.add_argument("--chunk_seconds", type=float, nargs="*", default=[4, 6, 8, 12, 20, 30])
     parser.add_argument("--language_smoothing", nargs="+", default=["frame"])
     parser.add_argument("--language_switch_cost", type=float, nargs="+", default=[5.0], help="of viterbi (default: 5)")
     parser.add_argument("--recordings", nargs="+", help=f"languages, and {MIXED} (default: all)")
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")
+    parser.add_argument("--around", type=float, default=0.0, metavar="SECONDS", help="of pause, around those alone")
     parser.add_argument("--hours", type=float, help="measure the time and memory of so long a recording")
+    parser.add_argument("--threads", type=int, default=1, help="for --hours (default: 1)")
     return parser.parse_args(argv)
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(1)
-    fs = settings_of(args)[0].recogniser(args.model).fs
-    recordings = Recordings(args.data_dir, fs, 0.0 if args.silent else 10 ** (PAUSE_DB / 20))
+    fs = Setting(args.vad[0], math.inf).recogniser(args.model).fs
+    recordings = Recordings(args.data_dir, fs, 0.0 if args.silent else 10 ** (PAUSE_DB / 20), args.around)
     (measure_hours if args.hours else measure_errors)(args, recordings)
 
 

@@ -1,6 +1,7 @@
 """Where a recording is cut before it is recognised: at the pauses that silero-vad finds, or at quiet places only."""
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ import torch
 from tqdm import tqdm
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.inference.speech_activity import SHORTEST_SILENCE, has_speech, speech_stretches
+from espnet_blrmoe.inference.speech_activity import SHORTEST_SILENCE, has_speech, network, speech_stretches
 
 BLOCK_SECONDS = 30.0  # that the network hears at once: bounds the memory
 MARGIN = 0.15  # seconds kept before and behind speech: with 0.1 or 0.2 the demo's model makes more errors
@@ -69,14 +70,21 @@ VADS: dict[str, Callable[[torch.Tensor, int, float], list[Stretch]]] = {"silero"
 
 
 def _spoken(wave: torch.Tensor, fs: int) -> list[Span]:
-    """Where somebody speaks in (samples,) at `fs` Hz, to a frame of the network."""
-    spoken: list[Span] = []
+    """Where somebody speaks in (samples,) at `fs` Hz, to a frame of the network. As many blocks are heard at once as
+    torch has threads, of which the network, in each of them, would use one."""
+    network()  # loaded before threads share it
     blocks = audio.cut(wave, fs, BLOCK_SECONDS)
-    for first, end in tqdm(blocks, desc="pauses", unit="block", delay=5, leave=False, disable=None):
-        block = wave[first:end]
-        if found := speech_stretches(block, fs):
-            spoken += [(first + a, first + b) for a, b in sorted([*found, *_missed(block, found, fs)])]
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        heard = threads.map(lambda block: _spoken_in_block(wave[block[0] : block[1]], fs), blocks)
+        progress = tqdm(heard, "pauses", len(blocks), unit="block", delay=5, leave=False, disable=None)
+        spoken = [(first + a, first + b) for (first, _), found in zip(blocks, progress) for a, b in found]
     return _merged(spoken, SHORTEST_SILENCE * fs)
+
+
+def _spoken_in_block(block: torch.Tensor, fs: int) -> list[Span]:
+    """As `_spoken`, of what the network hears at once; stretches may touch."""
+    found = speech_stretches(block, fs)
+    return sorted([*found, *_missed(block, found, fs)]) if found else []
 
 
 def _missed(block: torch.Tensor, found: list[Span], fs: int) -> list[Span]:

@@ -93,7 +93,7 @@ def speech_probabilities(wave: torch.Tensor, fs: int) -> np.ndarray:
     Returns:
         (frames,) float32.
     """
-    wave = wave.float().cpu()
+    wave = wave.detach().float().cpu()
     wave = wave - wave.mean()
     loudness = wave.square().mean().sqrt().clamp(min=1e-8)
     wave = (wave * (LOUDNESS / loudness)).clamp(-1, 1)

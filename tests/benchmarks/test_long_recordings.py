@@ -56,6 +56,15 @@ def test_a_recording_and_what_is_said_in_it(monkeypatch):
     assert 1.4 <= said[1].start <= 2.1
 
 
+def test_utterances_alone_with_pauses_around_them(data):
+    recordings = long_audio.Recordings(data, RATE, loudness=0.0, around=2.0)
+    waves, saids = recordings.alone("de")
+    for wave, [said] in zip(waves, saids, strict=True):
+        assert len(wave) == 5.5 * RATE
+        assert not wave[: 2 * RATE].any() and not wave[-2 * RATE :].any()
+        assert (said.start, said.end, said.language) == (pytest.approx(2.0, abs=0.1), pytest.approx(3.5, abs=0.1), "de")
+
+
 @pytest.fixture
 def data(tmp_path):
     tables = {"wav.scp": "", "text": "", "utt2lang": ""}
@@ -77,20 +86,20 @@ def model(tmp_path):
 def test_all_settings_are_rows(data, model, capsys):
     options = ["--chunk_seconds", "2", "--language_smoothing", "frame", "viterbi", "--language_switch_cost", "1", "5"]
     long_audio.main(["--model", model, "--data_dir", str(data), *options])
-    head, alone, *rows = capsys.readouterr().out.splitlines()
+    head, *rows = capsys.readouterr().out.splitlines()
     assert all(f"{name}: WER" in head for name in ("de", "en", "mixed"))
-    assert alone.split()[0] == "alone"
     smoothing = (["frame"], ["viterbi", "1"], ["viterbi", "5"])
-    expected = [[vad, "2", *way] for vad in ("none", "silero") for way in smoothing]
+    expected = [["none", "alone", "frame"], ["silero", "alone", "frame"]]
+    expected += [[vad, "2", *way] for vad in ("none", "silero") for way in smoothing]
     assert [row.split()[: len(start)] for row, start in zip(rows, expected, strict=True)] == expected
 
 
 def test_a_long_file_is_made_of_the_mixed_recording(data, monkeypatch, capsys):
     heard = []
 
-    def note(function, model, file, setting):
+    def note(function, model, file, setting, threads):
         heard.append((soundfile.info(file).duration, setting))
-        return 2.0, 2**20
+        return 1.0, 2.0, 2**20
 
     monkeypatch.setattr(long_audio, "in_a_process", note)
     recordings = long_audio.Recordings(data, RATE, 0.01)

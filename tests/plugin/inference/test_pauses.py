@@ -128,6 +128,20 @@ def test_recordings_of_several_blocks_of_the_network(monkeypatch):
         assert silence.mean() < 0.7
 
 
+def test_threads_hear_what_one_hears():
+    wave = np.concatenate([part for n in range(40) for part in (speech_of(2.5, seed=n), pause(1.0, 0.003))])
+    threads = torch.get_num_threads()
+    found = []
+    try:
+        for number in (1, 4):
+            torch.set_num_threads(number)
+            found.append(spans(wave))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(found[0]) > 20
+    assert found[0] == found[1]
+
+
 # --------------------------------------------------------------------------------------------------- what is recognised
 
 
