@@ -13,9 +13,9 @@ that went to the expert of its language. changes: of language in the timeline. b
 pause in which the language really changes is from the middle of the nearest change to the same language, in the median
 over all changes; and the share of them within 300 ms. RTF: CPU seconds for a second of all recordings.
 
-    python ../../../benchmarks/long_audio.py --model exp/asr --data_dir dump/raw/valid --hours 1
+    python ../../../benchmarks/long_audio.py --model exp/asr --data_dir dump/raw/valid --chunk_seconds 8 --hours 0.1
 
-recognises that many hours of the mixed recording, over and over, as a file, each way to cut in a process of its own.
+recognises so many hours of the mixed recording, over and over, as a file, each way to cut in a process of its own.
 """
 
 import argparse
