@@ -76,3 +76,13 @@ def test_a_corpus_of_its_own_together_with_one_of_the_recipe(packages, talks, tm
     assert run.exit_code == 0, run.output
     assert {u.domain for u in read_data_dir(tmp_path / "data" / "train")} == {"stage", "clean"}
     assert {u.text for u in read_data_dir(tmp_path / "data" / "router_train")} == {None}
+
+
+def test_sets_of_its_own(packages, talks, tmp_path):
+    with (packages / "mypackage" / "talks.py").open("a") as module:
+        module.write('\nSPLITS = ("train", "valid", "test", "test_dev")\n')
+    row = {"file": "a.flac", "speaker": "bob", "words": "Ja"}
+    write_rows(talks / "de" / "test_dev.tsv", "file speaker words", [row])
+    run = run_recipe(tmp_path, "--corpus", f"mypackage.talks={talks}", "--stop_stage", "1", PYTHONPATH=str(packages))
+    assert run.exit_code == 0, run.output
+    assert [u.text for u in read_data_dir(tmp_path / "data" / "test_dev")] == ["ja"]

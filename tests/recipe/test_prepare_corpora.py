@@ -84,7 +84,7 @@ def test_paths_from_the_environment(tmp_path, monkeypatch):
 
 
 def test_data_sets_of_another_corpus_go(tmp_path, ours):
-    for data_set in ("test_out", "router_train", "router_valid"):
+    for data_set in ("test_dev", "test_out", "router_train", "router_valid"):
         write_lines(tmp_path / "data" / data_set / "wav.scp", ["demo demo.wav"])
     data = prepare(tmp_path, "--corpus", ours)
     assert {path.name for path in data.iterdir()} == {"train", "valid", "test_in"}
