@@ -16,8 +16,8 @@ MARGIN = 0.15  # seconds kept before and behind speech: with 0.1 or 0.2 the demo
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
 LONG_GAP = 1.0  # seconds between stretches of speech, which are heard once more by themselves, at their own loudness
 # Samples that differ by less from their neighbours are silence, dithered or not: at full scale, and by the distance
-# between the lowest and the highest sample of a quiet recording.
-STILL, STILL_SHARE = 1e-4, 0.005
+# between the lowest and the highest sample of a quiet stretch, whose weak sounds are as weak.
+STILL, STILL_SHARE = 1e-4, 0.0005
 
 Span = tuple[int, int]  # start and end, in samples
 
@@ -36,15 +36,15 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     Args:
         wave: (samples,), floating point, at least one sample.
         fs: its sampling rate in Hz.
-        longest: seconds that a stretch with speech may have, at least 1; infinity: any number. Pauses within a
-            recording that is not longer are no place to cut: it has one stretch with speech.
+        longest: seconds that a stretch with speech may have, at least 1; infinity: any number. A recording that is
+            not longer is cut at pauses of LONG_GAP only, so that single sentences stay whole.
 
     Returns:
         stretches in time order, without gaps; those without speech may have any length.
     """
     spoken = _spoken(wave, fs)
-    if spoken and len(wave) <= longest * fs:
-        spoken = [(spoken[0][0], spoken[-1][1])]
+    if len(wave) <= longest * fs:
+        spoken = _merged(spoken, LONG_GAP * fs)
     spoken = [_without_still_ends(wave, *span) for span in _with_margins(spoken, len(wave), fs)]
     stretches, last = [], 0
     for start, end in _without_short_pauses(spoken, len(wave), fs):
@@ -88,10 +88,10 @@ def _spoken_in_block(block: torch.Tensor, fs: int) -> list[Span]:
 
 
 def _missed(block: torch.Tensor, found: list[Span], fs: int) -> list[Span]:
-    """Long gaps between the stretches in which somebody speaks after all, too quietly beside the others."""
+    """Where in the long gaps between the stretches somebody speaks after all, too quietly beside the others."""
     edges = [0, *(edge for span in found for edge in span), len(block)]
-    gaps = zip(edges[::2], edges[1::2])
-    return [(a, b) for a, b in gaps if b - a >= LONG_GAP * fs and has_speech(block[a:b], fs)]
+    gaps = [(a, b) for a, b in zip(edges[::2], edges[1::2]) if b - a >= LONG_GAP * fs]
+    return [(a + start, a + end) for a, b in gaps for start, end in speech_stretches(block[a:b], fs)]
 
 
 def _merged(spans: Iterable[Span], gap: float) -> list[Span]:
