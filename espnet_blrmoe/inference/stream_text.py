@@ -16,25 +16,24 @@ class StreamText:
         text_of: token ids -> text.
         blank: id of the CTC's blank.
         seconds_per_frame: of a frame.
+
+    Attributes:
+        final: the words to which nothing will be added; one string that grows, since a stream may last for hours.
+        frames: that were heard.
     """
 
     def __init__(self, text_of: Callable[[list[int]], str], blank: int, seconds_per_frame: float):
         self._text_of, self._blank, self._seconds_per_frame = text_of, blank, seconds_per_frame
-        self._finished: list[str] = []
+        self.final = ""
         self._tokens: list[int] = []  # of the word that may go on
         self._word = NOTHING
         self._last = blank
         self.frames = 0
 
     @property
-    def final(self) -> str:
-        """The words to which nothing will be added."""
-        return " ".join(self._finished)
-
-    @property
     def text(self) -> str:
         """All words."""
-        return " ".join([*self._finished, *([self._word.text] if self._word.text else [])])
+        return f"{self.final} {self._word.text}".strip()
 
     def add(self, ids: Sequence[int], scores: Sequence[float], languages: Sequence[str]) -> list[Word]:
         """The next frames: the token of each, its log-probability, and the frame's language.
@@ -53,8 +52,7 @@ class StreamText:
     def finish(self) -> list[Word]:
         """Nothing more comes; returns the last word, if there is one."""
         words = [self._word] if self._word.text else []
-        self._finished += [word.text for word in words]
-        self._tokens, self._word = [], NOTHING
+        self.final, self._tokens, self._word = self.text, [], NOTHING
         return words
 
     def _add(self, token: int, score: float, language: str) -> list[Word]:

@@ -146,7 +146,7 @@ class StreamingRecogniser:
             heard += self._encode_batch(sessions[first:][:MOST_STREAMS], frames[first:][:MOST_STREAMS])
         return heard
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def _encode_batch(self, sessions: Sequence["StreamingSession"], frames: list[int]) -> list["HeardFrames"]:
         encoder = self._encoder
         waves = [session._wave[: encoder.samples] for session in sessions]

@@ -62,7 +62,7 @@ class SelfAttention(nn.Module):
         """
         q = frames.to_groups(self.linear_q(x, frames.spans))
         k, v = (frames.to_contexts(projection(x, frames.spans)) for projection in (self.linear_k, self.linear_v))
-        positions = self._positions(pos_emb)
+        positions = self._positions(pos_emb, frames)
         contexts = []
         for group, *qkv in zip(frames.groups, q, k, v):
             context = self._attend(*map(self._split_heads, qkv), group.mask, positions)
@@ -73,7 +73,7 @@ class SelfAttention(nn.Module):
         """(B, T, D) -> (B, heads, T, D / heads)."""
         return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
-    def _positions(self, pos_emb: torch.Tensor | None) -> torch.Tensor | None:
+    def _positions(self, pos_emb: torch.Tensor | None, frames: PackedFrames) -> torch.Tensor | None:
         return None
 
     def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor | None) -> torch.Tensor:
@@ -95,9 +95,9 @@ class RelPositionSelfAttention(SelfAttention):
         nn.init.xavier_uniform_(self.pos_bias_u)
         nn.init.xavier_uniform_(self.pos_bias_v)
 
-    def _positions(self, pos_emb: torch.Tensor) -> torch.Tensor:
+    def _positions(self, pos_emb: torch.Tensor, frames: PackedFrames) -> torch.Tensor:
         """(1, P, D) -> (1, heads, P, D / heads)."""
-        return self._split_heads(self.linear_pos(pos_emb))
+        return self._split_heads(frames.project_positions(self.linear_pos, pos_emb))
 
     def _attend(self, q, k, v, mask: torch.Tensor | None, positions: torch.Tensor) -> torch.Tensor:
         # The content-independent part of the score is an additive bias of the attention kernel.

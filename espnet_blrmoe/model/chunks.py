@@ -3,6 +3,7 @@
 Legend: as in packing.py; R chunks of C frames, the last one of an utterance with what is left.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -112,18 +113,27 @@ class StreamedFrames(ChunkedFrames):
     Attributes:
         valid: (B, C) bool, True for frames: all of them, until a stream ends.
         past: what came before the chunk.
+        positions: what projections make of the relative positions, which are the same in all chunks.
     """
 
     valid: torch.Tensor
     past: Past
+    positions: Mapping[torch.nn.Module, torch.Tensor]
 
     @classmethod
-    def next(cls, first: torch.Tensor, valid: torch.Tensor, chunking: Chunking, past: Past) -> "StreamedFrames":
+    def next(
+        cls,
+        first: torch.Tensor,
+        valid: torch.Tensor,
+        chunking: Chunking,
+        past: Past,
+        positions: Mapping[torch.nn.Module, torch.Tensor],
+    ) -> "StreamedFrames":
         """The next chunk of streams.
 
         Args:
             first: (B,) int64, frames that came before it.
-            valid, chunking, past: see above.
+            valid, chunking, past, positions: see above.
         """
         streams, size = valid.shape
         before = torch.arange(chunking.left, 0, -1, device=valid.device) <= first.unsqueeze(1)
@@ -131,8 +141,9 @@ class StreamedFrames(ChunkedFrames):
         rows = Places(streams * size, None)
         groups = (AttentionGroup((streams, size), mask[:, None, None]),)
         return cls(
-            Spans((streams * size,), None), (streams, size), rows, groups, rows, rows, chunking, first, valid, past
-        )
+            Spans((streams * size,), None), (streams, size), rows, groups, rows, rows, chunking, first,
+            valid, past, positions,
+        )  # fmt: skip
 
     @property
     def before(self) -> torch.Tensor:
@@ -142,6 +153,11 @@ class StreamedFrames(ChunkedFrames):
     def pad(self, packed: torch.Tensor) -> torch.Tensor:
         """(N, D) -> (B, C, D), zero where there is no frame."""
         return super().pad(packed).masked_fill(~self.valid.unsqueeze(-1), 0)
+
+    def project_positions(self, projection: torch.nn.Module, pos_emb: torch.Tensor) -> torch.Tensor:
+        """See PackedFrames."""
+        known = self.positions.get(projection)
+        return super().project_positions(projection, pos_emb) if known is None else known
 
     def to_sequences(self, packed: torch.Tensor, reach: int) -> torch.Tensor:
         """See ChunkedFrames."""

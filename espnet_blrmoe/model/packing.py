@@ -201,6 +201,10 @@ class PackedFrames:
         """What to_groups made -> (N, D)."""
         return self.in_groups.collect(torch.cat([group.flatten(0, 1) for group in groups]))
 
+    def project_positions(self, projection: torch.nn.Module, pos_emb: torch.Tensor) -> torch.Tensor:
+        """(1, P, D) relative positions -> (1, P, D), as an attention's own projection sees them."""
+        return projection(pos_emb)
+
     def to_sequences(self, packed: torch.Tensor, reach: int) -> torch.Tensor:
         """(N, D) -> (sequences, frames, D), for a convolution that reads `reach` frames on each side of a frame."""
         return self.in_sequence.spread(packed).unsqueeze(0)

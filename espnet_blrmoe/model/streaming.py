@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.attention import RelPositionSelfAttention
 from espnet_blrmoe.model.chunks import Chunking, StreamedFrames
 from espnet_blrmoe.model.past import Past
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
@@ -33,11 +34,15 @@ class StreamState:
     @classmethod
     def joined(cls, states: Sequence["StreamState"]) -> "StreamState":
         """The state of several streams together."""
+        if len(states) == 1:
+            return states[0]
         remembered = zip(*(state.remembered for state in states))
         return cls(torch.cat([state.seen for state in states]), tuple(map(torch.cat, remembered)))
 
     def split(self) -> list["StreamState"]:
         """The state of each stream, which keeps nothing of the others in memory."""
+        if len(self.seen) == 1:
+            return [self]
         return [
             StreamState(self.seen[b : b + 1].clone(), tuple(tensor[b : b + 1].clone() for tensor in self.remembered))
             for b in range(len(self.seen))
@@ -61,7 +66,7 @@ class StreamingEncoder:
     """Front end and encoder of a model, chunk by chunk. It keeps nothing of a stream: that is in the StreamState.
 
     Args:
-        model: in evaluation mode, trained for streaming.
+        model: in evaluation mode, trained for streaming; its weights stay as they are from now on, where they are.
         size: C.
         window: frames over which the router's log-probabilities are averaged, the last of which is each frame; odd.
 
@@ -90,6 +95,15 @@ class StreamingEncoder:
         self._frame_step = model.frontend.hop_length * self.encoder.embed.factor
         self.step = size * self._frame_step
         self.samples = (size - 1) * self._frame_step + model.shortest_speech
+        self._positions = self._project_positions()
+
+    @torch.no_grad()
+    def _project_positions(self) -> dict[torch.nn.Module, torch.Tensor]:
+        """Of each projection of relative positions, if there are any: what it makes of those of a chunk."""
+        span, width = self.chunking.left + self.chunking.size, self.encoder.output_size()
+        _, pos_emb = self.encoder.pos_enc(next(self.encoder.parameters()).new_zeros(1, span, width))
+        attentions = [module for module in self.encoder.modules() if isinstance(module, RelPositionSelfAttention)]
+        return {own.linear_pos: own.linear_pos(pos_emb) for own in attentions}
 
     def frames_in(self, samples: int) -> int:
         """Frames of a chunk that has so many samples of audio; the audio may end before the chunk does."""
@@ -128,7 +142,7 @@ class StreamingEncoder:
         features, _ = self.model.features(speech, frames.new_full(frames.shape, speech.size(1)))
         subsampled = encoder.embed.subsample(features)[:, :size]
         valid = torch.arange(size, device=frames.device) < frames.unsqueeze(1)
-        heard = self.layout.next(state.seen, valid, self.chunking, past)
+        heard = self.layout.next(state.seen, valid, self.chunking, past, self._positions)
         batch = SubsampledBatch(features, subsampled, valid, heard)
         shared, pos_emb = encoder.run_shared_blocks(batch)
         if encoder.router is None:
@@ -139,7 +153,7 @@ class StreamingEncoder:
         logits = past.delayed(logits, self.delay - self.ahead)
         shared, valid = past.delayed(heard.pad(shared), self.delay), past.delayed(valid, self.delay)
         logits = replace(self.choice, prior=prior).weigh(logits, valid, past)
-        routed = self.layout.next(state.seen - self.delay, valid, self.chunking, past)
+        routed = self.layout.next(state.seen - self.delay, valid, self.chunking, past, self._positions)
         routing = Routing.of(logits, logits.argmax(dim=-1), valid, routed, encoder.groups.expert_of)
         encoded = encoder.run_moe_blocks(routing, shared.flatten(0, 1), pos_emb)
         return EncodedChunk(encoded, routing), StreamState(state.seen + size, tuple(past.after))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tiny import CONFIG, RATE, build_model, one_sentence, sound_of, write_training_config
 
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.attention import RelPositionSelfAttention
 from espnet_blrmoe.model.chunks import Chunking
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 from espnet_blrmoe.model.streaming import StreamingEncoder, StreamState
@@ -150,6 +151,17 @@ def test_a_state_is_never_changed(model_of):
     again, _ = encoder.encode(wave, torch.tensor([4]), state)
     assert first.frames.equal(again.frames)
     assert all(tensor.equal(kept) for tensor, kept in zip(state.remembered, before))
+
+
+def test_no_chunk_projects_positions_again(model_of):
+    model = model_of()
+    encoder, calls = StreamingEncoder(model, 4), []
+    attentions = [module for module in model.modules() if isinstance(module, RelPositionSelfAttention)]
+    hooks = [own.linear_pos.register_forward_hook(lambda *_: calls.append(1)) for own in attentions]
+    encoder.encode(torch.zeros(1, encoder.samples), torch.tensor([4]), encoder.begin())
+    for hook in hooks:
+        hook.remove()
+    assert attentions and not calls
 
 
 def test_a_stream_takes_its_allowed_languages_into_account(model_of):
