@@ -14,7 +14,7 @@ from espnet_blrmoe.inference.speech_activity import SHORTEST_SILENCE, has_speech
 BLOCK_SECONDS = 30.0  # that the network hears at once: bounds the memory
 MARGIN = 0.15  # seconds kept before and behind speech: with 0.1 or 0.2 the demo's model makes more errors
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
-LONG_GAP = 1.0  # seconds between stretches of speech, which are heard once more by themselves, at their own loudness
+LONG_GAP = 1.0  # seconds between stretches of speech, which are heard again by themselves, at their own loudness
 # Samples that differ by less from their neighbours are silence, dithered or not: at full scale, and by the distance
 # between the lowest and the highest sample of a quiet stretch, whose weak sounds are as weak.
 STILL, STILL_SHARE = 1e-4, 0.0005
@@ -82,16 +82,15 @@ def _spoken(wave: torch.Tensor, fs: int) -> list[Span]:
 
 
 def _spoken_in_block(block: torch.Tensor, fs: int) -> list[Span]:
-    """As `_spoken`, of what the network hears at once; stretches may touch."""
+    """As `_spoken`, of what the network hears at once; stretches may touch. Long gaps between them are heard again, in
+    which somebody may speak after all, too quietly beside the others."""
     found = speech_stretches(block, fs)
-    return sorted([*found, *_missed(block, found, fs)]) if found else []
-
-
-def _missed(block: torch.Tensor, found: list[Span], fs: int) -> list[Span]:
-    """Where in the long gaps between the stretches somebody speaks after all, too quietly beside the others."""
+    if not found:
+        return []
     edges = [0, *(edge for span in found for edge in span), len(block)]
     gaps = [(a, b) for a, b in zip(edges[::2], edges[1::2]) if b - a >= LONG_GAP * fs]
-    return [(a + start, a + end) for a, b in gaps for start, end in speech_stretches(block[a:b], fs)]
+    missed = [(a + start, a + end) for a, b in gaps for start, end in _spoken_in_block(block[a:b], fs)]
+    return sorted([*found, *missed])
 
 
 def _merged(spans: Iterable[Span], gap: float) -> list[Span]:
