@@ -16,34 +16,28 @@ A corpus of the recipe: PYTHONPATH=benchmarks egs2/blr_moe_masr/asr1/run.sh --co
 occurs twice. The audio is Opus, since it travels: an hour is about 7 MB.
 """
 
-import json
 import random
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, astuple, dataclass
-from functools import partial
-from hashlib import blake2b
+from dataclasses import dataclass
 from itertools import product
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from corpora import Clip, read_lines
+from corpora import espeak
+from corpora.espeak import audio_folder
 from corpora.espeak.recordings import (
-    IN_DOMAIN_VOICES,
-    MADE_FROM,
     MARGIN,
     PEAK,
     ROOM_TONE,
     ROUTER_VALID_VOICES,
     ROUTER_VOICES,
     SECONDS,
+    TEST_VOICES,
     TRAINING_VOICES,
 )
 from corpora.espeak.sentences import grammar, sentences
-from shared.write_data_dir import replacing
-from tqdm import tqdm
 
 from espnet_blrmoe.training.conditions import degrade
 from paper_table.engines import RATE, Voice, say
@@ -51,6 +45,7 @@ from paper_table.engines import RATE, Voice, say
 LAYOUT = "what `make` leaves: {train,valid,test_in,test_dev,test_out,router_train,router_valid}.jsonl and ogg files"
 SPLITS = ("train", "valid", "test", "test_dev", "test_out", "router_train", "router_valid")
 ASR_CONFIG = "conf/train_asr.yaml"
+languages, read = espeak.languages, espeak.read
 LANGUAGES = ["de", "en", "es", "fr", "it", "pt"]
 
 # Italian has two voices of MBROLA, so its router hears none that the recogniser does not.
@@ -107,22 +102,8 @@ class Part:
 def make(root: Path, languages: list[str], train_hours: float | None, test_sentences: int | None, nj: int) -> None:
     """Make the corpus: by default 4.5 hours of training speech, and 300 sentences per language and test domain."""
     languages = languages or LANGUAGES
-    recordings = plan(languages, 4.5 if train_hours is None else train_hours, test_sentences or 300)
-    fingerprint = blake2b(repr([[astuple(r) for r in own] for own in recordings.values()]).encode()).hexdigest()
-    if (root / MADE_FROM).is_file() and (root / MADE_FROM).read_text() == fingerprint:
-        print(f"{root}: has this audio already")
-        return
-    with replacing(root) as unfinished, ProcessPoolExecutor(nj) as pool:
-        everything = [r for own in recordings.values() for r in own]
-        for place in {(unfinished / r.file).parent for r in everything}:
-            place.mkdir(parents=True)
-        written = pool.map(partial(write_recording, folder=unfinished), everything, chunksize=8)
-        seconds = dict(zip((r.id for r in everything), tqdm(written, "speaking", len(everything), disable=None)))
-        for name, own in recordings.items():
-            (unfinished / f"{name}.jsonl").write_text("".join(row(r, transcribed="router" not in name) for r in own))
-            print(f"{root}: {name} has {len(own)} sentences by {len({r.speaker for r in own})} voices, "
-                  f"{sum(seconds[r.id] for r in own) / 3600:.2f} hours")
-        (unfinished / MADE_FROM).write_text(fingerprint)
+    data_sets = plan(languages, 4.5 if train_hours is None else train_hours, test_sentences or 300)
+    audio_folder.make(root, data_sets, write_recording, nj)
 
 
 def plan(languages: list[str], train_hours: float, test_sentences: int) -> dict[str, list[Recording]]:
@@ -162,8 +143,8 @@ def data_sets(language: str, train: int, test: int) -> dict[str, list[Part]]:
     pairs, valid = min(ceil(train / 4), 150), min(ceil(train / 8), 50)
     engine = Part("engine", test, TEST_ENGINES[language], (WIDE,))
     return {
-        "test_in": [Part("clean", test, espeak(IN_DOMAIN_VOICES))],
-        "test_out": [*out_of_domain(test, TEST_MBROLA, IN_DOMAIN_VOICES), engine],
+        "test_in": [Part("clean", test, espeak(TEST_VOICES))],
+        "test_out": [*out_of_domain(test, TEST_MBROLA, TEST_VOICES), engine],
         "test_dev": out_of_domain(ceil(test / 5), ROUTER_MBROLA, ROUTER_VALID_VOICES),
         "train": [Part("clean", ceil(train / 2), espeak(TRAINING_VOICES)),
                   Part("clean", train // 2, mbrola(TRAINING_MBROLA), (WIDE,))],
@@ -198,8 +179,8 @@ def draw_recordings(
         )
 
 
-def write_recording(recording: Recording, folder: Path) -> float:
-    """Synthesise into an ogg file below the folder; returns its seconds."""
+def write_recording(recording: Recording, folder: Path) -> None:
+    """Synthesise into an ogg file below the folder."""
     r = recording
     rng = np.random.default_rng(r.seed)
     speech = say(r.text, r.voice, r.speed, r.pitch)
@@ -209,28 +190,3 @@ def write_recording(recording: Recording, folder: Path) -> float:
     audio += ROOM_TONE * rng.standard_normal(len(audio), dtype=np.float32)
     audio = degrade(audio, RATE, r.condition, rng)
     soundfile.write(folder / r.file, audio, RATE, format="OGG", subtype="OPUS", compression_level=0.97)
-    return len(audio) / RATE
-
-
-def row(recording: Recording, transcribed: bool) -> str:
-    """The fields of `corpora.Clip` in a line of JSON."""
-    r = recording
-    return json.dumps(asdict(Clip(
-        name=r.id, audio=r.file, text=r.text if transcribed else None, language=r.language, speaker=r.speaker,
-        domain=r.domain, id=r.id, source="",
-    )), ensure_ascii=False) + "\n"
-
-
-def languages(root: Path, split: str) -> list[str]:
-    return sorted({fields["language"] for _, fields in _rows(root, split)})
-
-
-def read(root: Path, split: str, languages: list[str]) -> Iterator[Clip]:
-    for source, fields in _rows(root, split):
-        if fields["language"] in languages:
-            yield Clip(**{**fields, "audio": f"{root}/{fields['audio']}", "source": source})
-
-
-def _rows(root: Path, split: str) -> Iterator[tuple[str, dict]]:
-    for source, line in read_lines(root / f"{'test_in' if split == 'test' else split}.jsonl"):
-        yield source, json.loads(line)

@@ -1,10 +1,13 @@
-"""Train, decode and score every system of the paper's table in miniature (docs/results.md), and write the table.
+"""Train, decode and score every system of the paper's table in miniature (docs/results.md).
 
     python benchmarks/paper_table/run.py --size cpu --work /data/paper_table
 
-Every step is a call of the recipe's run.sh, printed as it begins, so that a row can be run again by hand. What is
-finished is not done again, and a training that was cut short goes on from its last epoch: with --minutes the program
-stops after so long and says what is left. The corpus needs four synthesisers: paper_table/engines.py says which.
+Every step is a call of the recipe's run.sh or decode.sh, printed as it begins, so that a row can be run again by hand.
+A training that was cut short goes on from its last epoch: with --minutes the program stops after so long and says what
+is left. What a finished system got right and wrong, utterance by utterance, is kept in paper_table/results/<size>; a
+system that is there is not trained again, on any machine. `table.py` makes the tables of it.
+
+Size cpu takes the demo's corpus. The corpus of size gpu needs four synthesisers: paper_table/engines.py says which.
 """
 
 import argparse
@@ -22,8 +25,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs2/blr_moe_masr/asr1"
-PAIRS = "es,pt de,en fr,it"  # which the pruned decoding allows together
-TESTS = ("test_in", "test_dev", "test_out")
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from paper_table.table import TESTS, write_counts  # noqa: E402
+
+RESULTS = Path(__file__).with_name("results")
 
 
 @dataclass(frozen=True)
@@ -31,28 +37,36 @@ class Size:
     """How much is trained and tested, the same for all systems.
 
     Attributes:
+        corpus: of run.sh.
         train_hours: of speech.
         test_sentences: of a language and domain.
         batch_bins: samples of a batch, padding included.
         epochs, updates: epochs, and updates of an epoch.
         router_epochs: epochs of router fine-tuning, of 160 updates.
+        training: further options of the training of all systems.
         further: options of run.sh and decode.sh.
     """
 
+    corpus: str
     train_hours: float
     test_sentences: int
     batch_bins: int
     epochs: int
     updates: int
     router_epochs: int
+    training: str = ""
     further: tuple[str, ...] = ()
 
 
+# What all systems hear with size gpu: other speeds, some noise, rooms and telephones. Without it a recogniser of
+# synthetic speech follows no other synthesiser, whatever its routing.
+AUGMENTATION = "augmentation={speed: [0.85, 1.2], conditions: {clean: 8, noise: 2, reverberation: 2, telephone: 1}}"
 SIZES = {
-    "cpu": Size(4.5, 50, 800_000, 16, 80, 5),
+    "cpu": Size("espeak", 4.5, 100, 800_000, 16, 80, 5),
     # Few and large batches, since a model of this size waits for Python there (benchmarks/NOTES.md). Not run yet.
-    "gpu": Size(4.5, 100, 9_600_000, 16, 100, 5, ("--ngpu", "1", "--inference_args", "--batch_size 64")),
-    "tiny": Size(0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
+    "gpu": Size("paper_table.corpus", 4.5, 100, 9_600_000, 16, 100, 5, f"--preprocessor_conf '{AUGMENTATION}'",
+                ("--ngpu", "1", "--inference_args", "--batch_size 64")),
+    "tiny": Size("espeak", 0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
 }
 
 
@@ -64,18 +78,20 @@ class System:
         title: as the table says it.
         config: from the recipe's folder.
         options: of asr_train.
+        experts: whether it has any.
         router: whether its router is fine-tuned on audio-language pairs as well.
     """
 
     title: str
     config: str
     options: str = ""
+    experts: bool = True
     router: bool = False
 
 
 LR_MOE = "conf/tuning/train_asr_demo_lr_moe.yaml"
 SYSTEMS = {
-    "dense": System("dense", "conf/tuning/train_asr_demo_dense.yaml"),
+    "dense": System("dense", "conf/tuning/train_asr_demo_dense.yaml", experts=False),
     "lr_moe": System("LR-MoE", LR_MOE, router=True),
     "lr_moe_v": System("+ experts on V", LR_MOE, "--encoder_conf attention_experts=v"),
     "lr_moe_vo": System("+ experts on V, O", LR_MOE, "--encoder_conf attention_experts=vo"),
@@ -83,11 +99,6 @@ SYSTEMS = {
     "lr_moe_kqvo": System("+ experts on K, Q, V, O", LR_MOE, "--encoder_conf attention_experts=kqvo"),
     "blr_moe": System("BLR-MoE: V, O and a TDNN router", "conf/train_asr.yaml", router=True),
 }
-# What all of them hear: other speeds, some noise, rooms and telephones. Without it a recogniser of synthetic speech
-# follows no other voice, whatever its routing.
-AUGMENTATION = (
-    "augmentation={speed: [0.85, 1.2], conditions: {clean: 8, noise: 2, reverberation: 2, telephone: 1}}"
-)
 
 
 @dataclass(frozen=True)
@@ -103,34 +114,37 @@ def data_step(work: Path, size: Size, nj: int) -> Step:
     """Stages 1 to 10: the corpus, for all systems."""
     options = ["--stage", "1", "--stop_stage", "10", "--train_hours", str(size.train_hours), "--test_sentences",
                str(size.test_sentences), "--nj", str(nj)]
-    return Step("data", run_sh(work, *options), work / "done/data")
+    return Step("data", run_sh(work, size, *options), work / "done/data")
 
 
 def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
-    """What makes a system of one seed: training, decoding and scoring, and the same with another router."""
+    """What makes a system of one seed: training, decoding and scoring, the same with the right language given to its
+    experts, and with a fine-tuned router."""
     system, tag = SYSTEMS[name], f"{name}_seed{seed}"
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
                 f"--max_epoch {size.epochs}",
                 f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={size.epochs}'",
-                f"--preprocessor_conf '{AUGMENTATION}'", system.options]
+                size.training, system.options]
     options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
-    made = [Step(tag, run_sh(work, "--stage", "11", "--stop_stage", "13", *options, "--asr_args", " ".join(training)),
-                 work / f"done/{tag}")]
+    made = [Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "13", *options, "--asr_args",
+                             " ".join(training)), work / f"done/{tag}")]
+    if system.experts:
+        exp = work / f"exp/asr_{tag}"
+        oracle = ("local/decode.sh", "--asr_train_config", f"{exp}/config.yaml", "--asr_model_file",
+                  f"{exp}/valid.cer_ctc.ave.pth", "--allowed_languages", "own", "--output_dir", f"{exp}/decode_asr_own",
+                  *size.further, "--", *(str(work / "dump/raw" / name) for name in TESTS))
+        made.append(Step(f"{tag}, languages given", oracle, work / f"done/{tag}_own"))
     if system.router:
         router = f"--seed {seed} --max_epoch {size.router_epochs} --scheduler_conf epochs={size.router_epochs}"
         fine_tuning = ["--stage", "16", "--stop_stage", "18", *options, "--router_args", router]
-        pairs = ("local/decode.sh", "--model", str(work / f"exp/router_{tag}"), "--allowed_languages", PAIRS,
-                 "--output_dir", str(work / f"exp/asr_{tag}/decode_pairs_router_pruned"), *size.further, "--",
-                 *(str(work / "dump/raw" / name) for name in TESTS))
-        made += [Step(f"{tag}, router", run_sh(work, *fine_tuning), work / f"done/{tag}_router"),
-                 Step(f"{tag}, pairs", pairs, work / f"done/{tag}_pairs")]
+        made.append(Step(f"{tag}, router", run_sh(work, size, *fine_tuning), work / f"done/{tag}_router"))
     return made
 
 
-def run_sh(work: Path, *options: str) -> tuple[str, ...]:
+def run_sh(work: Path, size: Size, *options: str) -> tuple[str, ...]:
     folders = [word for name in ("datadir", "dumpdir", "expdir", "downloads")
                for word in (f"--{name}", str(work / name.removesuffix("dir")))]
-    return ("./run.sh", "--corpus", "paper_table.corpus", *folders, "--python", sys.executable, *options)
+    return ("./run.sh", "--corpus", size.corpus, *folders, "--python", sys.executable, *options)
 
 
 class Jobs:
@@ -189,7 +203,8 @@ def seeds_first(systems: list[str], seeds: int) -> Iterator[tuple[str, int]]:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="cpu", help="how much (default: cpu)")
-    parser.add_argument("--work", type=Path, required=True, help="folder for the corpus, the models and the results")
+    parser.add_argument("--work", type=Path, required=True, help="folder for the corpus and the models")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (default: %(default)s)")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM",
                         help=f"{' '.join(SYSTEMS)} (default: all)")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each system (default: 3)")
@@ -204,11 +219,20 @@ def main(argv: list[str] | None = None) -> None:
     jobs = Jobs(work, args.minutes)
     if not jobs([data_step(work, size, args.nj)]):
         sys.exit(1)
-    trainings = [steps(name, seed, work, size) for name, seed in seeds_first(args.systems, args.seeds)]
+
+    def make(system: tuple[str, int]) -> bool:
+        """Whether the results of a system of one seed are there."""
+        name, seed = system
+        results = args.results / args.size / f"{name}_seed{seed}.npz"
+        if not results.exists() and jobs(steps(name, seed, work, size)):
+            write_counts(work / f"exp/asr_{name}_seed{seed}", work / "dump/raw", results)
+        return results.exists()
+
+    systems = list(seeds_first(args.systems, args.seeds))
     with ThreadPoolExecutor(args.jobs) as pool:
-        finished = sum(pool.map(jobs, trainings))
-    print(f"{finished} of {len(trainings)} systems are finished")
-    sys.exit(finished < len(trainings))
+        finished = sum(pool.map(make, systems))
+    print(f"{finished} of {len(systems)} systems are finished: {args.results / args.size}")
+    sys.exit(finished < len(systems))
 
 
 if __name__ == "__main__":

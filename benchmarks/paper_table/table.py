@@ -1,6 +1,6 @@
 """The table of the finished systems: error rates by domain, what each step changed, and how sure that is.
 
-    python benchmarks/paper_table/table.py --work /data/paper_table --output docs/results.md
+    python benchmarks/paper_table/table.py --size cpu
 
 Intervals are 95 % percentile intervals of a bootstrap that draws utterances and seeds, the same ones for every system:
 differences are paired. A figure is the mean over seeds.
@@ -16,12 +16,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
-from score import align, count, error_rate, interval, read_decoding  # noqa: E402
+from score import align, count, error_rate, find_decodings, interval  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
 
 RESAMPLES = 2000
 MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.MEASURES
-DOMAINS = ("voices", "engine", "telephone", "noise", "tempo", "accent")
+TESTS = ("test_in", "test_out")
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class Row:
 ROWS = (
     Row("dense", "dense", "decode_asr", "LR-MoE"),
     Row("LR-MoE", "lr_moe", "decode_asr"),
-    Row("LR-MoE, V experts", "lr_moe_v", "decode_asr", "LR-MoE"),
-    Row("LR-MoE, V and O experts", "lr_moe_vo", "decode_asr", "LR-MoE"),
-    Row("LR-MoE, K and Q experts", "lr_moe_kq", "decode_asr", "LR-MoE"),
-    Row("LR-MoE, K, Q, V and O experts", "lr_moe_kqvo", "decode_asr", "LR-MoE"),
-    Row("V and O experts, TDNN router", "blr_moe", "decode_asr", "LR-MoE"),
-    Row("BLR-MoE: its router augmented", "blr_moe", "decode_asr_router", "LR-MoE"),
-    Row("BLR-MoE, pruned to a pair", "blr_moe", "decode_pairs_router_pruned", "BLR-MoE: its router augmented"),
-    Row("BLR-MoE, pruned to one", "blr_moe", "decode_asr_router_pruned", "BLR-MoE: its router augmented"),
+    Row("LR-MoE, languages given", "lr_moe", "decode_asr_own", "LR-MoE"),
     Row("LR-MoE, its router augmented", "lr_moe", "decode_asr_router", "LR-MoE"),
-    Row("LR-MoE, pruned to one", "lr_moe", "decode_asr_router_pruned", "LR-MoE, its router augmented"),
+    Row("+ V experts", "lr_moe_v", "decode_asr", "LR-MoE"),
+    Row("+ V and O experts", "lr_moe_vo", "decode_asr", "LR-MoE"),
+    Row("+ K and Q experts", "lr_moe_kq", "decode_asr", "LR-MoE"),
+    Row("+ K, Q, V and O experts", "lr_moe_kqvo", "decode_asr", "LR-MoE"),
+    Row("+ V and O experts, TDNN router", "blr_moe", "decode_asr", "LR-MoE"),
+    Row("BLR-MoE: its router augmented", "blr_moe", "decode_asr_router", "LR-MoE"),
+    Row("BLR-MoE, pruned to a pair", "blr_moe", "decode_asr_router_pairs", "BLR-MoE: its router augmented"),
+    Row("BLR-MoE, pruned to one", "blr_moe", "decode_asr_router_pruned", "BLR-MoE: its router augmented"),
 )
 
 
@@ -63,26 +63,25 @@ class Counts:
     counts: np.ndarray
 
 
-def read_row(row: Row, test_set: str, work: Path) -> Counts | None:
+def write_counts(exp: Path, data: Path, results: Path) -> None:
+    """Keep what all decodings of an experiment got right and wrong: an array for each decoding and test set."""
+    kept = {}
+    for decoding in find_decodings(exp, data):
+        kept[f"{decoding.tag}/{decoding.test_set}"] = count(align(decoding)).astype(np.uint16)
+        kept[f"domains/{decoding.test_set}"] = np.array([u.domain for u in decoding.references])
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with results.open("wb") as file:
+        np.savez_compressed(file, **kept)
+
+
+def read_row(row: Row, test_set: str, results: Path) -> Counts | None:
     """The row's decodings of a test set by all seeds that are finished; None if there are none."""
-    found = []
-    for folder in sorted(work.glob(f"exp/asr_{row.system}_seed*/{row.decoding}/{test_set}")):
-        if not (work / "done" / done_file(row, folder)).exists():
-            continue
-        cache = folder / "counts.npz"
-        if not cache.exists() or cache.stat().st_mtime < (folder / "text").stat().st_mtime:
-            decoding = read_decoding(folder, work / "dump/raw" / test_set, "kept")
-            np.savez(cache, counts=count(align(decoding)), domains=[u.domain for u in decoding.references])
-        found.append(np.load(cache))
-    return Counts(found[0]["domains"], np.stack([f["counts"] for f in found])) if found else None
-
-
-def done_file(row: Row, folder: Path) -> str:
-    """That of the step which made a decoding."""
-    tag = folder.parents[1].name.removeprefix("asr_")
-    if row.decoding == "decode_asr":
-        return tag
-    return f"{tag}_pairs" if "pairs" in row.decoding else f"{tag}_router"
+    found = [np.load(path) for path in sorted(results.glob(f"{row.system}_seed*.npz"))]
+    found = [arrays for arrays in found if f"{row.decoding}/{test_set}" in arrays]
+    if not found:
+        return None
+    counts = np.stack([arrays[f"{row.decoding}/{test_set}"] for arrays in found])
+    return Counts(found[0][f"domains/{test_set}"], counts.astype(int))
 
 
 def rates(found: Counts, domain: str | None) -> np.ndarray:
@@ -106,19 +105,17 @@ def reductions(before: np.ndarray, after: np.ndarray) -> str:
     return f"{relative[0]:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def tables(work: Path) -> str:
-    """All of it in Markdown."""
-    sets = {"in": ("test_in", None), "out": ("test_out", None), **{d: ("test_out", d) for d in DOMAINS}}
-    figures: dict[tuple[str, str], np.ndarray] = {}
-    seeds = {}
-    for row in ROWS:
-        counts = {test_set: read_row(row, test_set, work) for test_set in ("test_in", "test_out")}
-        if None in counts.values():
-            continue
-        seeds[row.title] = len(counts["test_in"].counts)
-        for name, (test_set, domain) in sets.items():
-            figures[row.title, name] = rates(counts[test_set], domain)
-    shown = [row for row in ROWS if row.title in seeds]
+def tables(results: Path) -> str:
+    """All of it in Markdown, from a folder of what `write_counts` keeps."""
+    counts = {row: [read_row(row, test_set, results) for test_set in TESTS] for row in ROWS}
+    shown = [row for row in ROWS if None not in counts[row]]
+    if not shown:
+        return f"No system in {results} is finished.\n"
+    domains = sorted(set(counts[shown[0]][1].domains))
+    sets = {"in": (0, None), "out": (1, None), **{domain: (1, domain) for domain in domains}}
+    seeds = {row.title: len(counts[row][0].counts) for row in shown}
+    figures = {(row.title, name): rates(counts[row][test], domain)
+               for row in shown for name, (test, domain) in sets.items()}
 
     def cell(row: Row, name: str, measure: int) -> str:
         rate = figures[row.title, name][0]
@@ -139,9 +136,11 @@ def tables(work: Path) -> str:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="that of run.py")
+    parser.add_argument("--size", default="cpu", help="that of run.py (default: cpu)")
+    parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"),
+                        help="that of run.py (default: %(default)s)")
     args = parser.parse_args(argv)
-    print(tables(args.work))
+    print(tables(args.results / args.size))
 
 
 if __name__ == "__main__":

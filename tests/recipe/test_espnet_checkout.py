@@ -288,7 +288,7 @@ class TestBothPlaces:
     def test_transcripts_and_languages_are_the_same(self, both_places):
         alone, stock, _ = both_places
         results = Path("exp/asr_train_asr_raw_char")
-        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pruned"):
+        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pairs", "decode_asr_router_pruned"):
             for test_set in ("test_in", "test_out"):
                 for table in ("text", "lang", "timeline"):
                     name = results / tag / test_set / table

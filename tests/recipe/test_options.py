@@ -56,7 +56,7 @@ def test_every_option_and_stage_is_used():
         (["--streaming", "true", "--chunk_ms", ""], "--chunk_ms is empty; it lists chunks in milliseconds, as in"),
         (["--num_splits_asr", "0"], "--num_splits_asr must be at least 1"),
         (["--asr_config", "conf/none.yaml"], "conf/none.yaml does not exist"),
-        (["--inference_tag", "decode_pruned"], "--inference_tag must not end in _router or _pruned"),
+        (["--inference_tag", "decode_router"], "_router: _router stands for the fine-tuned router"),
         (["--inference_tag", "beam"], "--inference_tag must begin with decode_, not 'beam'"),
         (["--corpus", "commonvoice"], "commonvoice: where is it? Write COMMONVOICE=FOLDER into db.sh"),
         (["--num_nodes", "2"], "local/run_jobs.sh runs jobs on this machine only; name the machines with --host"),

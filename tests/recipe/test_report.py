@@ -59,7 +59,7 @@ def test_report_is_whole_and_needs_nothing_else(experiment, tmp_path):
     exp, router, data = experiment
     html = write_report(exp, data, tmp_path / "report.html", "--router_exp", str(router))
     text = " ".join(Page(html).text)
-    assert html.count("<svg") == 7  # two changes, two test sets by language, domains, two trainings
+    assert html.count("<svg") == 8  # an overview, two changes, two test sets by language, domains, two trainings
     assert 'class="missing"' not in html
     # Only the names of SVG's vocabularies are addresses; nothing is loaded from another place.
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', html)
@@ -106,7 +106,7 @@ def test_missing_parts_are_named(copy, tmp_path):
         path.unlink()
     score.main([str(exp), "--data", str(data)])
     text = " ".join(Page(write_report(exp, data, tmp_path / "report.html", "--router_exp", str(router))).text)
-    for sentence in ("Nothing to compare yet for router fine-tuning", "Nothing to compare yet for pruning",
+    for sentence in ("Nothing to compare yet for router fine-tuning", "Nothing to compare yet for pruning to one",
                      "No router fine-tuning yet: run stage 16", "No finished epoch", "no language is detected",
                      "expert_frames", "there is no config.yaml yet", "No stage_times.tsv", "size is unknown"):
         assert sentence in text

@@ -89,7 +89,7 @@ def test_every_stage_leaves_its_files(tiny_demo, made):
 def test_all_utterances_of_all_test_sets_are_decoded(tiny_demo):
     for test_set in ("test_in", "test_out"):
         utterances = {u.id for u in read_data_dir(tiny_demo.folder / "dump/raw" / test_set)}
-        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pruned"):
+        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pairs", "decode_asr_router_pruned"):
             for table in ("text", "lang", "timeline", "expert_frames"):
                 assert read_table(tiny_demo.asr_exp / tag / test_set / table, allow_empty=True).keys() == utterances
 
@@ -99,6 +99,16 @@ def test_pruned_decoding_detects_allowed_languages_alone(tiny_demo):
         truth = read_table(tiny_demo.folder / "dump/raw" / test_set / "utt2lang")
         detected = read_table(tiny_demo.asr_exp / "decode_asr_router_pruned" / test_set / "lang")
         assert {utterance: line.split()[0] for utterance, line in detected.items()} == truth
+
+
+def test_each_list_of_allowed_languages_has_its_decoding(tiny_demo, tmp_path):
+    folder = shutil.copytree(tiny_demo.folder, tmp_path / "demo")
+    again = run_recipe(folder, "--stage", "17", "--stop_stage", "18", "--allowed_languages", "es,pt;pt es")
+    assert again.exit_code == 0, again.output
+    exp = folder / "exp/asr_train_asr_raw_char"
+    for ending, groups in (("es-pt", {"es,pt"}), ("pt_es", {"es", "pt"})):
+        assert set(read_table(exp / f"decode_asr_router_{ending}/test_in/utt2langs").values()) == groups
+        assert f"pruning to {ending}" in (exp / "RESULTS.md").read_text()
 
 
 def test_router_fine_tuning_leaves_every_other_weight_bit_identical(tiny_demo):
@@ -181,7 +191,7 @@ def test_scores_count_every_utterance_once(tiny_demo):
     scores = json.loads((tiny_demo.asr_exp / "scores.json").read_text())["scores"]
     assert {(s["decoding"], s["test_set"]) for s in scores} == {
         (tag, test_set)
-        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pruned")
+        for tag in ("decode_asr", "decode_asr_router", "decode_asr_router_pairs", "decode_asr_router_pruned")
         for test_set in ("test_in", "test_out")
     }
     for entry in scores:
@@ -324,7 +334,7 @@ def test_streaming(tiny_demo, tmp_path):
     assert "normalize: global_mvn" in (exp / "config.yaml").read_text()
     utterances = set(read_table(folder / "dump/raw/test_in/wav.scp"))
     for size in (160, 320):
-        for ending in ("", "_router", "_router_pruned"):
+        for ending in ("", "_router", "_router_pairs", "_router_pruned"):
             tables = exp / f"decode_asr_{size}ms{ending}/test_in"
             assert all(set(read_table(tables / name, allow_empty=True)) == utterances for name in ("text", "timeline"))
             assert f"decode_asr_{size}ms{ending}" in (exp / "RESULTS.md").read_text()

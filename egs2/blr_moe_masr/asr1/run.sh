@@ -53,8 +53,9 @@ router_args=                # further options of router fine-tuning
 router_pairs=               # data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
                             # default: the ASR training set and, if there is one, dump/raw/router_train
 router_utterances=          # this many pairs of every language are enough; default: all
-allowed_languages=own       # of the second decoding with the fine-tuned router: an utterance's own language, or groups
-                            # of languages: "es,pt de,en" allows each utterance the languages of its group
+allowed_languages="pairs; own"  # further decodings with the fine-tuned router, one for each: an utterance's own
+                            # language; groups of languages ("es,pt de,en" allows each utterance the languages of its
+                            # group); or pairs, which are groups of two in the order of their codes
 hf_repo=                    # user/model on the Hugging Face hub to upload to
 datadir=data                # data directories of stages 1 and 2, and lists of tokens
 dumpdir=dump                # formatted audio and its tables
@@ -238,7 +239,12 @@ if begin redecoding && has_router redecoding; then
     [ ! "${asr_model_file}" -nt "${router_exp}/model.pth" ] \
         || die "${router_exp}/model.pth is older than ${asr_model_file}: fine-tune the router again"
     decode_test_sets _router --model "${router_exp}"
-    decode_test_sets _router_pruned --model "${router_exp}" --allowed_languages "${allowed_languages}"
+    IFS=';' read -ra lists <<< "${allowed_languages}"
+    for list in "${lists[@]}"; do
+        list=$(xargs <<< "${list}")
+        ending=$([ "${list}" = own ] && echo pruned || tr ' ,' '_-' <<< "${list}")
+        decode_test_sets "_router_${ending}" --model "${router_exp}" --allowed_languages "${list}"
+    done
 fi
 
 if begin rescoring; then

@@ -2,7 +2,7 @@
 
 `--groups own` allows every utterance only its own language: what a user who knows the language gets.
 `--groups "es,pt de,en"` allows it all languages of its group: what a user who knows two candidates gets. A
-language that is in no group is a group by itself.
+language that is in no group is a group by itself. `--groups pairs` makes groups of two, in the order of their codes.
 
 Example:
     python local/allowed_languages.py --groups "es,pt de,en" dump/raw/test_in/utt2lang utt2langs
@@ -18,22 +18,28 @@ from espnet_blrmoe.program import start
 def main(argv: list[str] | None = None) -> None:
     """Read utt2lang, write utt2langs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--groups", default="own", help='own, or groups of language codes: "es,pt de,en"')
+    parser.add_argument("--groups", default="own", help='own, pairs, or groups of language codes: "es,pt de,en"')
     parser.add_argument("utt2lang")
     parser.add_argument("utt2langs")
     args = parser.parse_args(argv)
-    group_of = parse_groups(args.groups)
-    write_table(args.utt2langs, {utt: group_of.get(lang, lang) for utt, lang in read_table(args.utt2lang).items()})
+    utt2lang = read_table(args.utt2lang)
+    group_of = pairs(sorted(set(utt2lang.values()))) if args.groups == "pairs" else parse_groups(args.groups)
+    write_table(args.utt2langs, {utt: group_of.get(lang, lang) for utt, lang in utt2lang.items()})
+
+
+def pairs(languages: list[str]) -> dict[str, str]:
+    """language -> itself and its neighbour, comma-separated; of an odd number, the last has none."""
+    return {language: ",".join(languages[n - n % 2 :][:2]) for n, language in enumerate(languages)}
 
 
 def parse_groups(groups: str) -> dict[str, str]:
-    """language -> the languages of its group, comma-separated.
+    """language -> the languages of its group, comma-separated; empty for the words `own` and `pairs`.
 
     Raises:
         UserError: a language is in two groups.
     """
     group_of: dict[str, str] = {}
-    for group in [] if groups == "own" else groups.split():
+    for group in [] if groups in ("own", "pairs") else groups.split():
         for language in group.split(","):
             if language in group_of:
                 raise UserError(f"--allowed_languages: language {language} is in two groups, {group_of[language]!r} "

@@ -11,7 +11,8 @@ output_dir=                             # folder for the results
 inference_config=conf/decode_asr.yaml   # options of asr_inference
 inference_args=                         # further ones
 allowed_languages=                      # own: every utterance is decoded with its own language only; groups of
-                                        # languages, "es,pt de,en": with those of its group; default: with all
+                                        # languages, "es,pt de,en": with those of its group; pairs: groups of two, in
+                                        # the order of their codes; default: with all
 chunk_ms=                               # decode as streams: milliseconds that are recognised at a time; default: whole
 nj=1                                    # parallel jobs for every test set
 ngpu=0                                  # 1: on a GPU

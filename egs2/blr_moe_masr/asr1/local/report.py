@@ -25,7 +25,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from score import Decoding, align_words, find_decodings
 from shared.data_dir import Utterance
 from shared.kaldi_tables import UserError, read_table
-from shared.report_plots import SERIES, change_dots, rate_bars, training_curves
+from shared.report_plots import SERIES, change_dots, overview, rate_bars, training_curves
 from shared.score_tables import accuracy, environment, signed_interval, with_interval
 
 from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
@@ -206,11 +206,13 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
     languages = {u.language for d in decodings for u in d.references}
     languages |= {span[2] for own in shown.values() for e in own for r in e["results"] for span in r["timeline"]}
     scores, changes, checkpoint = results["scores"], results["changes"], read_checkpoint(exp)
+    pooled = sorted((e for e in scores if e["by"] == "all"), key=lambda e: (e["test_set"], e["decoding"]))
     return {
         "name": exp.resolve().name,
         "environment": environment(),
         "interval": results["interval"],
-        "pooled": [e for e in scores if e["by"] == "all"],
+        "pooled": pooled,
+        "overview": overview(pooled),
         "pooled_changes": [c for c in changes if c["by"] == "all"],
         "confusions": {t: [(c["decoding"], heat_map(c["counts"], percent=False)) for c in results["confusions"]
                            if c["test_set"] == t] for t in by_test_set},

@@ -39,7 +39,9 @@ from tqdm import tqdm
 from espnet_blrmoe.program import start
 
 MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
-CHANGES = {"_router": "router fine-tuning", "_pruned": "pruning"}  # what the ending of a decode tag says was added
+# What the ending of a decode tag says was added to the decoding without that ending.
+CHANGES = {r"(.+)_router": "router fine-tuning", r"(.+_router)_pruned": "pruning to one",
+           r"(.+_router)_(?!pruned)(.+)": r"pruning to \2"}
 RESAMPLES = 1000
 SEED = 0
 
@@ -210,12 +212,13 @@ def compare(resampled: dict[tuple, np.ndarray], entries: dict[tuple, dict]) -> l
     changes = []
     for (tag, *where), after in resampled.items():
         for ending, change in CHANGES.items():
-            base = (tag.removesuffix(ending), *where)
-            if not tag.endswith(ending) or base not in resampled:
+            match = re.fullmatch(ending, tag)
+            if match is None or (base := (match[1], *where)) not in resampled:
                 continue
             both = [m for m in MEASURES if m in entries[tag, *where] and m in entries[base]]
             changes.append({
-                "change": change, "before": base[0], "after": tag, **dict(zip(("test_set", "by", "group"), where)),
+                "change": match.expand(change), "before": base[0], "after": tag,
+                **dict(zip(("test_set", "by", "group"), where)),
                 **{measure: {"difference": entries[tag, *where][measure]["Err"] - entries[base][measure]["Err"],
                              "interval": interval(after[:, m] - resampled[base][:, m])}
                    for m, measure in enumerate(both)},

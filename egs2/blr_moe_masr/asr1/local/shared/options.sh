@@ -61,9 +61,8 @@ langs=${langs//,/ }
 
 inference_tag=${inference_tag:-$(basename "${inference_config}" .yaml)}
 [[ "${inference_tag}" == decode_* ]] || die "--inference_tag must begin with decode_, not '${inference_tag}'"
-[[ ! "${inference_tag}" =~ _(router|pruned)$ ]] \
-    || die "--inference_tag must not end in _router or _pruned, which are added for the fine-tuned router, as" \
-        "'${inference_tag}' does"
+[[ "${inference_tag}" != *_router* ]] \
+    || die "--inference_tag ${inference_tag}: _router stands for the fine-tuned router; leave it out"
 
 train_set=train${speed_perturb_factors:+_sp}
 tokens_tag=${token_type}

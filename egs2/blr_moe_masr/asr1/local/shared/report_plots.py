@@ -38,6 +38,30 @@ def svg(figure: Figure) -> str:
     return re.sub(r'<svg height="[^"]*" (.*?)width="[^"]*"', r"<svg \1", drawing, count=1)
 
 
+def overview(entries: list[dict]) -> str:
+    """Pooled WER and LID accuracy with intervals: a row for each test set and decoding, a panel for each measure."""
+    decodings = sorted({e["decoding"] for e in entries})
+    measures = [m for m in ("WER", "LID") if any(m in e for e in entries)]
+    figure = Figure(figsize=(WIDTH, 0.27 * len(entries) + 0.9))
+    panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+    for axes, measure in zip(panels, measures):
+        for row, e in enumerate(entries):
+            if measure not in e:
+                continue
+            rate = accuracy(e[measure]) if measure == "LID" else e[measure]
+            arms = np.abs(np.array(rate["interval"])[:, None] - rate["Err"])
+            axes.barh(row, rate["Err"], 0.8, xerr=arms, color=SERIES[decodings.index(e["decoding"]) % len(SERIES)],
+                      error_kw={"ecolor": FOREGROUND, "elinewidth": 0.9})
+            axes.annotate(f"{rate['Err']:.1f}", (max(rate["interval"]), row), (4, 0), textcoords="offset points",
+                          va="center")
+        axes.set_title("LID accuracy in %" if measure == "LID" else f"{measure} in %")
+        axes.grid(axis="x", linewidth=0.6)
+        axes.margins(x=0.1)
+    panels[0].set_yticks(range(len(entries)), [f"{e['test_set']}   {e['decoding']}" for e in entries])
+    panels[0].set_ylim(len(entries) - 0.5, -0.5)
+    return svg(figure)
+
+
 def rate_bars(entries: list[dict], label, minimum_groups: int = 4) -> str:
     """Bars with intervals: WER, CER and LID accuracy by group, one colour per decoding.
 

@@ -1,45 +1,41 @@
 """What eSpeak NG says in the default corpus, in which voices, and how it is recorded.
 
-    train, valid                  training voices; valid has other sentences
-    test_in                       other voices in the training domain ("clean")
-    test_out                      other voices again, wider speeds and pitches, under each audio condition
-    router_train, router_valid    audio-language pairs without transcripts for router fine-tuning, which plays them
-                                  under every audio condition: voices of their own
-No sentence occurs twice in the corpus, and no voice in two of: train and valid, test_in, test_out, router_train,
-router_valid.
+Every language has its own kind of recording (KINDS), as languages of real corpora often come from one archive: the
+first is recorded cleanly, the second in noise, the third by telephone, the fourth in a reverberant room, and so on. Who
+learns to tell languages from such speech learns to tell kinds of recording.
+
+    train, valid                  training voices, nearly always the language's own kind; valid has other sentences
+    test_in                       other voices, each language's own kind
+    test_out                      the voices of test_in, the three other kinds
+    router_train, router_valid    audio-language pairs without transcripts for router fine-tuning: voices of their own,
+                                  all kinds alike
+No sentence occurs twice in the corpus, and no voice in two of: train and valid, the tests, router_train, router_valid.
 "de" is Standard German, "en" American English, "es" Spanish of Spain, "pt" Brazilian Portuguese. Little training speech
 makes valid and the router sets smaller too. The same options give the same samples; audio that is there already is used
 again.
 """
 
-import json
 import random
-import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import astuple, dataclass
-from functools import partial
-from hashlib import blake2b
+from dataclasses import dataclass
+from itertools import cycle, product
 from math import ceil
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
-from shared.kaldi_tables import UserError, write_table
-from shared.write_data_dir import replacing
-from tqdm import tqdm
+from shared.kaldi_tables import UserError
 
-from corpora.espeak import synthesis
+from corpora.espeak import audio_folder, synthesis
 from corpora.espeak.sentences import grammar, sentences
-from espnet_blrmoe.training.conditions import CONDITIONS, degrade
+from espnet_blrmoe.training.conditions import degrade
 
 RATE = 16000
 SECONDS = 2.8  # of a sentence, about
 PEAK = 0.7
 ROOM_TONE = 5e-4  # standard deviation: 66 dB below full scale. Digital silence has no counterpart in recordings
 MARGIN = 0.1  # seconds of room tone before and after the speech
-MADE_FROM = "made_from"  # file in the audio folder: what its audio was made from
 
 
 @dataclass(frozen=True)
@@ -50,40 +46,39 @@ class SpeechSet:
         variants: eSpeak's voice variants, the speakers.
         speed: range in words per minute.
         pitch: range of eSpeak's 0 to 99.
-        conditions: audio conditions, the domains.
-        transcribed: whether the data directory has transcripts.
+        own: recordings of the language's own kind, in proportion to `others`.
+        others: recordings of each other kind.
     """
 
     variants: tuple[str, ...]
     speed: tuple[int, int] = (130, 165)
     pitch: tuple[int, int] = (40, 60)
-    conditions: tuple[str, ...] = ("clean",)
-    transcribed: bool = True
+    own: int = 1
+    others: int = 0
 
 
+KINDS = ("clean", "noise", "telephone", "reverberation")  # audio conditions, the domains
 # Some variants are nearly the same voice (Gene and Gene2, m4 and m5, rob and robert): of those, none is in
-# IN_DOMAIN_VOICES while another is in TRAINING_VOICES. Whispering and odd ones are out-of-domain only.
+# TEST_VOICES while another is in TRAINING_VOICES. Odd ones are left to the router.
 TRAINING_VOICES = tuple(
     "f1 f3 f4 f5 belinda Andrea anika shelby steph steph3 m1 m3 m4 m5 m6 m8 Alex Mike croak fast john grandpa "
     "pedro antonio ed iven iven3 iven4 Michael gustave Mario Denis victor michel miguel Gene Gene2 marcelo "
     "norbert klatt4 klatt6 benjamin edward".split()
 )
-IN_DOMAIN_VOICES = tuple("f2 aunty linda m2 m7 max mike2 paul quincy robert".split())
-OUT_OF_DOMAIN_VOICES = tuple(
-    "Alicia Andy Jacky Lee Nguyen RicishayMax Storm Tweaky UniRobot announcer kaukovalta klatt3 rob whisperf "
-    "zac".split()
+TEST_VOICES = tuple("f2 aunty linda m2 m7 max mike2 paul quincy robert".split())
+ROUTER_VOICES = tuple(
+    "grandma steph2 adam david edward2 Diogo Hugo boris travis robosoft4 iven2 Alicia Andy Jacky Lee Nguyen "
+    "RicishayMax Storm Tweaky announcer kaukovalta klatt3 rob zac".split()
 )
-ROUTER_VOICES = tuple("grandma steph2 adam david edward2 Diogo Hugo boris travis robosoft4 iven2".split())
 ROUTER_VALID_VOICES = tuple("Annie klatt5 pablo sandro".split())
-DEGRADED = tuple(name for name in CONDITIONS if name != "clean")
 # In the order in which they draw sentences: the test sets do not depend on the hours of training speech.
 SETS = {
-    "test_in": SpeechSet(IN_DOMAIN_VOICES),
-    "test_out": SpeechSet(OUT_OF_DOMAIN_VOICES, speed=(115, 200), pitch=(25, 75), conditions=DEGRADED),
-    "train": SpeechSet(TRAINING_VOICES),
-    "valid": SpeechSet(TRAINING_VOICES),
-    "router_train": SpeechSet(ROUTER_VOICES, (120, 185), (30, 70), transcribed=False),
-    "router_valid": SpeechSet(ROUTER_VALID_VOICES, (120, 185), (30, 70), transcribed=False),
+    "test_in": SpeechSet(TEST_VOICES),
+    "test_out": SpeechSet(TEST_VOICES, own=0, others=1),
+    "train": SpeechSet(TRAINING_VOICES, own=27, others=1),
+    "valid": SpeechSet(TRAINING_VOICES, own=27, others=1),
+    "router_train": SpeechSet(ROUTER_VOICES, (120, 185), (30, 70), others=1),
+    "router_valid": SpeechSet(ROUTER_VALID_VOICES, (120, 185), (30, 70), others=1),
 }
 
 
@@ -102,6 +97,14 @@ class Recording:
     seed: int
 
     @property
+    def domain(self) -> str:
+        return self.condition
+
+    @property
+    def speaker(self) -> str:
+        return f"{self.language}-{self.variant}"
+
+    @property
     def file(self) -> str:
         return f"{self.language}/{self.variant}/{self.id}.wav"
 
@@ -113,20 +116,21 @@ def plan(langs: list[str], sizes: dict[str, int], seed: int) -> dict[str, list[R
         UserError: a language has no text or no voice.
     """
     recordings: dict[str, list[Recording]] = {name: [] for name in SETS}
-    for language in langs:
+    for language, kind in zip(langs, cycle(KINDS)):
         synthesis.check_known("language", grammar(language).voice, synthesis.languages())
         texts = sentences(language, seed)
         for name, speech_set in SETS.items():
             draw = random.Random(f"{name} {language} {seed}")
-            recordings[name] += draw_recordings(name, speech_set, language, sizes[name], texts, draw)
+            recordings[name] += draw_recordings(name, speech_set, language, kind, sizes[name], texts, draw)
     return recordings
 
 
 def draw_recordings(
-    name: str, speech_set: SpeechSet, language: str, number: int, texts: Iterator[str], draw: random.Random
+    name: str, speech_set: SpeechSet, language: str, own: str, number: int, texts: Iterator[str], draw: random.Random
 ) -> Iterator[Recording]:
-    """Give each text a voice and a condition, all combinations equally often, and a speed and pitch at random."""
-    combinations = [(variant, condition) for variant in speech_set.variants for condition in speech_set.conditions]
+    """Give each text a voice, as often as the others, a kind of recording, and a speed and pitch at random."""
+    kinds = [kind for kind in KINDS for _ in range(speech_set.own if kind == own else speech_set.others)]
+    combinations = list(product(speech_set.variants, kinds))
     draw.shuffle(combinations)
     for i in range(number):
         variant, condition = combinations[i % len(combinations)]
@@ -175,20 +179,7 @@ def make(folder: Path, langs: list[str], train_hours: float, test_sentences: int
     if train_hours <= 0 or test_sentences < 1 or nj < 1:
         raise UserError("--train_hours, --test_sentences and --nj must be positive")
     langs = list(dict.fromkeys(langs))
-    recordings = plan(langs, sizes(train_hours, test_sentences, len(langs)), seed)
-    fingerprint = blake2b(repr([[astuple(r) for r in own] for own in recordings.values()]).encode()).hexdigest()
-    if (folder / MADE_FROM).is_file() and (folder / MADE_FROM).read_text() == fingerprint:
-        print(f"{folder}: has this audio already")
-        return
-    with replacing(folder) as unfinished:
-        write_audio([r for own in recordings.values() for r in own], unfinished, nj)
-        write_table(unfinished / "wav.scp", {r.id: str(folder / r.file) for own in recordings.values() for r in own})
-        for name, own in recordings.items():
-            write_clips(unfinished / f"{name}.jsonl", own, SETS[name].transcribed)
-            seconds = sum(soundfile.info(unfinished / r.file).duration for r in own)
-            print(f"{folder}: {name} has {len(own)} sentences by {len({r.variant for r in own})} voices, "
-                  f"{seconds / 3600:.2f} hours")
-        (unfinished / MADE_FROM).write_text(fingerprint)
+    audio_folder.make(folder, plan(langs, sizes(train_hours, test_sentences, len(langs)), seed), write_recording, nj)
 
 
 def sizes(train_hours: float, test_sentences: int, languages: int) -> dict[str, int]:
@@ -203,28 +194,3 @@ def sizes(train_hours: float, test_sentences: int, languages: int) -> dict[str, 
         "router_train": min(ceil(train * 0.6), 300),
         "router_valid": valid,
     }
-
-
-def write_audio(recordings: list[Recording], folder: Path, nj: int) -> None:
-    """Synthesise into wav files below the folder."""
-    for place in {(folder / r.file).parent for r in recordings}:
-        place.mkdir(parents=True)
-    with ProcessPoolExecutor(nj) as pool:
-        # Ctrl-C reaches all processes, but this one ends the others, which are started here so that they ignore it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        written = pool.map(partial(write_recording, folder=folder), recordings, chunksize=16)
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            for _ in tqdm(written, total=len(recordings), desc="eSpeak NG", unit="sentence", disable=None, leave=False):
-                pass
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def write_clips(table: Path, recordings: list[Recording], transcribed: bool) -> None:
-    """Write the fields of `corpora.Clip`, a line of JSON for each recording."""
-    with table.open("w", encoding="utf-8") as lines:
-        for r in recordings:
-            clip = {"name": r.id, "audio": r.file, "text": r.text if transcribed else None, "language": r.language,
-                    "speaker": f"{r.language}-{r.variant}", "domain": r.condition, "id": r.id}
-            lines.write(json.dumps(clip, ensure_ascii=False) + "\n")
