@@ -1,14 +1,13 @@
 """What eSpeak NG says in the default corpus, in which voices, and how it is recorded.
 
-Every language has its own kind of recording (KINDS), as languages of real corpora often come from one archive: the
-first is recorded cleanly, the second in noise, the third by telephone, the fourth in a reverberant room, and so on. Who
-learns to tell languages from such speech learns to tell kinds of recording.
+Most of every language is recorded in one way, its own (OWN_WAY), as languages of real corpora often come from one
+archive; a sixth of it is clean. Who learns to tell languages from such speech learns to tell recordings.
 
-    train, valid                  training voices, nearly always the language's own kind; valid has other sentences
-    test_in                       other voices, each language's own kind
-    test_out                      the voices of test_in, the three other kinds
+    train, valid                  training voices; valid has other sentences
+    test_in                       other voices, clean and in each language's own way
+    test_out                      the voices of test_in, in the other languages' ways
     router_train, router_valid    audio-language pairs without transcripts for router fine-tuning: voices of their own,
-                                  all kinds alike
+                                  recorded in all ways
 No sentence occurs twice in the corpus, and no voice in two of: train and valid, the tests, router_train, router_valid.
 "de" is Standard German, "en" American English, "es" Spanish of Spain, "pt" Brazilian Portuguese. Little training speech
 makes valid and the router sets smaller too. The same options give the same samples; audio that is there already is used
@@ -18,7 +17,7 @@ again.
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import cycle, product
+from itertools import product
 from math import ceil
 from pathlib import Path
 
@@ -46,18 +45,19 @@ class SpeechSet:
         variants: eSpeak's voice variants, the speakers.
         speed: range in words per minute.
         pitch: range of eSpeak's 0 to 99.
-        own: recordings of the language's own kind, in proportion to `others`.
-        others: recordings of each other kind.
+        clean, own, others: how many recordings are clean for how many in the language's own way and in each other way.
     """
 
     variants: tuple[str, ...]
     speed: tuple[int, int] = (130, 165)
     pitch: tuple[int, int] = (40, 60)
-    own: int = 1
+    clean: int = 0
+    own: int = 0
     others: int = 0
 
 
-KINDS = ("clean", "noise", "telephone", "reverberation")  # audio conditions, the domains
+# Audio conditions, which are the domains; other languages than these are recorded cleanly.
+OWN_WAY = {"de": "noise", "en": "telephone", "es": "reverberation", "pt": "codec"}
 # Some variants are nearly the same voice (Gene and Gene2, m4 and m5, rob and robert): of those, none is in
 # TEST_VOICES while another is in TRAINING_VOICES. Odd ones are left to the router.
 TRAINING_VOICES = tuple(
@@ -73,12 +73,12 @@ ROUTER_VOICES = tuple(
 ROUTER_VALID_VOICES = tuple("Annie klatt5 pablo sandro".split())
 # In the order in which they draw sentences: the test sets do not depend on the hours of training speech.
 SETS = {
-    "test_in": SpeechSet(TEST_VOICES),
-    "test_out": SpeechSet(TEST_VOICES, own=0, others=1),
-    "train": SpeechSet(TRAINING_VOICES, own=27, others=1),
-    "valid": SpeechSet(TRAINING_VOICES, own=27, others=1),
-    "router_train": SpeechSet(ROUTER_VOICES, (120, 185), (30, 70), others=1),
-    "router_valid": SpeechSet(ROUTER_VALID_VOICES, (120, 185), (30, 70), others=1),
+    "test_in": SpeechSet(TEST_VOICES, clean=1, own=1),
+    "test_out": SpeechSet(TEST_VOICES, others=1),
+    "train": SpeechSet(TRAINING_VOICES, clean=7, own=30, others=1),
+    "valid": SpeechSet(TRAINING_VOICES, clean=7, own=30, others=1),
+    "router_train": SpeechSet(ROUTER_VOICES, (120, 185), (30, 70), clean=1, own=1, others=1),
+    "router_valid": SpeechSet(ROUTER_VALID_VOICES, (120, 185), (30, 70), clean=1, own=1, others=1),
 }
 
 
@@ -116,21 +116,23 @@ def plan(langs: list[str], sizes: dict[str, int], seed: int) -> dict[str, list[R
         UserError: a language has no text or no voice.
     """
     recordings: dict[str, list[Recording]] = {name: [] for name in SETS}
-    for language, kind in zip(langs, cycle(KINDS)):
+    for language in langs:
         synthesis.check_known("language", grammar(language).voice, synthesis.languages())
         texts = sentences(language, seed)
         for name, speech_set in SETS.items():
             draw = random.Random(f"{name} {language} {seed}")
-            recordings[name] += draw_recordings(name, speech_set, language, kind, sizes[name], texts, draw)
+            recordings[name] += draw_recordings(name, speech_set, language, sizes[name], texts, draw)
     return recordings
 
 
 def draw_recordings(
-    name: str, speech_set: SpeechSet, language: str, own: str, number: int, texts: Iterator[str], draw: random.Random
+    name: str, speech_set: SpeechSet, language: str, number: int, texts: Iterator[str], draw: random.Random
 ) -> Iterator[Recording]:
-    """Give each text a voice, as often as the others, a kind of recording, and a speed and pitch at random."""
-    kinds = [kind for kind in KINDS for _ in range(speech_set.own if kind == own else speech_set.others)]
-    combinations = list(product(speech_set.variants, kinds))
+    """Give each text a voice, as often as the others, a condition, and a speed and pitch at random."""
+    own = OWN_WAY.get(language, "clean")
+    others = [condition for condition in OWN_WAY.values() if condition != own]
+    conditions = ["clean"] * speech_set.clean + [own] * speech_set.own + others * speech_set.others
+    combinations = list(product(speech_set.variants, conditions))
     draw.shuffle(combinations)
     for i in range(number):
         variant, condition = combinations[i % len(combinations)]
@@ -191,6 +193,6 @@ def sizes(train_hours: float, test_sentences: int, languages: int) -> dict[str, 
         "valid": valid,
         "test_in": test_sentences,
         "test_out": test_sentences,
-        "router_train": min(ceil(train * 0.6), 300),
+        "router_train": min(train, 1000),
         "router_valid": valid,
     }
