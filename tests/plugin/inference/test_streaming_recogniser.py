@@ -193,6 +193,23 @@ def test_a_finished_session_is_over(recogniser):
         assert one_sentence(call) == "the session is finished; start another one"
 
 
+def test_sessions_that_do_not_go_together_are_refused_and_nothing_changes(model, recogniser):
+    wave = speech_of(1.0, 0)
+    session, finished = recogniser.start(), recogniser.start()
+    finished.finish()
+    of_another = StreamingRecogniser(model.config, model.weights, CHUNK_MS).start()
+    for other, message in (
+        (session, "a session is there twice; give its audio one piece after another"),
+        (of_another, "a session is another recogniser's; give it to the one that started it"),
+        (finished, "the session is finished; start another one"),
+    ):
+        assert one_sentence(recogniser.feed, [session, other], [wave, wave]) == message
+        assert one_sentence(recogniser.finish, [session, other]) == message
+    message = "1 sessions need a piece of audio each, not 2 pieces"
+    assert one_sentence(recogniser.feed, [session], [wave, wave]) == message
+    assert_same([*session.feed(wave), session.finish()], heard(recogniser, [wave]))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
