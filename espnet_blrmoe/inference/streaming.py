@@ -35,8 +35,9 @@ class StreamingRecogniser:
     Args:
         asr_train_config: config.yaml of the training.
         asr_model_file: checkpoint.
-        chunk_ms: milliseconds of audio that are recognised at a time: a whole number of frames, at least as long as the
-            shortest chunk that the model was trained with. More is slower to answer, and better.
+        chunk_ms: milliseconds of audio that are recognised at a time: a whole number of frames, not less than the
+            shortest chunk that the model was trained with and not more than the longest, where whole utterances count
+            as 30 s. More is slower to answer, and better.
         languages, language_penalty: as of Speech2Text.
         language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
             "frame", or a number of milliseconds up to the frame.

@@ -13,7 +13,7 @@ from laid_out import ROOT
 from streaming_model import CHUNK_MS, write_streaming_model
 from tiny import RATE, speech_of
 
-from espnet_blrmoe import StreamingRecogniser
+from espnet_blrmoe import StreamingRecogniser, StreamPart, Word
 from espnet_blrmoe.bin import main, stream
 
 
@@ -95,10 +95,32 @@ def test_what_goes_wrong_with_a_file_is_told_after_the_others(folder, options, t
     output = capsys.readouterr()
     assert ended.value.code == 1 and output.err.startswith("stream: ") and "gone.wav" in output.err
     assert len(output.out.splitlines()) == len(expected_parts(folder))
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\0\0\0")))
+
+
+def test_standard_input_that_ends_within_a_sample_is_heard_all_the_same(folder, options, capsys, monkeypatch):
+    samples = soundfile.read(folder / "talk.wav", dtype="int16")[0].astype("<i2").tobytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(samples + b"\0")))
     with pytest.raises(SystemExit):
-        stream.main(["-", *options])
-    assert capsys.readouterr().err.startswith("stream: standard input ends within a sample")
+        stream.main(["-", *options, "--json"])
+    output = capsys.readouterr()
+    assert output.err.startswith("stream: standard input ends within a sample")
+    assert_same(output.out.splitlines(), expected_parts(folder), "-")
+
+
+def test_standard_input_that_is_a_file_or_closed(folder, options, capsys, monkeypatch):
+    wav = io.TextIOWrapper(io.BytesIO((folder / "talk.wav").read_bytes()))
+    for stdin, message in (wav, "is an audio file; write samples without a header"), (None, "is closed"):
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(SystemExit):
+            stream.main(["-", *options, "--json"])
+        output = capsys.readouterr()
+        assert output.err.startswith(f"stream: standard input {message}") and not output.out
+
+
+def test_people_read_a_script_without_spaces_as_it_is_written(capsys):
+    words = tuple(Word(0.5, 1.0, text, 1.0, "zh-CN") for text in "你好")
+    stream.show("talk.wav", StreamPart(0.0, 1.0, "你好吗", "你好", words, "zh-CN", 0.9, ()), "你好", as_json=False)
+    assert capsys.readouterr().out == "talk.wav 0.50 (zh-CN, 90%): 你好\n"
 
 
 @pytest.mark.parametrize(
