@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from types import TracebackType
 
 ESCAPES = "json_escapes"  # name of the way to write letters that a terminal lacks
 READER_LEFT = 141  # exit status of programs that write into a pipe which nobody reads any more, in shells
@@ -18,7 +19,7 @@ def start(main: Callable[[], None]) -> None:
 
     Where the locale knows ASCII only, Python starts anew in its UTF-8 mode. Letters that the encoding of the output
     lacks are printed as JSON's escapes, for example \\u00fc: JSON stays the same, and everything else readable. Where
-    nobody reads the output any more (`| head`), the program ends without a word.
+    nobody reads the output any more (`| head`), or after Ctrl-C, the program ends without a word.
 
     Raises:
         SystemExit: main's; or with status 141, nobody reads the output; or standard output has no room.
@@ -27,6 +28,7 @@ def start(main: Callable[[], None]) -> None:
     if own is not None and sys.stdout is own:  # not within another program, nor a test
         if sys.getfilesystemencoding() == "ascii":  # no other letters could be in a file's name
             os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+        sys.excepthook = _print_unless_interrupted
         own.flush()
         sys.stdout = io.TextIOWrapper(
             io.BufferedWriter(_StandardOutput(own.fileno(), "w", closefd=False)),
@@ -43,6 +45,11 @@ def start(main: Callable[[], None]) -> None:
         raise
     finally:
         _flush()
+
+
+def _print_unless_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):  # after which Python ends as by the signal, so that shells know
+        sys.__excepthook__(kind, error, trace)
 
 
 def _flush() -> None:

@@ -31,6 +31,11 @@ from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.program import start
 
 OWN_OPTIONS = ("config", "model", "chunk_ms", "languages", "utt2langs", "language_penalty", "language_smoothing")
+# Options of ESPnet's program, with the values that ask for no beam search, and ESPnet's default of the weight.
+BEAM_SEARCH = {
+    "beam_size": (None, 1), "nbest": (1,), "ctc_weight": (1.0, 0.5), "penalty": (0.0,), "lm_file": (None,),
+    "word_lm_file": (None,),
+}  # fmt: skip
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -59,8 +64,9 @@ def stream_with_espnet(**options: Any) -> None:
 
 def stream(args: argparse.Namespace) -> None:
     """Decode with a BLR-MoE model; raises ValueError for the options of a beam search, and what `decode` raises."""
-    if args.beam_size not in (None, 1) or args.lm_file:
-        raise ValueError("a stream's text is the CTC's best path: make beam_size 1, and leave lm_file out")
+    for option, harmless in BEAM_SEARCH.items():
+        if getattr(args, option) not in harmless:
+            raise ValueError(f"a stream's text is the CTC's best path: leave {option} out, which is of a beam search")
     decode(args, load, listen, write)
 
 

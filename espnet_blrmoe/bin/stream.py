@@ -7,11 +7,12 @@ and, from a microphone,
 
     arecord -q -t raw -f S16_LE -r 16000 -c 1 | espnet-blrmoe stream - --model exp/streaming
 
-print a line whenever a word is complete: the file, the second at which it began, the language that is spoken now and
-the probability of it, and the words. "-" is standard input: samples of 16 bits, one channel, without a header, at
---rate. A file is heard as fast as it goes, or, with --real_time, as if somebody spoke now. With --json, a line is a
-JSON object with file, start, end (seconds), text (all so far), final (what of it stays), words, language (null before
-the first frame), language_probability and timeline, whenever anything has been heard; docs/streaming.md has more.
+print a line whenever a word is complete, which it is when the next one begins: the file, the second at which it began,
+the language that is spoken now and the probability of it, and the words. "-" is standard input: samples of 16 bits, one
+channel, without a header, at --rate; Ctrl-C ends it. A file is heard as fast as it goes, or, with --real_time, as if
+somebody spoke now. With --json, a line is a JSON object with file, start, end (seconds), text (all so far), final (what
+of it stays), words, language (null before the first frame), language_probability and timeline, whenever anything has
+been heard; docs/streaming.md has more.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 PIECE = 0.1  # seconds of a file that are heard at a time
 BYTES = 2  # of a sample on standard input
+HEADERS = (b"RIFF", b"OggS", b"fLaC", b"ID3")  # with which files begin that people could pipe into it
 NOT_RECOGNISERS = (
     "files", "json", "real_time", "rate", "model", "asr_train_config", "asr_model_file", "model_tag"
 )  # fmt: skip
@@ -73,8 +75,10 @@ def main(cmd: list[str] | None = None) -> None:
         sys.exit(f"stream: {error}")
     for file in args.files:
         try:
+            said = ""
             for part in parts_of(recogniser, file, args):
-                show(file, part, args.json)
+                show(file, part, part.final[len(said) :].strip(), args.json)
+                said = part.final
         except ValueError as error:
             print(f"stream: {error}", file=sys.stderr)
             failed = True
@@ -83,8 +87,12 @@ def main(cmd: list[str] | None = None) -> None:
 
 
 def parts_of(recogniser, file: str, args: argparse.Namespace) -> Iterator[StreamPart]:
-    """What comes out of a file, or of standard input, as it comes out."""
-    is_raw = file == "-"
+    """What comes out of a file, or of standard input, as it comes out.
+
+    Raises:
+        ValueError: the file is unusable, or standard input no samples; what there was of them has come out then.
+    """
+    is_raw, cut = file == "-", None
     session = recogniser.start(rate=args.rate if is_raw else None)
     try:
         for piece in raw_pieces() if is_raw else pieces_of(file, recogniser.fs, args.real_time):
@@ -92,24 +100,37 @@ def parts_of(recogniser, file: str, args: argparse.Namespace) -> Iterator[Stream
     except KeyboardInterrupt:  # how people end a recording
         if not is_raw:
             raise
+    except CutSample as error:
+        cut = error
     yield session.finish()
+    if cut is not None:
+        raise cut
+
+
+class CutSample(ValueError):
+    """Standard input ends within a sample."""
 
 
 def raw_pieces() -> Iterator[np.ndarray]:
     """(samples,) float32 each: what there is on standard input, as soon as it is there.
 
     Raises:
-        ValueError: it ends within a sample.
+        CutSample: it ends within a sample.
+        ValueError: it is closed, or begins as a file does.
     """
-    rest = b""
+    if sys.stdin is None:
+        raise ValueError("standard input is closed")
+    rest, is_first = b"", True
     while data := sys.stdin.buffer.read1():
-        data = rest + data
+        if is_first and data.startswith(HEADERS):
+            raise ValueError("standard input is an audio file; write samples without a header, as with arecord -t raw")
+        data, is_first = rest + data, False
         whole = len(data) - len(data) % BYTES
         rest = data[whole:]
         if whole:
             yield np.frombuffer(data[:whole], "<i2").astype(np.float32) / 32768
     if rest:
-        raise ValueError("standard input ends within a sample; it must be samples of 16 bits, little-endian")
+        raise CutSample("standard input ends within a sample; it must be samples of 16 bits, little-endian")
 
 
 def pieces_of(file: str, fs: int, real_time: bool) -> Iterator[np.ndarray]:
@@ -124,14 +145,13 @@ def pieces_of(file: str, fs: int, real_time: bool) -> Iterator[np.ndarray]:
         yield piece
 
 
-def show(file: str, part: StreamPart, as_json: bool) -> None:
-    """Print a part: for programs, or for people, who get a line where words are complete."""
+def show(file: str, part: StreamPart, said: str, as_json: bool) -> None:
+    """Print a part: for programs, or for people, who get a line where words, which are `said`, are complete."""
     if as_json:
         print(json.dumps({"file": file, **asdict(part)}, ensure_ascii=False), flush=True)
     elif part.words:
-        words = " ".join(word.text for word in part.words)
         language = f"{part.language}, {part.language_probability:.0%}" if part.language else "no language"
-        print(f"{file.translate(CONTROLS)} {part.words[0].start:.2f} ({language}): {words}", flush=True)
+        print(f"{file.translate(CONTROLS)} {part.words[0].start:.2f} ({language}): {said}", flush=True)
 
 
 if __name__ == "__main__":

@@ -35,8 +35,9 @@ class StreamingRecogniser:
     Args:
         asr_train_config: config.yaml of the training.
         asr_model_file: checkpoint.
-        chunk_ms: milliseconds of audio that are recognised at a time: a whole number of frames, at least as long as the
-            shortest chunk that the model was trained with. More is slower to answer, and better.
+        chunk_ms: milliseconds of audio that are recognised at a time: a whole number of frames, not less than the
+            shortest chunk that the model was trained with and not more than the longest, where whole utterances count
+            as 30 s. More is slower to answer, and better.
         languages, language_penalty: as of Speech2Text.
         language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
             "frame", or a number of milliseconds up to the frame.
@@ -119,9 +120,13 @@ class StreamingRecogniser:
         """Give several streams of this recogniser a piece of audio each; see StreamingSession.feed.
 
         Raises:
-            ValueError: a piece is unusable; then none has been taken.
+            ValueError: a session is finished, another recogniser's or there twice, or a piece is unusable; then none
+                has been taken.
         """
-        waves = [session._checked(piece) for session, piece in zip(sessions, pieces, strict=True)]
+        self._check(sessions)
+        if len(pieces) != len(sessions):
+            raise ValueError(f"{len(sessions)} sessions need a piece of audio each, not {len(pieces)} pieces")
+        waves = [session._checked(piece) for session, piece in zip(sessions, pieces)]
         for session, wave in zip(sessions, waves):
             session._hear(wave)
         parts: dict[StreamingSession, list[StreamPart]] = {session: [] for session in sessions}
@@ -132,12 +137,27 @@ class StreamingRecogniser:
         return list(parts.values())
 
     def finish(self, sessions: Sequence["StreamingSession"]) -> list[StreamPart]:
-        """End several streams; see StreamingSession.finish."""
+        """End several streams; see StreamingSession.finish.
+
+        Raises:
+            ValueError: a session is finished, another recogniser's or there twice; then none has been ended.
+        """
+        self._check(sessions)
         frames = [session._end() for session in sessions]
         steps = [self._encode(sessions, frames)]
         for _ in range(self._encoder.delay // self._encoder.chunking.size):  # what the router has yet to choose for
             steps.append(self._encode(sessions, [0] * len(sessions)))
         return [session._part(*heard, is_last=True) for session, *heard in zip(sessions, *steps)]
+
+    def _check(self, sessions: Sequence["StreamingSession"]) -> None:
+        """Raise ValueError unless these are sessions of this recogniser, each of which can be fed."""
+        if len(set(sessions)) < len(sessions):
+            raise ValueError("a session is there twice; give its audio one piece after another")
+        for session in sessions:
+            if session._recogniser is not self:
+                raise ValueError("a session is another recogniser's; give it to the one that started it")
+            if session._is_finished:
+                raise ValueError("the session is finished; start another one")
 
     def _encode(self, sessions: Sequence["StreamingSession"], frames: list[int]) -> list["HeardFrames"]:
         """The next chunk of each stream, with so many frames; what comes out may be of earlier ones."""
@@ -245,8 +265,6 @@ class StreamingSession:
 
     def _checked(self, samples: Samples) -> torch.Tensor:
         """A piece of audio that can be heard."""
-        if self._is_finished:
-            raise ValueError("the session is finished; start another one")
         if not isinstance(samples, Samples) or samples.ndim != 1:
             raise ValueError("a stream is fed with arrays of one channel, (samples,)")
         return audio.load(samples, self._recogniser.fs).float().cpu()
@@ -258,8 +276,6 @@ class StreamingSession:
 
     def _end(self) -> int:
         """End the stream; returns how many frames are left in its audio."""
-        if self._is_finished:
-            raise ValueError("the session is finished; start another one")
         self._is_finished = True
         self._hear(torch.zeros(0), is_last=True)
         frames = self._recogniser._encoder.frames_in(len(self._wave))

@@ -4,7 +4,6 @@ What it computes is what the encoder computes of whole utterances under the same
 the audio came. B streams, C frames of a chunk, D width, E languages.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -159,6 +158,9 @@ class StreamingEncoder:
         return EncodedChunk(encoded, routing), StreamState(state.seen + size, tuple(past.after))
 
 
+LONGEST = 30_000.0  # milliseconds of a chunk, of a model that was trained with whole utterances too
+
+
 def frames_of(chunk_ms: float, model: BLRMoEModel, fs: int) -> int:
     """Frames of a chunk of so many milliseconds.
 
@@ -168,15 +170,17 @@ def frames_of(chunk_ms: float, model: BLRMoEModel, fs: int) -> int:
         fs: its sampling rate in Hz.
 
     Raises:
-        ValueError: they are no whole number of frames, or fewer than the model was trained with.
+        ValueError: they are no whole number of frames, or fewer or more than the model was trained with.
     """
-    sizes = model.encoder.chunk_sizes or [1]  # what was not trained for streaming is refused by StreamingEncoder
-    least = min((size for size in sizes if size is not None), default=1)
     frame_ms = 1000 * model.encoder.embed.factor * getattr(model.frontend, "hop_length", 128) / fs
+    sizes = model.encoder.chunk_sizes or [None]  # what was not trained for streaming is refused by StreamingEncoder
+    trained = [size for size in sizes if size is not None]
+    least = min(trained, default=1)
+    most = max([*trained, LONGEST // frame_ms] if None in sizes else trained)
     frames = chunk_ms / frame_ms
-    if not least <= frames < math.inf or abs(frames - round(frames)) > 1e-6:
+    if not least <= frames <= most or abs(frames - round(frames)) > 1e-6:
         raise ValueError(
-            f"chunk_ms must be a multiple of {frame_ms:g}, and at least {least * frame_ms:g}, which is the "
-            f"shortest chunk that the model was trained with, not {chunk_ms}"
+            f"chunk_ms must be a multiple of {frame_ms:g}, from {least * frame_ms:g} to {most * frame_ms:g} for the "
+            f"chunk_sizes that the model was trained with, not {chunk_ms}"
         )
     return round(frames)

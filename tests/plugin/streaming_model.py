@@ -19,4 +19,5 @@ ENCODER = {
 
 def write_streaming_model(folder: Path, languages: Sequence[str] = LANGUAGES, **changes) -> ModelFiles:
     """The model's folder, with random weights; `changes` replace options of CONFIG."""
-    return write_model(folder, encoder_conf={**ENCODER, "languages": list(languages)}, **changes)
+    encoder_conf = {**ENCODER, "languages": list(languages)}
+    return write_model(folder, **{"encoder_conf": encoder_conf, **changes})

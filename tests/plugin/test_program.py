@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,11 @@ def test_every_program_is_started_so(path):
     *_, last = ast.parse(path.read_text(encoding="utf-8")).body
     called = {node.func.id for node in ast.walk(last) if isinstance(node, ast.Call) and hasattr(node.func, "id")}
     assert "start" in called or path.name == "main.py"  # whose main does that, since pip's command calls it too
+
+
+def test_interrupted_by_ctrl_c():
+    done = run("import os, signal\ndef main():\n  print('a line')\n  os.kill(os.getpid(), signal.SIGINT)")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"a line\n", b"")
 
 
 @pytest.mark.parametrize("text", PRINTED, ids=len)

@@ -59,8 +59,10 @@ def test_languages_for_all(data):
 
 
 def test_mistakes(data, tmp_path):
-    with pytest.raises(SystemExit, match="^asr_inference_streaming: a stream's text is the CTC's best path"):
-        decode(data / "model", data, "--beam_size", "5")
+    for option, value in ("beam_size", "5"), ("nbest", "2"), ("ctc_weight", "0.3"), ("word_lm_file", "lm.pth"):
+        message = f"^asr_inference_streaming: a stream's text is the CTC's best path: leave {option} out"
+        with pytest.raises(SystemExit, match=message):
+            decode(data / "model", data, f"--{option}", value)
     dense = write_other_model(tmp_path / "dense", encoder="transformer", encoder_conf=DENSE, model="espnet",
                               preprocessor="default")
     with pytest.raises(SystemExit, match="ESPnet streams models with a contextual-block encoder only"):

@@ -13,7 +13,7 @@ from laid_out import ROOT
 from streaming_model import CHUNK_MS, write_streaming_model
 from tiny import RATE, speech_of
 
-from espnet_blrmoe import StreamingRecogniser
+from espnet_blrmoe import StreamingRecogniser, StreamPart, Word
 from espnet_blrmoe.bin import main, stream
 
 
@@ -78,8 +78,11 @@ def test_the_examples_of_the_document(tmp_path, monkeypatch, capsys):
     assert re.match(r"^\d\.\d\d s \((de|en)\): ", capsys.readouterr().out)
     main.main(["export", "--model", "exp/streaming", "--output_dir", "exp/streaming_onnx", "--chunk_ms", "320"])
     capsys.readouterr()
-    exec(compile(without, "docs/streaming.md", "exec"), {"__name__": "example"})
-    assert capsys.readouterr().out.strip()
+    example = {"__name__": "example"}
+    exec(compile(without, "docs/streaming.md", "exec"), example)
+    session = StreamingRecogniser.from_pretrained("exp/streaming", chunk_ms=320).start()
+    *_, last = session.feed(example["samples"])
+    assert last.end > 3.0 and " ".join(capsys.readouterr().out.split()) == last.text
 
 
 def test_real_time(folder, options, tmp_path, capsys):
@@ -95,10 +98,32 @@ def test_what_goes_wrong_with_a_file_is_told_after_the_others(folder, options, t
     output = capsys.readouterr()
     assert ended.value.code == 1 and output.err.startswith("stream: ") and "gone.wav" in output.err
     assert len(output.out.splitlines()) == len(expected_parts(folder))
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\0\0\0")))
+
+
+def test_standard_input_that_ends_within_a_sample_is_heard_all_the_same(folder, options, capsys, monkeypatch):
+    samples = soundfile.read(folder / "talk.wav", dtype="int16")[0].astype("<i2").tobytes()
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(samples + b"\0")))
     with pytest.raises(SystemExit):
-        stream.main(["-", *options])
-    assert capsys.readouterr().err.startswith("stream: standard input ends within a sample")
+        stream.main(["-", *options, "--json"])
+    output = capsys.readouterr()
+    assert output.err.startswith("stream: standard input ends within a sample")
+    assert_same(output.out.splitlines(), expected_parts(folder), "-")
+
+
+def test_standard_input_that_is_a_file_or_closed(folder, options, capsys, monkeypatch):
+    wav = io.TextIOWrapper(io.BytesIO((folder / "talk.wav").read_bytes()))
+    for stdin, message in (wav, "is an audio file; write samples without a header"), (None, "is closed"):
+        monkeypatch.setattr("sys.stdin", stdin)
+        with pytest.raises(SystemExit):
+            stream.main(["-", *options, "--json"])
+        output = capsys.readouterr()
+        assert output.err.startswith(f"stream: standard input {message}") and not output.out
+
+
+def test_people_read_a_script_without_spaces_as_it_is_written(capsys):
+    words = tuple(Word(0.5, 1.0, text, 1.0, "zh-CN") for text in "你好")
+    stream.show("talk.wav", StreamPart(0.0, 1.0, "你好吗", "你好", words, "zh-CN", 0.9, ()), "你好", as_json=False)
+    assert capsys.readouterr().out == "talk.wav 0.50 (zh-CN, 90%): 你好\n"
 
 
 @pytest.mark.parametrize(

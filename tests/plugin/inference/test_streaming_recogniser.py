@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from streaming_model import CHUNK_MS, write_streaming_model
+from streaming_model import CHUNK_MS, ENCODER, write_streaming_model
 from tiny import CONFIG, RATE, one_sentence, speech_of, write_model
 
 from espnet_blrmoe import StreamingRecogniser, StreamPart
@@ -193,11 +193,29 @@ def test_a_finished_session_is_over(recogniser):
         assert one_sentence(call) == "the session is finished; start another one"
 
 
+def test_sessions_that_do_not_go_together_are_refused_and_nothing_changes(model, recogniser):
+    wave = speech_of(1.0, 0)
+    session, finished = recogniser.start(), recogniser.start()
+    finished.finish()
+    of_another = StreamingRecogniser(model.config, model.weights, CHUNK_MS).start()
+    for other, message in (
+        (session, "a session is there twice; give its audio one piece after another"),
+        (of_another, "a session is another recogniser's; give it to the one that started it"),
+        (finished, "the session is finished; start another one"),
+    ):
+        assert one_sentence(recogniser.feed, [session, other], [wave, wave]) == message
+        assert one_sentence(recogniser.finish, [session, other]) == message
+    message = "1 sessions need a piece of audio each, not 2 pieces"
+    assert one_sentence(recogniser.feed, [session], [wave, wave]) == message
+    assert_same([*session.feed(wave), session.finish()], heard(recogniser, [wave]))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"chunk_ms": 100}, "chunk_ms must be a multiple of 32, and at least 128"),
-        ({"chunk_ms": 64}, "chunk_ms must be a multiple of 32, and at least 128"),
+        ({"chunk_ms": 100}, "chunk_ms must be a multiple of 32, from 128 to 29984 for the chunk_sizes"),
+        ({"chunk_ms": 64}, "chunk_ms must be a multiple of 32, from 128 to 29984 for the chunk_sizes"),
+        ({"chunk_ms": 32e6}, "chunk_ms must be a multiple of 32, from 128 to 29984 for the chunk_sizes"),
         ({"chunk_ms": float("nan")}, "chunk_ms must be a multiple of 32"),
         ({"language_smoothing": "utterance"}, "language_smoothing of a stream must be frame or milliseconds"),
         ({"language_smoothing": "viterbi"}, "language_smoothing of a stream must be frame or milliseconds"),
@@ -216,5 +234,7 @@ def test_models_and_streams_that_are_none(recogniser, tmp_path):
     other = write_model(tmp_path / "other")
     message = one_sentence(StreamingRecogniser, other.config, other.weights, CHUNK_MS)
     assert message.startswith("the model was not trained for streaming; train one with encoder_conf: chunk_sizes")
+    short = write_streaming_model(tmp_path / "short", encoder_conf={**ENCODER, "chunk_sizes": [4, 6]})
+    assert "from 128 to 192 " in one_sentence(StreamingRecogniser, short.config, short.weights, 224)
     loud = write_streaming_model(tmp_path / "loud", speech_volume_normalize=0.5)
     assert "speech_volume_normalize" in one_sentence(StreamingRecogniser, loud.config, loud.weights, CHUNK_MS)

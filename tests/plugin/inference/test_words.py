@@ -16,6 +16,7 @@ from recognition import BEAM_SEARCH, BEST_PATH, SPEECHES
 from tiny import HOP, RATE, speech_of, write_model
 
 from espnet_blrmoe import Speech2Text, Transcript
+from espnet_blrmoe.inference.stream_text import StreamText
 from espnet_blrmoe.inference.words import aligned, positions_of_words
 from espnet_blrmoe.writing import split_words
 
@@ -104,7 +105,9 @@ def pieces(tmp_path_factory) -> SentencepiecesTokenizer:
 
 @pytest.mark.parametrize("text", ["banana and bandana", "für den Ärger", "é è", "x 世 band", "  and  \t band "])
 def test_words_of_sentencepiece_and_its_bytes(pieces, text):
-    assert words_of_tokens(pieces.text2tokens(text), pieces) == text.split()
+    tokens = pieces.text2tokens(text)
+    assert words_of_tokens(tokens, pieces) == text.split()
+    assert_streamed(tokens, pieces, ["de"] * len(tokens))
 
 
 def test_a_token_of_several_characters_is_one_word(pieces):
@@ -113,6 +116,45 @@ def test_a_token_of_several_characters_is_one_word(pieces):
     words = words_of_tokens(tokens, pieces)
     assert "".join(words) == "你好界你好a"
     assert words[1:] == ["界", "你好", "a"]
+    assert_streamed(tokens, pieces, ["zh"] * len(tokens))
+
+
+# ---------------------------------------------------------------------------------------------------------- in streams
+
+
+def assert_streamed(tokens: list[str], tokenizer, languages: list[str]) -> None:
+    """A stream in which each token follows a blank has the words of all tokens, each as soon as the next one begins."""
+    stream = StreamText(lambda ids: tokenizer.tokens2text([tokens[n] for n in ids]), blank=-1, seconds_per_frame=1.0)
+    words, finals = [], []
+    for n, language in enumerate(languages):
+        words += stream.add([-1, n], [0.0, -1.0], [language, language])
+        finals.append(stream.final)
+        assert stream.text == " ".join(tokenizer.tokens2text(tokens[: n + 1]).split())
+    expected = positions_of_words(tokens, tokenizer.tokens2text)
+    assert len(words) == max(0, len(expected) - 1)
+    words += stream.finish()
+    assert all(later.startswith(final) for final, later in itertools.pairwise([*finals, stream.final]))
+    assert stream.final == stream.text == " ".join(tokenizer.tokens2text(tokens).split())
+    for word, positions in zip(words, expected, strict=True):
+        first, last = positions[0], positions[-1]
+        assert word.text == tokenizer.tokens2text([tokens[n] for n in positions]).strip()
+        assert (word.start, word.end) == (2 * first + 1, 2 * last + 2)
+        assert word.confidence == pytest.approx(math.exp(-len(positions)))
+        frames = [languages[first]] + [own for own in languages[first + 1 : last + 1] for _ in range(2)]
+        assert frames.count(word.language) == max(map(frames.count, frames))
+
+
+@given(st.data(), st.text("abü 你好ที่か", max_size=20))
+def test_words_of_a_stream_are_those_of_its_text(data, text):
+    tokenizer = CharTokenizer(space_symbol=" ")
+    languages = data.draw(st.lists(st.sampled_from(["de", "zh"]), min_size=len(text), max_size=len(text)))
+    assert_streamed(list(text), tokenizer, languages)
+
+
+def test_scripts_without_spaces_are_final_character_by_character():
+    stream = StreamText(lambda ids: "".join("_你好吗"[n] for n in ids), blank=0, seconds_per_frame=0.04)
+    assert [word.text for word in stream.add([1, 2, 3], [0.0] * 3, ["zh"] * 3)] == ["你", "好"]
+    assert (stream.final, stream.text) == ("你好", "你好吗")
 
 
 # ------------------------------------------------------------------------------------------------------- in transcripts
