@@ -12,6 +12,7 @@ from tiny import LANGUAGES, batch_of, build_model, write_training_config
 from torch.nn.parallel import DistributedDataParallel
 
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.routing import PackedFrames, Routing
 from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
@@ -53,7 +54,7 @@ def test_frame_loss_sums_the_cross_entropy_of_an_utterances_frames(model):
     for b, (length, label) in enumerate(zip(lengths, labels)):
         for frame in routing.logits[b, :length].tolist():
             total -= math.log(math.exp(frame[label]) / sum(map(math.exp, frame)))
-    loss, stats = model.lid_loss_and_stats(routing, torch.tensor(labels))
+    loss, stats = model.lid_loss_and_stats(routing, LanguageLabels.throughout(torch.tensor(labels)))
     assert loss.item() == pytest.approx(total / len(lengths), rel=1e-5)
     assert stats["loss_lid"] == loss
 
@@ -71,7 +72,7 @@ def test_ctc_loss_sums_over_all_placements_of_the_label(model):
             for end in range(start, length):  # blanks, the label from start to end, blanks
                 total += math.prod(p[1 + label if start <= t <= end else 0] for t, p in enumerate(probs))
         losses.append(-math.log(total))
-    loss, _ = model.lid_loss_and_stats(routing, torch.tensor(labels))
+    loss, _ = model.lid_loss_and_stats(routing, LanguageLabels.throughout(torch.tensor(labels)))
     assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
@@ -80,7 +81,7 @@ def test_lid_accuracies(model):
     expert = torch.tensor([[1, 1, 0], [2, 0, 0]])
     logits = 10.0 * torch.nn.functional.one_hot(expert, len(LANGUAGES))
     routing = Routing.of(logits, expert, valid, PackedFrames.in_time_order(valid.sum(dim=1), tuple(valid.shape)))
-    _, stats = model.lid_loss_and_stats(routing, torch.tensor([1, 0]))
+    _, stats = model.lid_loss_and_stats(routing, LanguageLabels.throughout(torch.tensor([1, 0])))
     assert stats["acc_lid"].item() == pytest.approx(2 / 4)
     assert stats["acc_lid_utt"].item() == pytest.approx(1 / 2)
 
@@ -149,7 +150,7 @@ def test_labels_travel_through_preprocessor_and_collation(model):
     utterances = [("utt1", "zh-CN", "abc"), ("utt2", "en", "a b"), ("utt3", "de ", "c")]
     data = [(utt, preprocess(utt, {"speech": speech, "text": text, "lid": lid})) for utt, lid, text in utterances]
     utt_ids, batch = CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)(data)
-    assert model.language_labels(batch["lid"], utt_ids).tolist() == [2, 0, 1]
+    assert model.language_labels(batch["lid"], utt_ids).language.tolist() == [[2], [0], [1]]
     assert batch["text"].tolist() == [[2, 3, 4], [2, 5, 3], [4, -1, -1]]
 
 
