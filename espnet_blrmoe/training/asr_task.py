@@ -104,7 +104,7 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def check_required_command_args(cls, args: argparse.Namespace) -> None:
-        """ESPnet's check, then those of the options here and of languages; a mistake ends the program in one sentence."""
+        """ESPnet's check, then those of the options here; a mistake ends the program in one sentence."""
         super().check_required_command_args(args)
         try:
             check_balancing(args)
