@@ -11,6 +11,7 @@ from espnet2.train.collate_fn import CommonCollateFn
 from tiny import LANGUAGES, batch_of, build_model, write_training_config
 from torch.nn.parallel import DistributedDataParallel
 
+from espnet_blrmoe.languages import LanguageStretch
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.routing import PackedFrames, Routing
@@ -84,6 +85,37 @@ def test_lid_accuracies(model):
     _, stats = model.lid_loss_and_stats(routing, LanguageLabels.throughout(torch.tensor([1, 0])))
     assert stats["acc_lid"].item() == pytest.approx(2 / 4)
     assert stats["acc_lid_utt"].item() == pytest.approx(1 / 2)
+
+
+def joined_labels() -> LanguageLabels:
+    """Of an utterance of four frames joined with one of two, after a pause of two; and of one alone."""
+    stretches = [[LanguageStretch("de", 0, 0.5), LanguageStretch("zh-CN", 0.75, 1)], [LanguageStretch("en")]]
+    return LanguageLabels.of(stretches, LANGUAGES)
+
+
+def test_the_frame_loss_leaves_pauses_out(model):
+    routing = random_routing([8, 3])
+    loss, stats = model.lid_loss_and_stats(routing, joined_labels())
+    log_probs, spoken = routing.log_probs, [(0, t, 1) for t in range(4)] + [(0, 6, 2), (0, 7, 2)]
+    spoken += [(1, t, 0) for t in range(3)]
+    assert loss.item() == pytest.approx(-sum(log_probs[place].item() for place in spoken) / 2, rel=1e-5)
+    right = sum(int(log_probs[b, t].argmax()) == language for b, t, language in spoken)
+    assert stats["acc_lid"].item() == pytest.approx(right / 9)
+    of_most_frames = routing.utterance_probs.argmax(dim=-1) == torch.tensor([1, 0])
+    assert stats["acc_lid_utt"].item() == pytest.approx(of_most_frames.float().mean().item())
+
+
+def test_the_ctc_loss_is_of_the_sequence_of_languages(model):
+    model.lid_loss = "ctc"
+    routing = random_routing([8, 3])
+    loss, _ = model.lid_loss_and_stats(routing, joined_labels())
+    log_probs = torch.nn.functional.pad(routing.logits, (1, 0)).log_softmax(dim=-1)
+    losses = [
+        torch.nn.functional.ctc_loss(log_probs[b, :length], torch.tensor(targets), [length], [len(targets)])
+        * len(targets)  # PyTorch's mean divides by it
+        for b, (length, targets) in enumerate([(8, [2, 3]), (3, [1])])
+    ]
+    assert loss.item() == pytest.approx(sum(losses).item() / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("lid_loss", ["frame", "ctc"])
