@@ -125,29 +125,7 @@ class BLRMoETask(ConfigFileTask):
         """
         if mode != "train" or not wants_balancing(args):
             return super().build_sequence_iter_factory(args=args, iter_options=iter_options, mode=mode)
-        rank, world_size = 0, 1
-        if iter_options.distributed:
-            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        sampler = BalancedBatchSampler(
-            iter_options.shape_files,
-            language_table(iter_options.data_path_and_name_and_type),
-            args.language_temperature,
-            args.language_batches,
-            batch_options={
-                "type": iter_options.batch_type,
-                "batch_size": iter_options.batch_size,
-                "batch_bins": iter_options.batch_bins,
-                "fold_lengths": args.fold_length,
-                "sort_in_batch": args.sort_in_batch,
-                "sort_batch": args.sort_batch,
-                "drop_last": args.drop_last_iter,
-                "min_batch_size": max(world_size, args.min_batch_size),
-            },
-            rank=rank,
-            world_size=world_size,
-            joining=Joining(**args.joined_conf) if args.joined_conf else None,
-            rate=sampling_rate(vars(args)),
-        )
+        sampler = training_sampler(args, iter_options)
         logging.info(f"[train] Batch sampler: {sampler}")
         logging.info(f"[train] languages:\n{sampler.table()}")
         # Other utterances every epoch: every process needs the tables of all.
@@ -166,6 +144,37 @@ class BLRMoETask(ConfigFileTask):
             collate_fn=iter_options.collate_fn,
             pin_memory=args.ngpu > 0,
         )
+
+
+def training_sampler(args: argparse.Namespace, iter_options: IteratorOptions) -> BalancedBatchSampler:
+    """This process's batches of the training set.
+
+    Raises:
+        ValueError: as BalancedBatchSampler does.
+    """
+    rank, world_size = 0, 1
+    if iter_options.distributed:
+        rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return BalancedBatchSampler(
+        iter_options.shape_files,
+        language_table(iter_options.data_path_and_name_and_type),
+        args.language_temperature,
+        args.language_batches,
+        batch_options={
+            "type": iter_options.batch_type,
+            "batch_size": iter_options.batch_size,
+            "batch_bins": iter_options.batch_bins,
+            "fold_lengths": args.fold_length,
+            "sort_in_batch": args.sort_in_batch,
+            "sort_batch": args.sort_batch,
+            "drop_last": args.drop_last_iter,
+            "min_batch_size": max(world_size, args.min_batch_size),
+        },
+        rank=rank,
+        world_size=world_size,
+        joining=Joining(**args.joined_conf) if args.joined_conf else None,
+        rate=sampling_rate(vars(args)),
+    )
 
 
 def wants_balancing(args: argparse.Namespace) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from espnet2.train.collate_fn import CommonCollateFn
@@ -290,9 +291,14 @@ def test_scripts_without_spaces_are_joined_without_one():
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A data directory of 16 utterances."""
+    """A data directory of 16 utterances; the last two are stretches of a recording."""
     folder = write_data_dir(tmp_path_factory.mktemp("data"), [LANGUAGES[n % 3] for n in range(16)])
     (folder / "text").write_text("".join(f"utt{n} a b\n" for n in range(16)), encoding="utf-8")
+    for name, stretches in (("wav.scp", [f"{folder}/utt15.wav[{n}:{n + 4999}]" for n in (0, 5000)]),
+                            ("utt2num_samples", [5000, 5000])):  # fmt: skip
+        lines = (folder / name).read_text(encoding="utf-8").splitlines()[:14]
+        lines += [f"utt{14 + n} {value}" for n, value in enumerate(stretches)]
+        (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
 
@@ -331,17 +337,28 @@ def test_a_training_joins_and_can_be_repeated_in_other_processes(data, tmp_path,
     assert any(not alone[name].equal(value) for name, value in one.items())
 
 
-def test_a_batch_holds_joined_audio_texts_and_labels(data):
-    """As in a training's process that reads ahead: ESPnet's data set, its collation, then the model's labels."""
-    inputs = [(f"{data}/{path}", name, kind) for path, name, kind in (given.split(",") for given in INPUTS)]
-    data_set = ESPnetDataset(inputs, preprocess=preprocessor())
+@pytest.mark.parametrize("kind", ["sound", "npy", "text"])
+def test_a_batch_holds_joined_audio_texts_and_labels(tmp_path, kind):
+    """As in a training's process that reads ahead: ESPnet's data set, then its collation."""
+    lengths = {"utt0": 4000, "utt1": 5000, "utt2": 6000}
+    for utterance, length in lengths.items():
+        speech = np.random.default_rng(0).uniform(-0.5, 0.5, length).astype(np.float32)
+        np.save(tmp_path / f"{utterance}.npy", speech)
+        soundfile.write(tmp_path / f"{utterance}.wav", speech, RATE, subtype="FLOAT")
+    ending = "npy" if kind == "npy" else "wav"
+    for name, values in (("wav.scp", [tmp_path / f"{utterance}.{ending}" for utterance in lengths]),
+                         ("text", ["a b"] * 3), ("utt2lang", LANGUAGES)):  # fmt: skip
+        (tmp_path / name).write_text("".join(f"{key} {value}\n" for key, value in zip(lengths, values)))
+    inputs = [(f"{tmp_path}/wav.scp", "speech", kind), (f"{tmp_path}/text", "text", "text"),
+              (f"{tmp_path}/utt2lang", "lid", "text")]  # fmt: skip
+    data_set = ESPnetDataset(inputs, preprocess=preprocessor(fs=RATE))
     replace_loaders(data_set, JoinedLoader)
     ids, batch = CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)(
         [data_set["utt0 800 utt1 0 utt0"], data_set["utt2"]]
     )
     assert ids == ["utt0 800 utt1 0 utt0", "utt2"]
-    lengths = {key: int(value) for key, value in table_of(data / "utt2num_samples").items()}
-    assert batch["speech_lengths"].tolist() == [2 * lengths["utt0"] + lengths["utt1"] + 800, lengths["utt2"]]
+    assert batch["speech_lengths"].tolist() == [2 * 4000 + 5000 + 800, 6000]
+    assert batch["speech"][0, :4000].equal(batch["speech"][0, -4000:])
     assert batch["text"].tolist() == [[2, 5, 3, 5, 2, 5, 3, 5, 2, 5, 3], [2, 5, 3, *[-1] * 8]]
     assert [[one.language for one in decode_label(label)] for label in batch["lid"].tolist()] == [
         ["en", "de", "en"], ["zh-CN"]]  # fmt: skip
