@@ -66,6 +66,7 @@ __all__ = [
     "inference_parser",
     "make_pad_mask",
     "name_projection_as_here",
+    "replace_loaders",
     "replace_sound_readers",
 ]
 
@@ -115,6 +116,11 @@ def inference_parser(program: str = "asr_inference") -> argparse.ArgumentParser:
         if action.dest in ("asr_train_config", "asr_model_file"):
             action.required = False
     return parser
+
+
+def replace_loaders(data_set: dataset.ESPnetDataset, replacement: Callable) -> None:
+    """Let an ESPnet data set ask others for the values of utterances; `replacement` makes them from its own loaders."""
+    data_set.loader_dict = {name: replacement(loader) for name, loader in data_set.loader_dict.items()}
 
 
 def replace_sound_readers(load_table: Callable, read_value: Callable) -> None:

@@ -4,6 +4,7 @@ of those that are allowed."""
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -104,15 +105,34 @@ def _seconds(start: str | float) -> float:
     return seconds
 
 
-def encode_label(language: str) -> np.ndarray:
-    """A language code as an array, which is what ESPnet's loaders carry: its characters' code points, (L,) int64.
+class LanguageStretch(NamedTuple):
+    """A stretch of an utterance in one language; start and end are parts of the utterance's length, from 0 to 1."""
+
+    language: str
+    start: float = 0.0
+    end: float = 1.0
+
+
+def encode_label(label: str | Sequence[LanguageStretch]) -> np.ndarray:
+    """A label as an array, which is what ESPnet's loaders carry: its characters' code points, (L,) int64.
 
     The label itself says which language it is, so no second list of languages has to agree with the encoder's in its
     order.
+
+    Args:
+        label: the code of an utterance in one language, or stretches in time order.
     """
-    return np.array([ord(character) for character in language], dtype=np.int64)
+    if not isinstance(label, str):
+        label = " ".join(f"{language}:{start:.7f}:{end:.7f}" for language, start, end in label)
+    return np.array([ord(character) for character in label], dtype=np.int64)
 
 
-def decode_label(label: list[int]) -> str:
-    """The language code of one row of a collated batch, padded with LABEL_PADDING."""
-    return "".join(chr(character) for character in label if character != LABEL_PADDING)
+def decode_label(label: list[int]) -> list[LanguageStretch]:
+    """The stretches of one row of a collated batch, padded with LABEL_PADDING."""
+    text = "".join(chr(character) for character in label if character != LABEL_PADDING)
+    return [_stretch(word) for word in text.split(" ")]
+
+
+def _stretch(word: str) -> LanguageStretch:
+    language, *times = word.rsplit(":", 2)
+    return LanguageStretch(language, *map(float, times))

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 from itertools import pairwise
 
 HAN = "\u3005-\u3007\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -26,6 +27,22 @@ def split_words(text: str) -> list[str]:
         else:
             words.append(character)
     return words
+
+
+def join_texts(texts: Iterable[str]) -> str:
+    """Texts one after the other, with spaces where `space_between` has them; empty ones are left out.
+
+    join_texts(["你好", "世界", "world"]) == "你好世界 world"
+    """
+    joined = ""
+    for text in filter(None, texts):
+        joined += (space_between(joined, text) if joined else "") + text
+    return joined
+
+
+def space_between(text: str, following: str) -> str:
+    """A space, but none between characters of scripts that write none; neither text is empty."""
+    return "" if is_unspaced(text[-1]) and is_unspaced(following[0]) else " "
 
 
 def is_unspaced(character: str) -> bool:

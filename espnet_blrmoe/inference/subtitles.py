@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from espnet_blrmoe.writing import is_unspaced
+from espnet_blrmoe.writing import join_texts, space_between
 
 if TYPE_CHECKING:
     from espnet_blrmoe.inference.transcript import Word
@@ -103,7 +103,7 @@ def _possible_ends(words: Sequence[Word], start: int) -> Iterator[int]:
         if words[end].end - words[start].start > LONGEST:
             return
         width = _columns(words[end].text)
-        with_space = columns + len(_space_between(words[end - 1], words[end])) + width
+        with_space = columns + len(space_between(words[end - 1].text, words[end].text)) + width
         lines, columns = (lines, with_space) if with_space <= COLUMNS else (lines + 1, width)
         if lines > LINES or max(width, _columns(words[start].text)) > COLUMNS:
             return
@@ -134,13 +134,7 @@ def _lines(words: Sequence[Word]) -> tuple[str, ...]:
 
 
 def _joined(words: Sequence[Word]) -> str:
-    spaces = ["", *(_space_between(*pair) for pair in pairwise(words))]
-    return "".join(space + word.text for space, word in zip(spaces, words))
-
-
-def _space_between(word: Word, following: Word) -> str:
-    """None between characters of scripts without spaces."""
-    return "" if is_unspaced(word.text[-1]) and is_unspaced(following.text[0]) else " "
+    return join_texts(word.text for word in words)
 
 
 def _columns(text: str) -> int:

@@ -14,11 +14,11 @@ from espnet_blrmoe.espnet_internals import extract_features
 from espnet_blrmoe.languages import decode_label
 from espnet_blrmoe.model.chunks import Chunking
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
+from espnet_blrmoe.model.language_labels import IGNORED, LanguageLabels
 from espnet_blrmoe.model.prior import LanguageChoice
 from espnet_blrmoe.model.routing import Routing
 from espnet_blrmoe.model.streamable import refuse_what_cannot_stream
 
-IGNORED = -100  # cross entropy's label of padding frames
 LOG_ZERO = -1e10  # as in ESPnet's CTC prefix scorer, which would make NaN of minus infinity
 
 # Token ids that the CTC gives no probability: those of `recognise_among`, on their way past ESPnet's beam search.
@@ -32,8 +32,8 @@ class BLRMoEModel(ESPnetASRModel):
 
     Args:
         lid_weight: weight of the LID loss.
-        lid_loss: "frame", cross-entropy of every frame with its utterance's language, or "ctc", CTC over
-            the sequence of language labels, with a blank of constant logit 0.
+        lid_loss: "frame", cross-entropy of every frame with its language (frames in the pauses of joined utterances
+            have none), or "ctc", CTC over the sequence of languages, with a blank of constant logit 0.
         added_tokens: for languages that were added to a trained model, those of their tokens that its vocabulary
             lacked. Where a prior excludes all languages of such a token, it is not recognised.
         Others: ESPnetASRModel's.
@@ -112,11 +112,12 @@ class BLRMoEModel(ESPnetASRModel):
             speech_lengths: (B,).
             text: (B, tokens) int64, padded with -1.
             text_lengths: (B,).
-            lid: (B, L) int64 language labels, as BLRMoEPreprocessor makes them.
+            lid: (B, L) int64 language labels, as BLRMoEPreprocessor makes them, padded with -1.
             utt_id: utterance ids, for error messages.
 
         Returns:
-            loss, statistics (ESPnet's, `loss_lid`, `acc_lid` over frames and `acc_lid_utt`), B.
+            loss, statistics (ESPnet's, `loss_lid`, `acc_lid` over frames and `acc_lid_utt`, of the
+            language that most of an utterance's frames are in), B.
 
         Raises:
             ValueError: no labels, or a language that is not the model's (names the utterance).
@@ -210,25 +211,26 @@ class BLRMoEModel(ESPnetASRModel):
             feats, lengths = self.preencoder(feats, lengths)
         return feats, lengths
 
-    def language_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> torch.Tensor:
-        """Language labels (B, L) -> (B,) int64, the place of each in `languages`."""
+    def language_labels(self, lid: torch.Tensor | None, utt_id: list[str] | None) -> LanguageLabels:
+        """The labels of (B, L) int64, on the CPU."""
         if lid is None:
             utterances = f"utterance {utt_id[0]}" if utt_id else "a batch"
             raise ValueError(
                 f"{utterances} comes without a language label; add utt2lang to the training and validation data: "
                 "--train_data_path_and_name_and_type dump/raw/train/utt2lang,lid,text, and use preprocessor blr_moe"
             )
-        codes = [decode_label(label) for label in lid.tolist()]
-        for position, code in enumerate(codes):
-            if code not in self.languages:
+        stretches = [decode_label(label) for label in lid.tolist()]
+        for position, own in enumerate(stretches):
+            unknown = [code for code, *_ in own if code not in self.languages]
+            if unknown:
                 raise ValueError(
-                    f"utterance {utterance_name(utt_id, position)} has language {code!r} in utt2lang; this model's "
-                    f"encoder_conf knows {', '.join(self.languages)}"
+                    f"utterance {utterance_name(utt_id, position)} has language {unknown[0]!r} in utt2lang; this "
+                    f"model's encoder_conf knows {', '.join(self.languages)}"
                 )
-        return torch.tensor([self.languages.index(code) for code in codes])
+        return LanguageLabels.of(stretches, self.languages)
 
     def lid_loss_and_stats(
-        self, routing: Routing, labels: torch.Tensor
+        self, routing: Routing, labels: LanguageLabels
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """LID loss of a batch and its statistics, the same keys on every rank.
 
@@ -237,30 +239,30 @@ class BLRMoEModel(ESPnetASRModel):
 
         Args:
             routing: of the batch.
-            labels: (B,) int64, the utterances' languages.
+            labels: the utterances' languages.
         """
-        frame_labels = labels.unsqueeze(1).expand_as(routing.valid)
+        targets = labels.spoken(routing.valid)
         if self.lid_loss == "frame":
-            targets = frame_labels.masked_fill(~routing.valid, IGNORED)
             loss = F.cross_entropy(routing.logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="sum")
-            loss = loss / len(labels)
+            loss = loss / len(targets)
         else:
             loss = self._lid_ctc_loss(routing, labels)
         with torch.no_grad():
-            correct = (routing.logits.argmax(dim=-1) == frame_labels) & routing.valid
+            spoken = F.one_hot(targets.clamp(min=0), routing.logits.size(-1)) * (targets != IGNORED).unsqueeze(-1)
+            frames = spoken.sum(dim=1)  # of each utterance in each language
             stats = {
                 "loss_lid": loss.detach(),
-                "acc_lid": correct.sum() / routing.valid.sum(),
-                "acc_lid_utt": (routing.utterance_probs.argmax(dim=-1) == labels).float().mean(),
+                "acc_lid": (routing.logits.argmax(dim=-1) == targets).sum() / frames.sum(),
+                "acc_lid_utt": (routing.utterance_probs.argmax(dim=-1) == frames.argmax(dim=-1)).float().mean(),
             }
         return loss, stats
 
-    def _lid_ctc_loss(self, routing: Routing, labels: torch.Tensor) -> torch.Tensor:
-        """CTC with one label per utterance. The blank's logit is the constant 0: the router needs no class for it."""
+    def _lid_ctc_loss(self, routing: Routing, labels: LanguageLabels) -> torch.Tensor:
+        """CTC over the sequence of languages. The blank's logit is the constant 0: the router needs no class for it."""
         log_probs = F.pad(routing.logits, (1, 0)).log_softmax(dim=-1)
         lengths = routing.valid.sum(dim=1)
-        targets, target_lengths = labels.unsqueeze(1) + 1, torch.ones_like(labels)
-        return F.ctc_loss(log_probs.transpose(0, 1), targets, lengths, target_lengths, reduction="none").mean()
+        languages, target_lengths = labels.sequences()
+        return F.ctc_loss(log_probs.transpose(0, 1), languages + 1, lengths, target_lengths, reduction="none").mean()
 
 
 def utterance_name(utt_id: list[str] | None, position: int) -> str:

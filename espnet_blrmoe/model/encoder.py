@@ -14,6 +14,7 @@ from espnet_blrmoe.model.blocks.abs_block import LayerNorm
 from espnet_blrmoe.model.choices import made
 from espnet_blrmoe.model.chunks import ChunkedFrames, Chunking, check_chunks
 from espnet_blrmoe.model.experts import PackedExperts
+from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.packing import PackedFrames
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 from espnet_blrmoe.model.request import RoutingRequest, request_of, requested
@@ -197,7 +198,7 @@ class BLRMoEEncoder(AbsEncoder):
     @contextmanager
     def route(
         self,
-        labels: torch.Tensor | None = None,
+        labels: LanguageLabels | None = None,
         prior: LanguagePrior | None = None,
         choice: LanguageChoice | None = None,
         chunking: Chunking | None = None,
@@ -205,7 +206,7 @@ class BLRMoEEncoder(AbsEncoder):
         """Tell the batches encoded inside the `with`, in this thread, what is known of their languages.
 
         Args:
-            labels: (B,) int64, the utterances' languages, for routing by label in training.
+            labels: the utterances' languages, for routing by label in training.
             prior: restricts the router's choice.
             choice: restricts it and says how it is made; instead of `prior`.
             chunking: how far frames see, as in a stream; None: all of the utterance. In training it is drawn.
@@ -307,15 +308,17 @@ class BLRMoEEncoder(AbsEncoder):
         else:
             logits = self.router(self.router_input(batch, shared), valid).float()
             logits = request.choice.weigh(logits, valid)
-            language = self._choose_languages(request.choice.choose(logits, valid), request.labels)
+            language = self._choose_languages(request.choice.choose(logits, valid), request.labels, valid)
         return Routing.of(logits, language, valid, batch.packed, self.groups.expert_of)
 
-    def _choose_languages(self, language: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    def _choose_languages(
+        self, language: torch.Tensor, labels: LanguageLabels | None, valid: torch.Tensor
+    ) -> torch.Tensor:
         """(B, T) -> (B, T): the router's choice, or in training the label."""
         if not self.training or labels is None:
             return language
         by_label = torch.rand(len(language), 1, device=language.device) < self.label_routing
-        return torch.where(by_label, labels.unsqueeze(1), language)
+        return torch.where(by_label, labels.routed(valid), language)
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
         codes = state_dict.get(prefix + "language_codes")

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import torch
 
 from espnet_blrmoe.model.chunks import Chunking
+from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.prior import LanguageChoice
 from espnet_blrmoe.model.routing import Routing
 
@@ -22,14 +23,14 @@ class RoutingRequest:
 
     Attributes:
         encoder: whose batches are meant; others may run at the same time.
-        labels: (B,) int64, the utterances' languages, for routing by label in training.
+        labels: the utterances' languages, for routing by label in training.
         choice: how the router's choice takes what is known.
         chunking: how far frames see, as in a stream; None: all of the utterance.
         routings: gets the Routing of every batch.
     """
 
     encoder: torch.nn.Module
-    labels: torch.Tensor | None = None
+    labels: LanguageLabels | None = None
     choice: LanguageChoice = LanguageChoice()
     chunking: Chunking | None = None
     routings: list[Routing] = field(default_factory=list)

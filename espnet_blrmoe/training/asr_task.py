@@ -10,13 +10,16 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.iterators.sequence_iter_factory import SequenceIterFactory
 from espnet2.tasks.abs_task import IteratorOptions
+from espnet2.utils.nested_dict_action import NestedDictAction
 
+from espnet_blrmoe.espnet_internals import replace_loaders
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
 from espnet_blrmoe.training.freezing import freeze
+from espnet_blrmoe.training.joining import JoinedLoader, Joining
 from espnet_blrmoe.training.labels import check_labels
 from espnet_blrmoe.training.sound import read_stretches
 from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch
@@ -76,7 +79,7 @@ class BLRMoETask(ConfigFileTask):
 
     @classmethod
     def add_task_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        """ESPnet's, and how languages are balanced in training."""
+        """ESPnet's, how languages are balanced in training, and what it hears joined."""
         super().add_task_arguments(parser)
         group = parser.add_argument_group("Languages in training")
         group.add_argument(
@@ -91,13 +94,21 @@ class BLRMoETask(ConfigFileTask):
             default="mixed",
             help=f"batches of several languages, or of one each: {' or '.join(LANGUAGE_BATCHES)}",
         )
+        group.add_argument(
+            "--joined_conf",
+            action=NestedDictAction,
+            default={},
+            help="join utterances to longer ones: share=0.3, parts=[2,5], pause=[0.0,2.0], one_language=0.5, "
+            "seconds=30 (docs/long_audio.md)",
+        )
 
     @classmethod
     def check_required_command_args(cls, args: argparse.Namespace) -> None:
-        """ESPnet's check, then those of balancing and languages; a mistake ends the program in one sentence."""
+        """ESPnet's check, then those of the options here; a mistake ends the program in one sentence."""
         super().check_required_command_args(args)
         try:
             check_balancing(args)
+            check_joining(args)
             if args.encoder == "blr_moe" and "languages" in args.encoder_conf:
                 check_labels(args, parse_languages(args.encoder_conf["languages"]), needed=args.model == "blr_moe")
         except ValueError as error:
@@ -107,38 +118,20 @@ class BLRMoETask(ConfigFileTask):
     def build_sequence_iter_factory(
         cls, args: argparse.Namespace, iter_options: IteratorOptions, mode: str
     ) -> AbsIterFactory:
-        """ESPnet's, or for training one that balances the languages.
+        """ESPnet's, or for training one that balances the languages and joins utterances.
 
         Raises:
             ValueError: as BalancedBatchSampler does.
         """
         if mode != "train" or not wants_balancing(args):
             return super().build_sequence_iter_factory(args=args, iter_options=iter_options, mode=mode)
-        rank, world_size = 0, 1
-        if iter_options.distributed:
-            rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        sampler = BalancedBatchSampler(
-            iter_options.shape_files,
-            language_table(iter_options.data_path_and_name_and_type),
-            args.language_temperature,
-            args.language_batches,
-            batch_options={
-                "type": iter_options.batch_type,
-                "batch_size": iter_options.batch_size,
-                "batch_bins": iter_options.batch_bins,
-                "fold_lengths": args.fold_length,
-                "sort_in_batch": args.sort_in_batch,
-                "sort_batch": args.sort_batch,
-                "drop_last": args.drop_last_iter,
-                "min_batch_size": max(world_size, args.min_batch_size),
-            },
-            rank=rank,
-            world_size=world_size,
-        )
+        sampler = training_sampler(args, iter_options)
         logging.info(f"[train] Batch sampler: {sampler}")
-        logging.info(f"[train] languages:\n{sampler.table(sampling_rate(vars(args)))}")
+        logging.info(f"[train] languages:\n{sampler.table()}")
         # Other utterances every epoch: every process needs the tables of all.
         dataset = cls.build_dataset(args, iter_options, set(sampler.keys))
+        if args.joined_conf:
+            replace_loaders(dataset, JoinedLoader)
         logging.info(f"[train] dataset:\n{dataset}")
         return SequenceIterFactory(
             dataset=dataset,
@@ -153,9 +146,40 @@ class BLRMoETask(ConfigFileTask):
         )
 
 
+def training_sampler(args: argparse.Namespace, iter_options: IteratorOptions) -> BalancedBatchSampler:
+    """This process's batches of the training set.
+
+    Raises:
+        ValueError: as BalancedBatchSampler does.
+    """
+    rank, world_size = 0, 1
+    if iter_options.distributed:
+        rank, world_size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return BalancedBatchSampler(
+        iter_options.shape_files,
+        language_table(iter_options.data_path_and_name_and_type),
+        args.language_temperature,
+        args.language_batches,
+        batch_options={
+            "type": iter_options.batch_type,
+            "batch_size": iter_options.batch_size,
+            "batch_bins": iter_options.batch_bins,
+            "fold_lengths": args.fold_length,
+            "sort_in_batch": args.sort_in_batch,
+            "sort_batch": args.sort_batch,
+            "drop_last": args.drop_last_iter,
+            "min_batch_size": max(world_size, args.min_batch_size),
+        },
+        rank=rank,
+        world_size=world_size,
+        joining=Joining(**args.joined_conf) if args.joined_conf else None,
+        rate=sampling_rate(vars(args)),
+    )
+
+
 def wants_balancing(args: argparse.Namespace) -> bool:
-    """Whether languages are heard differently from what the corpus and ESPnet's samplers would give."""
-    return args.language_temperature != 1 or args.language_batches != "mixed"
+    """Whether training hears something else than what the corpus and ESPnet's samplers would give."""
+    return args.language_temperature != 1 or args.language_batches != "mixed" or bool(args.joined_conf)
 
 
 def check_balancing(args: argparse.Namespace) -> None:
@@ -174,12 +198,32 @@ def check_balancing(args: argparse.Namespace) -> None:
         raise ValueError(f"language_batches must be {' or '.join(LANGUAGE_BATCHES)}, not {batches}")
     if wants_balancing(args) and args.iterator_type != "sequence":
         raise ValueError(
-            f"language_temperature and language_batches need iterator_type: sequence, not {args.iterator_type}"
+            "language_temperature, language_batches and joined_conf need iterator_type: sequence, not "
+            f"{args.iterator_type}"
         )
     if batches == "single" and args.shuffle_within_batch:
         raise ValueError("language_batches: single and shuffle_within_batch cannot be combined")
     if wants_balancing(args) and args.train_data_path_and_name_and_type:
         language_table(args.train_data_path_and_name_and_type)
+
+
+def check_joining(args: argparse.Namespace) -> None:
+    """Check the options of joined speech.
+
+    Raises:
+        ValueError: an option or its value does not exist, or what it needs is missing.
+    """
+    if not args.joined_conf:
+        return
+    try:
+        Joining(**args.joined_conf)
+    except TypeError as error:  # an option that does not exist, or none at all for the share
+        raise ValueError(f"joined_conf: {error}") from error
+    if args.preprocessor != "blr_moe" or not args.use_preprocessor:
+        raise ValueError("joined_conf needs preprocessor: blr_moe, which joins the audio")
+    names = sorted(name for _, name, _ in args.train_data_path_and_name_and_type)
+    if names not in ([], ["lid", "speech", "text"]):
+        raise ValueError(f"joined_conf: speech, text and lid can be joined, the training data are {', '.join(names)}")
 
 
 def language_table(data: Sequence[tuple[str, str, str]]) -> str:
@@ -192,6 +236,6 @@ def language_table(data: Sequence[tuple[str, str, str]]) -> str:
         if name == "lid":
             return path
     raise ValueError(
-        "language_temperature and language_batches need the languages: "
+        "language_temperature, language_batches and joined_conf need the languages: "
         "--train_data_path_and_name_and_type .../utt2lang,lid,text"
     )

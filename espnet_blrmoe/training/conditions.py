@@ -128,13 +128,18 @@ def add_silence(audio: np.ndarray, rate: int, rng: np.random.Generator) -> np.nd
     Returns:
         float32, up to three times SILENCE_SECONDS longer.
     """
-    loudness = np.sqrt(np.square(audio).mean()) * 10 ** (rng.uniform(*ROOM_TONE_DB) / 20) * rng.integers(2)
+    loudness = room_loudness(audio, rng)
     cut = quiet_place(audio, rate, rng)
     parts: list[np.ndarray] = []
     for speech in (audio[:0], audio[:cut], audio[cut:]):
         length = int(rng.uniform(0, SILENCE_SECONDS) * rate) if rng.random() < 2 / 3 else 0
         parts += [speech, (loudness * rng.standard_normal(length)).astype(np.float32)]
     return np.concatenate(parts)
+
+
+def room_loudness(audio: np.ndarray, rng: np.random.Generator) -> float:
+    """How loud the pauses in a recording are: that of room tone at ROOM_TONE_DB, or 0 for digital silence."""
+    return np.sqrt(np.square(audio).mean()) * 10 ** (rng.uniform(*ROOM_TONE_DB) / 20) * rng.integers(2)
 
 
 def quiet_place(audio: np.ndarray, rate: int, rng: np.random.Generator) -> int:

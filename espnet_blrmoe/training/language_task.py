@@ -88,8 +88,8 @@ class NewLanguageModel(FineTunedModel):
             ValueError: an utterance is in another language.
         """
         if lid is not None:
-            languages = [self.asr_model.languages[n] for n in self.asr_model.language_labels(lid, utt_id)]
-            for position, language in enumerate(languages):
+            labels = self.asr_model.language_labels(lid, utt_id)
+            for position, language in enumerate(self.asr_model.languages[n] for n in labels.language[:, 0]):
                 if language != self.language:
                     raise ValueError(
                         f"utterance {utterance_name(utt_id, position)} has language {language!r} in utt2lang; "

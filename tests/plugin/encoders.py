@@ -6,6 +6,7 @@ from torch.nn import functional as F
 from espnet_blrmoe import AbsRouter
 from espnet_blrmoe.model.blocks import AbsBlock, BlockOptions
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
+from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.packing import PackedFrames
 from espnet_blrmoe.model.router_inputs import AbsRouterInput, SubsampledBatch
 from espnet_blrmoe.model.subsampling import InputLayer
@@ -113,8 +114,10 @@ def features_of(lengths=LENGTHS, padding: float = 0.0, extra: int = 0) -> tuple[
     return torch.where(valid.unsqueeze(-1), x, noise), torch.tensor(lengths)
 
 
-def encode(encoder: BLRMoEEncoder, x: torch.Tensor, lengths: torch.Tensor, **known):
-    """Encoder output, its lengths and the Routing."""
+def encode(encoder: BLRMoEEncoder, x: torch.Tensor, lengths: torch.Tensor, labels=None, **known):
+    """Encoder output, its lengths and the Routing; `labels`, (B,), are the utterances' languages."""
+    if labels is not None:
+        known["labels"] = LanguageLabels.throughout(labels)
     with encoder.route(**known) as routings:
         output, output_lengths, _ = encoder(x, lengths)
     assert len(routings) == 1

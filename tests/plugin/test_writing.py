@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_blrmoe.writing import split_words
+from espnet_blrmoe.writing import join_texts, split_words
 
 LETTERS = "abü\u0301ñ你好かナกำ่\u0e35ກ\u1780\u17d2က\u1039\u103a한글'- \n"
 
@@ -27,6 +27,14 @@ LETTERS = "abü\u0301ñ你好かナกำ่\u0e35ກ\u1780\u17d2က\u1039\u103a
 )
 def test_words_of_scripts(text, words):
     assert split_words(text) == words
+
+
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [([], ""), (["", "ja"], "ja"), (["ja", "", "nein"], "ja nein"), (["好", "好", "ja", "好"], "好好 ja 好")],
+)
+def test_joined_texts(texts, joined):
+    assert join_texts(texts) == joined
 
 
 @given(st.text(LETTERS))

@@ -11,7 +11,9 @@ from espnet2.train.collate_fn import CommonCollateFn
 from tiny import LANGUAGES, batch_of, build_model, write_training_config
 from torch.nn.parallel import DistributedDataParallel
 
+from espnet_blrmoe.languages import LanguageStretch
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.routing import PackedFrames, Routing
 from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
@@ -53,7 +55,7 @@ def test_frame_loss_sums_the_cross_entropy_of_an_utterances_frames(model):
     for b, (length, label) in enumerate(zip(lengths, labels)):
         for frame in routing.logits[b, :length].tolist():
             total -= math.log(math.exp(frame[label]) / sum(map(math.exp, frame)))
-    loss, stats = model.lid_loss_and_stats(routing, torch.tensor(labels))
+    loss, stats = model.lid_loss_and_stats(routing, LanguageLabels.throughout(torch.tensor(labels)))
     assert loss.item() == pytest.approx(total / len(lengths), rel=1e-5)
     assert stats["loss_lid"] == loss
 
@@ -71,7 +73,7 @@ def test_ctc_loss_sums_over_all_placements_of_the_label(model):
             for end in range(start, length):  # blanks, the label from start to end, blanks
                 total += math.prod(p[1 + label if start <= t <= end else 0] for t, p in enumerate(probs))
         losses.append(-math.log(total))
-    loss, _ = model.lid_loss_and_stats(routing, torch.tensor(labels))
+    loss, _ = model.lid_loss_and_stats(routing, LanguageLabels.throughout(torch.tensor(labels)))
     assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
@@ -80,9 +82,40 @@ def test_lid_accuracies(model):
     expert = torch.tensor([[1, 1, 0], [2, 0, 0]])
     logits = 10.0 * torch.nn.functional.one_hot(expert, len(LANGUAGES))
     routing = Routing.of(logits, expert, valid, PackedFrames.in_time_order(valid.sum(dim=1), tuple(valid.shape)))
-    _, stats = model.lid_loss_and_stats(routing, torch.tensor([1, 0]))
+    _, stats = model.lid_loss_and_stats(routing, LanguageLabels.throughout(torch.tensor([1, 0])))
     assert stats["acc_lid"].item() == pytest.approx(2 / 4)
     assert stats["acc_lid_utt"].item() == pytest.approx(1 / 2)
+
+
+def joined_labels() -> LanguageLabels:
+    """Of an utterance of four frames joined with one of two, after a pause of two; and of one alone."""
+    stretches = [[LanguageStretch("de", 0, 0.5), LanguageStretch("zh-CN", 0.75, 1)], [LanguageStretch("en")]]
+    return LanguageLabels.of(stretches, LANGUAGES)
+
+
+def test_the_frame_loss_leaves_pauses_out(model):
+    routing = random_routing([8, 3])
+    loss, stats = model.lid_loss_and_stats(routing, joined_labels())
+    log_probs, spoken = routing.log_probs, [(0, t, 1) for t in range(4)] + [(0, 6, 2), (0, 7, 2)]
+    spoken += [(1, t, 0) for t in range(3)]
+    assert loss.item() == pytest.approx(-sum(log_probs[place].item() for place in spoken) / 2, rel=1e-5)
+    right = sum(int(log_probs[b, t].argmax()) == language for b, t, language in spoken)
+    assert stats["acc_lid"].item() == pytest.approx(right / 9)
+    of_most_frames = routing.utterance_probs.argmax(dim=-1) == torch.tensor([1, 0])
+    assert stats["acc_lid_utt"].item() == pytest.approx(of_most_frames.float().mean().item())
+
+
+def test_the_ctc_loss_is_of_the_sequence_of_languages(model):
+    model.lid_loss = "ctc"
+    routing = random_routing([8, 3])
+    loss, _ = model.lid_loss_and_stats(routing, joined_labels())
+    log_probs = torch.nn.functional.pad(routing.logits, (1, 0)).log_softmax(dim=-1)
+    losses = [
+        torch.nn.functional.ctc_loss(log_probs[b, :length], torch.tensor(targets), [length], [len(targets)])
+        * len(targets)  # PyTorch's mean divides by it
+        for b, (length, targets) in enumerate([(8, [2, 3]), (3, [1])])
+    ]
+    assert loss.item() == pytest.approx(sum(losses).item() / 2, rel=1e-5)
 
 
 @pytest.mark.parametrize("lid_loss", ["frame", "ctc"])
@@ -149,7 +182,7 @@ def test_labels_travel_through_preprocessor_and_collation(model):
     utterances = [("utt1", "zh-CN", "abc"), ("utt2", "en", "a b"), ("utt3", "de ", "c")]
     data = [(utt, preprocess(utt, {"speech": speech, "text": text, "lid": lid})) for utt, lid, text in utterances]
     utt_ids, batch = CommonCollateFn(float_pad_value=0.0, int_pad_value=-1)(data)
-    assert model.language_labels(batch["lid"], utt_ids).tolist() == [2, 0, 1]
+    assert model.language_labels(batch["lid"], utt_ids).language.tolist() == [[2], [0], [1]]
     assert batch["text"].tolist() == [[2, 3, 4], [2, 5, 3], [4, -1, -1]]
 
 

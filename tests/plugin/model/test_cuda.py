@@ -13,6 +13,7 @@ from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.model import experts
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.experts import ExpertLinear
+from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.packing import Spans
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -57,8 +58,8 @@ def step(encoder: BLRMoEEncoder, device: str, dtype: torch.dtype) -> tuple[torch
     encoder = encoder.to(device)
     generator = torch.Generator().manual_seed(1)
     x, lengths = torch.randn(len(LENGTHS), max(LENGTHS), WIDTH, generator=generator), torch.tensor(LENGTHS)
-    labels = torch.tensor([0, 3, 1, 3])
-    with torch.autocast(device, dtype, enabled=dtype != torch.float32), encoder.route(labels.to(device)):
+    labels = LanguageLabels.throughout(torch.tensor([0, 3, 1, 3], device=device))
+    with torch.autocast(device, dtype, enabled=dtype != torch.float32), encoder.route(labels):
         output = encoder(x.to(device), lengths.to(device))[0]
     loss = (output.float() * torch.randn(output.shape, generator=generator).to(device)).sum()
     gradients = torch.autograd.grad(loss, list(encoder.encoders.parameters()))

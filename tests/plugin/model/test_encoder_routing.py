@@ -8,6 +8,8 @@ from encoders import LANGUAGES, FixedRouter, encode, encoder_of, features_of
 from torch.nn import functional as F
 
 from espnet_blrmoe import LanguagePrior
+from espnet_blrmoe.languages import LanguageStretch
+from espnet_blrmoe.model.language_labels import LanguageLabels
 from espnet_blrmoe.model.router import LinearRouter, TDNNRouter
 
 
@@ -60,6 +62,24 @@ def test_routing_by_label_and_by_prediction():
     by_prediction = encoder_of(router="encoders.FixedRouter", label_routing=0.0).train()
     _, _, routing = encode(by_prediction, *features_of(), labels=labels)
     assert routing.language.equal(routing.logits.argmax(dim=-1))
+
+
+@pytest.mark.parametrize("chunk_sizes", [None, [4]])
+def test_labels_of_stretches_route_frames_and_pauses_go_with_what_they_follow(chunk_sizes):
+    encoder = encoder_of(router="encoders.FixedRouter", chunk_sizes=chunk_sizes).train()
+    stretches = [
+        [LanguageStretch("de", 0, 0.5), LanguageStretch("es", 0.75, 1)],
+        [LanguageStretch("en")],
+        [LanguageStretch("es", 0.25, 1)],
+    ]
+    with encoder.route(labels=LanguageLabels.of(stretches, LANGUAGES)) as routings:
+        encoder(*features_of())
+    for language, valid, (share, before, after) in zip(
+        routings[0].language, routings[0].valid, [(0.75, 1, 2), (0, 0, 0), (0, 2, 2)]
+    ):
+        frames = int(valid.sum())
+        first = sum((t + 0.5) / frames < share for t in range(frames))
+        assert language[valid].tolist() == [before] * first + [after] * (frames - first)
 
 
 def test_labels_do_not_route_in_evaluation():
