@@ -22,7 +22,8 @@ import numpy as np
 import torch
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from score import Decoding, align_words, find_decodings
+from score import Decoding, find_decodings
+from shared.alignments import align_words
 from shared.data_dir import Utterance
 from shared.kaldi_tables import UserError, read_table
 from shared.report_plots import SERIES, change_dots, rate_bars, training_curves
@@ -211,6 +212,7 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
         "environment": environment(),
         "interval": results["interval"],
         "pooled": [e for e in scores if e["by"] == "all"],
+        "has_mer": any("MER" in e for e in scores),
         "pooled_changes": [c for c in changes if c["by"] == "all"],
         "confusions": {t: [(c["decoding"], heat_map(c["counts"], percent=False)) for c in results["confusions"]
                            if c["test_set"] == t] for t in by_test_set},

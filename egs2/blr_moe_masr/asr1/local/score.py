@@ -5,14 +5,16 @@
 reads exp/asr_train/<decode_tag>/<test_set>/{text,lang} for every decode tag that starts with `decode_`, compares
 them with dump/raw/<test_set>, and writes
 
-    exp/asr_train/<decode_tag>/<test_set>/score_{wer,cer,lid}/result.txt   table and alignment of every utterance
+    exp/asr_train/<decode_tag>/<test_set>/score_{wer,cer,mer,lid}/result.txt   table and alignment of every utterance
     exp/asr_train/scores.json   all figures: pooled, by language, by domain, and what each step changed
     exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format
 
 Rules:
 - Reference and hypothesis go through the same text normalisation, and letters that can be typed in two ways are one.
 - Scripts written without spaces (Han, kana, Thai, Lao, Burmese, Khmer) count by character in the word error rate
-  too, as in the mixed error rate of code-switching papers. In the CER a space is a character, as in ESPnet.
+  too. In the CER a space is a character, as in ESPnet.
+- The mixed error rate (MER) of code-switching papers is one edit distance over characters of these scripts and of
+  Hangul, each with its marks, and words of all others. It is left out where no reference has such characters.
 - Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
   left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance only one language.
 - An utterance without a hypothesis counts as completely deleted.
@@ -22,7 +24,6 @@ Rules:
 
 import argparse
 import json
-import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -30,15 +31,15 @@ from pathlib import Path
 
 import jiwer
 import numpy as np
+from shared.alignments import align_characters, align_mixed, align_words, has_characters
 from shared.data_dir import Utterance, read_data_dir
 from shared.kaldi_tables import UserError, read_table
 from shared.score_tables import result_text, results_markdown, terminal_table
-from shared.text_normalization import DIGITS, UNSPACED, counted, normalise
+from shared.text_normalization import DIGITS, normalise
 from tqdm import tqdm
 
 from espnet_blrmoe.program import start
 
-MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
 CHANGES = {"_router": "router fine-tuning", "_pruned": "pruning"}  # what the ending of a decode tag says was added
 RESAMPLES = 1000
 SEED = 0
@@ -112,25 +113,17 @@ def language_is_given(folder: Path) -> bool:
     return allowed.is_file() and all("," not in languages for languages in read_table(allowed).values())
 
 
-def align_words(reference: str, hypothesis: str, language: str) -> jiwer.WordOutput:
-    """Normalise and align two transcripts by words (by characters in scripts without spaces)."""
-    return jiwer.process_words(*(re.sub(f"([{UNSPACED}])", r" \1 ", counted(normalise(text, language)))
-                                 for text in (reference, hypothesis)))
-
-
-def align_characters(reference: str, hypothesis: str, language: str) -> jiwer.CharacterOutput:
-    """Normalise and align two transcripts by characters."""
-    return jiwer.process_characters(*(counted(normalise(text, language)) for text in (reference, hypothesis)))
-
-
 def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.CharacterOutput]]:
     """Align every utterance of a decoding: measure -> one alignment per utterance."""
-    aligned = {"WER": [], "CER": []}
+    ways = {"WER": align_words, "CER": align_characters}
+    if any(has_characters(u.text) for u in decoding.references):
+        ways["MER"] = align_mixed
+    aligned = {measure: [] for measure in ways}
     name = f"{decoding.tag}/{decoding.test_set}"
     for u in tqdm(decoding.references, desc=name, unit="utt", disable=None, leave=False):
         hypothesis = decoding.hypotheses.get(u.id, "")
-        aligned["WER"].append(align_words(u.text, hypothesis, u.language))
-        aligned["CER"].append(align_characters(u.text, hypothesis, u.language))
+        for measure, way in ways.items():
+            aligned[measure].append(way(u.text, hypothesis, u.language))
     if decoding.detected is not None:
         aligned["LID"] = [jiwer.process_words(u.language, decoding.detected.get(u.id, ""))
                           for u in decoding.references]
@@ -177,10 +170,10 @@ def groups(references: list[Utterance]) -> dict[tuple[str, str], list[int]]:
     return found
 
 
-def summarise(counts: np.ndarray, resampled: np.ndarray) -> dict[str, dict]:
-    """One entry per measure, from counts (utterances, measures, 4) and resampled rates (RESAMPLES, measures)."""
+def summarise(counts: np.ndarray, resampled: dict[str, np.ndarray]) -> dict[str, dict]:
+    """One entry per measure, from counts (utterances, measures, 4) and the measures' resampled rates (RESAMPLES,)."""
     entries = {}
-    for m, measure in enumerate(MEASURES[:counts.shape[1]]):
+    for m, (measure, rates) in enumerate(resampled.items()):
         correct, substituted, deleted, inserted = counts[:, m].sum(axis=0).tolist()
         entries[measure] = {
             "Snt": len(counts),
@@ -188,7 +181,7 @@ def summarise(counts: np.ndarray, resampled: np.ndarray) -> dict[str, dict]:
             "Corr": correct, "Sub": substituted, "Del": deleted, "Ins": inserted,
             "Err": float(error_rate(counts[:, m].sum(axis=0))),
             "S.Err": float(100 * counts[:, m, 1:].any(axis=1).mean()),
-            "interval": interval(resampled[:, m]),
+            "interval": interval(rates),
         }
     return entries
 
@@ -200,11 +193,11 @@ def confusion(decoding: Decoding) -> dict[str, dict[str, int]]:
             for true in sorted({u.language for u in decoding.references})}
 
 
-def compare(resampled: dict[tuple, np.ndarray], entries: dict[tuple, dict]) -> list[dict]:
+def compare(resampled: dict[tuple, dict[str, np.ndarray]], entries: dict[tuple, dict]) -> list[dict]:
     """What each step changed: the difference to the decode tag without the step's ending, by group.
 
     Args:
-        resampled: (decode tag, test set, by, group) -> resampled error rates (RESAMPLES, measures).
+        resampled: (decode tag, test set, by, group) -> measure -> resampled error rates (RESAMPLES,).
         entries: the same keys -> scores.
     """
     changes = []
@@ -213,12 +206,11 @@ def compare(resampled: dict[tuple, np.ndarray], entries: dict[tuple, dict]) -> l
             base = (tag.removesuffix(ending), *where)
             if not tag.endswith(ending) or base not in resampled:
                 continue
-            both = [m for m in MEASURES if m in entries[tag, *where] and m in entries[base]]
             changes.append({
                 "change": change, "before": base[0], "after": tag, **dict(zip(("test_set", "by", "group"), where)),
                 **{measure: {"difference": entries[tag, *where][measure]["Err"] - entries[base][measure]["Err"],
-                             "interval": interval(after[:, m] - resampled[base][:, m])}
-                   for m, measure in enumerate(both)},
+                             "interval": interval(rates - resampled[base][measure])}
+                   for measure, rates in after.items() if measure in resampled[base]},
             })
     return changes
 
@@ -241,7 +233,7 @@ def score(decodings: list[Decoding]) -> dict:
         names = {"decoding": decoding.tag, "test_set": decoding.test_set}
         for (by, group), indices in groups(decoding.references).items():
             key = (decoding.tag, decoding.test_set, by, group)
-            resampled[key] = bootstrap(counts[indices])
+            resampled[key] = dict(zip(aligned, bootstrap(counts[indices]).T))
             entries[key] = {**names, "by": by, "group": group, **summarise(counts[indices], resampled[key])}
         if decoding.detected is not None:
             confusions.append({**names, "counts": confusion(decoding)})
