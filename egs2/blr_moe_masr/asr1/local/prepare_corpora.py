@@ -229,7 +229,8 @@ def read_set(sources: list[Source], rules: Rules, tally: Tally) -> Iterator[Utte
             yield entry
     if not tally.kept and not tally.skipped:
         folders = ", ".join(str(source.corpus.root) for source in sources)
-        raise UserError(f"{folders}: there is not one clip of the {sources[0].split} set; unpack the corpus again")
+        raise UserError(f"{folders}: there is not one clip of the {sources[0].split} set; unpack the corpus again, or "
+                        "choose other languages")
 
 
 def make_entry(clip: Clip, corpus: Corpus, rules: Rules) -> Utterance | Skipped:
@@ -257,7 +258,7 @@ def find_problem(clip: Clip, utterance: Utterance, corpus: Corpus, rules: Rules)
         return f"no such clip: {clip.audio}"
     if utterance.text == "":
         return f"no words in the transcript: {clip.text!r}"
-    if script := foreign_script(utterance.text or "", clip.language, corpus.scripts(clip.language)):
+    if script := find_foreign_script(clip, utterance, corpus):
         return (f"in a script foreign to its language: {script} in '{clip.language}', unless "
                 f"local/shared/conventions.toml says otherwise: {clip.text!r}")
     if len(utterance.id.encode()) > LONGEST_ID:
@@ -267,6 +268,13 @@ def find_problem(clip: Clip, utterance: Utterance, corpus: Corpus, rules: Rules)
     if seconds is not None and seconds > longest:
         return f"longer than {longest:g} s: {seconds:g} s"
     return None
+
+
+def find_foreign_script(clip: Clip, utterance: Utterance, corpus: Corpus) -> str | None:
+    """The script of a clip that is foreign to its language, and to the one that it is mixed with; None: all is well."""
+    codes = filter(None, (clip.language, clip.other_language))
+    scripts = [foreign_script(utterance.text or "", code, corpus.scripts(code)) for code in codes]
+    return scripts[0] if all(scripts) else None
 
 
 is_file = lru_cache(maxsize=1000)(os.path.isfile)  # the parts of a long recording follow one another
