@@ -2,13 +2,16 @@
 
 `--groups own` allows every utterance only its own language: what a user who knows the language gets.
 `--groups "es,pt de,en"` allows it all languages of its group: what a user who knows two candidates gets. A
-language that is in no group is a group by itself.
+language that is in no group is a group by itself. A recording in which the language changes (`timeline` beside
+utt2lang) is allowed all of its languages, or those of their groups.
 
 Example:
     python local/allowed_languages.py --groups "es,pt de,en" dump/raw/test_in/utt2lang utt2langs
 """
 
 import argparse
+import json
+from pathlib import Path
 
 from shared.kaldi_tables import UserError, read_table, write_table
 
@@ -23,7 +26,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("utt2langs")
     args = parser.parse_args(argv)
     group_of = parse_groups(args.groups)
-    write_table(args.utt2langs, {utt: group_of.get(lang, lang) for utt, lang in read_table(args.utt2lang).items()})
+    write_table(args.utt2langs, {utt: ",".join(dict.fromkeys(group_of.get(lang, lang) for lang in languages))
+                                 for utt, languages in read_languages(Path(args.utt2lang)).items()})
+
+
+def read_languages(utt2lang: Path) -> dict[str, list[str]]:
+    """The languages of every utterance: one, or those of its timeline."""
+    timeline = utt2lang.with_name("timeline")
+    if timeline.is_file():
+        return {utt: [code for _, _, code, _ in json.loads(spans)] for utt, spans in read_table(timeline).items()}
+    return {utt: [language] for utt, language in read_table(utt2lang).items()}
 
 
 def parse_groups(groups: str) -> dict[str, str]:

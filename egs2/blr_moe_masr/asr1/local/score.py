@@ -17,6 +17,8 @@ Rules:
   Hangul, each with its marks, and words of all others. It is left out where no reference has such characters.
 - Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
   left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance only one language.
+- Where the language changes within recordings (dump/raw/<test_set>/timeline), an utterance has no one language: instead
+  of LID, the recognised `timeline` is compared with the right one, and no scores are given by language.
 - An utterance without a hypothesis counts as completely deleted.
 - Intervals are 95 % percentile bootstrap over utterances. Utterances of one speaker are not independent, so the
   true uncertainty is somewhat larger.
@@ -34,15 +36,15 @@ import numpy as np
 from shared.alignments import align_characters, align_mixed, align_words, has_characters
 from shared.data_dir import Utterance, read_data_dir
 from shared.kaldi_tables import UserError, read_table
+from shared.resampling import RESAMPLES, SEED, draws, interval
 from shared.score_tables import result_text, results_markdown, terminal_table
 from shared.text_normalization import DIGITS, normalise
+from shared.timelines import Recording, read_recordings, score_timelines
 from tqdm import tqdm
 
 from espnet_blrmoe.program import start
 
 CHANGES = {"_router": "router fine-tuning", "_pruned": "pruning"}  # what the ending of a decode tag says was added
-RESAMPLES = 1000
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -53,14 +55,16 @@ class Decoding:
         folder: exp/<asr_exp>/<decode_tag>/<test_set>.
         references: the utterances of the test set, with normalised transcripts.
         hypotheses: id -> normalised transcript, maybe empty; an utterance that was not decoded is absent.
-        detected: id -> detected language; None when the language was given (every utterance allowed only one), or
-            when the recogniser detects none (a stock ESPnet model).
+        detected: id -> detected language; None when the language was given (every utterance allowed only one), when
+            the recogniser detects none (a stock ESPnet model), or when the language changes within utterances.
+        recordings: what is said when in the utterances, if the language changes within them, and what was recognised.
     """
 
     folder: Path
     references: list[Utterance]
     hypotheses: dict[str, str]
     detected: dict[str, str] | None
+    recordings: list[Recording] | None = None
 
     @property
     def tag(self) -> str:
@@ -93,8 +97,9 @@ def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
     references = read_data_dir(reference)
     if not references or references[0].text is None:
         raise UserError(f"{reference / 'text'} is missing or empty: scoring needs reference transcripts")
+    mixed = references[0].timeline is not None
     tables = {"text": read_table(folder / "text", allow_empty=True)}
-    if (folder / "lang").is_file() and not language_is_given(folder):
+    if not mixed and (folder / "lang").is_file() and not language_is_given(folder):
         tables["lang"] = read_table(folder / "lang")
     for name, table in tables.items():
         if unknown := table.keys() - {u.id for u in references}:
@@ -104,7 +109,9 @@ def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
     normalised = [replace(u, text=normalise(u.text, u.language, digits)) for u in references]
     hypotheses = {u.id: normalise(tables["text"][u.id], u.language, digits)
                   for u in references if u.id in tables["text"]}
-    return Decoding(folder, normalised, hypotheses, detected)
+    has_timelines = mixed and (folder / "timeline").is_file()
+    recordings = read_recordings(references, reference, folder) if has_timelines else None
+    return Decoding(folder, normalised, hypotheses, detected, recordings)
 
 
 def language_is_given(folder: Path) -> bool:
@@ -147,23 +154,19 @@ def bootstrap(counts: np.ndarray) -> np.ndarray:
 
     The seed is always the same: results on the same utterances are paired, so their differences mean something.
     """
-    rng = np.random.default_rng(SEED)
     utterances = len(counts)
     flat = counts.reshape(utterances, -1).astype(float)
-    sums = [np.bincount(rng.integers(utterances, size=utterances), minlength=utterances) @ flat
-            for _ in range(RESAMPLES)]
+    sums = [np.bincount(drawn, minlength=utterances) @ flat for drawn in draws(utterances)]
     return error_rate(np.reshape(sums, (RESAMPLES, *counts.shape[1:])))
 
 
-def interval(resampled: np.ndarray) -> list[float]:
-    """95 % percentile interval [low, high] of resampled values."""
-    return np.percentile(resampled, [2.5, 97.5]).tolist()
-
-
 def groups(references: list[Utterance]) -> dict[tuple[str, str], list[int]]:
-    """("all", "all"), then ("language", code) and ("domain", name) -> indices of the utterances."""
+    """("all", "all"), then ("language", code) and ("domain", name) -> indices of the utterances.
+
+    Utterances in which the language changes are not grouped by language.
+    """
     found: dict[tuple[str, str], list[int]] = {("all", "all"): list(range(len(references)))}
-    for by in ("language", "domain"):
+    for by in ("language", "domain") if references[0].timeline is None else ("domain",):
         names = [getattr(u, by) for u in references]
         for group in sorted(set(names)):
             found[by, group] = [i for i, name in enumerate(names) if name == group]
@@ -224,9 +227,10 @@ def score(decodings: list[Decoding]) -> dict:
             each measure: Snt (utterances), Wrd (words, characters or languages of the reference), Corr, Sub, Del,
             Ins (counts), Err, S.Err and the 95 % interval of Err (%). LID accuracy is 100 - Err.
         confusions: per decoding and test set {true language: {detected language: utterances}}.
+        timelines: per decoding of a test set in which the language changes, what `score_timelines` gives.
         changes: `after` minus `before` in percentage points of Err, with 95 % paired bootstrap intervals.
     """
-    entries, resampled, confusions = {}, {}, []
+    entries, resampled, confusions, timelines = {}, {}, [], []
     for decoding in decodings:
         aligned = align(decoding)
         counts = count(aligned)
@@ -237,13 +241,16 @@ def score(decodings: list[Decoding]) -> dict:
             entries[key] = {**names, "by": by, "group": group, **summarise(counts[indices], resampled[key])}
         if decoding.detected is not None:
             confusions.append({**names, "counts": confusion(decoding)})
+        if decoding.recordings is not None:
+            timelines.append({**names, **score_timelines(decoding.recordings)})
         own = [entry for key, entry in entries.items() if key[:2] == (decoding.tag, decoding.test_set)]
         for measure, alignments in aligned.items():
             path = decoding.folder / f"score_{measure.lower()}" / "result.txt"
             path.parent.mkdir(exist_ok=True)
             path.write_text(result_text(own, measure, decoding.references, alignments), encoding="utf-8")
     return {"interval": f"95 % bootstrap over utterances, {RESAMPLES:,} resamples, seed {SEED}",
-            "scores": list(entries.values()), "confusions": confusions, "changes": compare(resampled, entries)}
+            "scores": list(entries.values()), "confusions": confusions, "timelines": timelines,
+            "changes": compare(resampled, entries)}
 
 
 def warn_of_missing(decoding: Decoding, data: Path) -> None:

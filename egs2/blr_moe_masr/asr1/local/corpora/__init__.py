@@ -7,13 +7,17 @@
 and may have these:
 
     SPLITS                            its splits, if they are not just train, valid and test: also test_out
-                                      (another domain), test_dev (what choices are made on, so that the tests stay
-                                      unseen), and router_train and router_valid (audio-language pairs)
+                                      (another domain), test_mixed (in which the language changes), test_dev (what
+                                      choices are made on, so that the tests stay unseen), and router_train and
+                                      router_valid (audio-language pairs)
     ASR_CONFIG                        configuration that run.sh trains with, unless another is named
     TAG                               its part of the names of folders in exp/ (default: "_" and the module's name)
     make(root, languages, train_hours, test_sentences, nj)
                                       makes the corpus in the folder `root`, for one that is not downloaded; [] and
                                       None leave the choice to the corpus
+    make_mixed(root, languages, recordings)
+                                      makes its data set test_mixed, of recordings in which the language changes, or
+                                      removes it (None)
 
 The modules open no audio but that which they make. Language codes are those of Common Voice, whatever a corpus calls
 them. docs/corpora.md has the layouts, the codes, what is skipped, and how to add a corpus.
@@ -43,6 +47,8 @@ class Clip:
         duration: in seconds, where the corpus says so.
         problem: why the clip is left out, if the table says so already; details follow a colon.
         id: the utterance's whole id, starting with the speaker, where the corpus has such; "": one is made.
+        timeline: start and end in seconds, language, and what is said in it, of every stretch of a clip in which the
+            language changes; None: it does not, or nobody knows when.
         other_language: code of the language that the transcript is mixed with; "": it is in one language.
     """
 
@@ -59,6 +65,7 @@ class Clip:
     problem: str = ""
     id: str = ""
     other_language: str = ""
+    timeline: list[tuple[float, float, str, str]] | None = None
 
 
 def unreadable(source: str, language: str, problem: str) -> Clip:

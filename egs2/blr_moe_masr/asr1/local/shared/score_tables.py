@@ -14,6 +14,9 @@ from shared.data_dir import Utterance
 MEASURES = ("WER", "CER", "MER", "LID")
 COLUMNS = ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 
+TIMELINE_COLUMNS = ("dataset", "recordings", "words right, %", "seconds right, %", "changes: said / recognised",
+                    "error of a change: median, ms", "within 300 ms, %")
+
 
 def cells(entry: dict) -> list[str]:
     """The values of COLUMNS: utterances and reference length, then percentages with one decimal, as sclite gives."""
@@ -40,6 +43,18 @@ def signed_interval(entry: dict, sign: int = 1) -> str:
     difference, low, high = (round(sign * value, 1) + 0.0  # never -0.0
                              for value in (entry["difference"], *entry["interval"][::sign]))
     return f"{difference:+5.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def timeline_row(timeline: dict) -> list[str]:
+    """The values of TIMELINE_COLUMNS; a dash where over half of the changes were not recognised."""
+    def cell(measure: dict, digits: int) -> str:
+        value, *bounds = ("-" if x is None else f"{x:.{digits}f}" for x in (measure["value"], *measure["interval"]))
+        return f"{value} [{', '.join(bounds)}]"
+
+    return [f"{timeline['decoding']}/{timeline['test_set']}", str(timeline["recordings"]),
+            cell(timeline["words"], 1), cell(timeline["seconds"], 1),
+            f"{timeline['changes']} / {timeline['recognised_changes']}",
+            cell(timeline["boundary_ms"], 0), cell(timeline["near"], 1)]
 
 
 def markdown_table(head: tuple[str, ...], rows: list[list[str]]) -> str:
@@ -98,6 +113,9 @@ def results_markdown(results: dict, exp: Path) -> str:
                     for e in results["scores"] if e["by"] == by and measure in e]
             if rows:
                 parts += [f"### {measure}{heading}", "", markdown_table(head, rows)]
+    if results["timelines"]:
+        parts += ["### Languages within recordings", "",
+                  markdown_table(TIMELINE_COLUMNS, [timeline_row(t) for t in results["timelines"]])]
     changes = [c for c in results["changes"] if c["by"] == "all"]
     measures = used_measures(changes)
     rows = [[c["change"], c["test_set"], *(signed_interval(c[m]) if m in c else "" for m in measures)] for c in changes]
@@ -123,6 +141,9 @@ def terminal_table(results: dict) -> str:
              text_table(("decoding", "test set", "utterances", *names), rows, names=2)]
     if any("LID" not in e for e in pooled):
         lines += ["-: the language is given to the decoder, or not detected"]
+    if results["timelines"]:
+        lines += ["", "Languages within recordings",
+                  text_table(TIMELINE_COLUMNS, [timeline_row(t) for t in results["timelines"]], names=1)]
     rows = [[c["change"], c["test_set"], *(_change(c, measure) for measure in measures)]
             for c in results["changes"] if c["by"] == "all"]
     if rows:
