@@ -10,9 +10,9 @@ Example:
 """
 
 import argparse
-import json
 from pathlib import Path
 
+from shared.data_dir import parse_timeline
 from shared.kaldi_tables import UserError, read_table, write_table
 
 from espnet_blrmoe.program import start
@@ -34,7 +34,8 @@ def read_languages(utt2lang: Path) -> dict[str, list[str]]:
     """The languages of every utterance: one, or those of its timeline."""
     timeline = utt2lang.with_name("timeline")
     if timeline.is_file():
-        return {utt: [code for _, _, code, _ in json.loads(spans)] for utt, spans in read_table(timeline).items()}
+        return {utt: [code for _, _, code, _ in parse_timeline(line, f"{timeline}: {utt}")]
+                for utt, line in read_table(timeline).items()}
     return {utt: [language] for utt, language in read_table(utt2lang).items()}
 
 

@@ -130,6 +130,22 @@ def read_data_dir(folder: str | Path) -> list[Utterance]:
     return list(stream_data_dir(folder))
 
 
+def parse_timeline(timeline: str, place: str) -> list[tuple[float, float, str, str]]:
+    """What a line of the table `timeline` says: start and end in seconds, language, and what is said, in time order.
+
+    Raises:
+        UserError: it is no such list (names the place).
+    """
+    try:
+        rows = [(float(start), float(end), str(code), str(text)) for start, end, code, text in json.loads(timeline)]
+        if not rows or any(not 0 <= start < end for start, end, *_ in rows) or rows != sorted(rows):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise UserError(f"{place}: expected a JSON list of [start seconds, end seconds, language, what is said], found "
+                        f"{timeline!r}") from None
+    return rows
+
+
 def _number(folder: Path, key: str, row: dict[str, str], name: str, kind: type) -> int | float | None:
     """A number from a table that need not be there."""
     try:

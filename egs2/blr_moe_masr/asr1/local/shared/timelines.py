@@ -14,7 +14,7 @@ import numpy as np
 from espnet_blrmoe import LanguageSpan
 from espnet_blrmoe.inference.timeline_scores import NEAR, boundary_errors, changes_of, is_right, right_seconds
 from shared.alignments import mixed_tokens
-from shared.data_dir import Utterance
+from shared.data_dir import Utterance, parse_timeline
 from shared.kaldi_tables import UserError, read_table
 from shared.resampling import draws, interval
 from shared.text_normalization import normalise
@@ -66,14 +66,9 @@ def read_recordings(references: Sequence[Utterance], data: Path, decoding: Path)
 
 def read_said(u: Utterance, data: Path) -> list[Stretch]:
     """What is said in an utterance; see `read_recordings` for the errors."""
-    place = f"{data / 'timeline'}: {u.id}"
-    try:
-        rows = [(LanguageSpan(float(start), float(end), str(code)), text) for start, end, code, text in
-                json.loads(u.timeline)]
-        return [Stretch(span, mixed_tokens(normalise(text, span.language))) for span, text in rows]
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{place}: expected a JSON list of [start seconds, end seconds, language, what is said], found "
-                        f"{u.timeline!r}") from error
+    rows = parse_timeline(u.timeline or "", f"{data / 'timeline'}: {u.id}")
+    return [Stretch(LanguageSpan(start, end, code), mixed_tokens(normalise(text, code)))
+            for start, end, code, text in rows]
 
 
 def _spans(timeline: str, table: Path, utterance: str) -> list[LanguageSpan]:
