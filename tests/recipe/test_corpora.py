@@ -331,6 +331,19 @@ def test_pairs_of_cs_fleurs_whose_languages_are_both_trained(root):
     assert {u.text for u in read_data_dir(prepare_mixed(root, ("de", "en")))} == {"das ist amazing"}
 
 
+def test_the_documents_command_for_mixed_speech(root):
+    section = CORPORA_PAGE.read_text(encoding="utf-8").partition("### Speech that mixes languages\n")[2]
+    command = re.search(r"^\./run\.sh (.*?)$", section.replace("\\\n", ""), flags=re.MULTILINE)[1]
+    words = shlex.split(command.replace("/data", str(root)))
+    assert words[-2:] == ["--allowed_languages", "de,en,zh-CN"]
+    corpus_folders.cs_fleurs(root / "cs-fleurs")
+    corpus_folders.fleurs(root / "fleurs", ("de_de", "en_us", "cmn_hans_cn"))
+    languages = words.index("--langs") + 1
+    words[languages:languages + 1] = words[languages].split()
+    prepare_corpora.main([*words[:-2], "--data_dir", str(root / "data")])
+    assert {u.language for u in read_data_dir(root / "data" / "test_out")} == {"de", "zh-CN"}
+
+
 def test_a_mixed_clip_in_a_script_foreign_to_both_languages(root):
     table = corpus_folders.cs_fleurs(root / "cs", ("read/test",)) / "read/test/metadata.jsonl"
     text = table.read_text(encoding="utf-8")
