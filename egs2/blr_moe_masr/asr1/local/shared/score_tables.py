@@ -14,8 +14,8 @@ from shared.data_dir import Utterance
 MEASURES = ("WER", "CER", "MER", "LID")
 COLUMNS = ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err")
 
-TIMELINE_COLUMNS = ("dataset", "recordings", "words right, %", "seconds right, %", "changes: said / recognised",
-                    "error of a change: median, ms", "within 300 ms, %")
+TIMELINE_COLUMNS = ("dataset", "recordings", "words right, %", "seconds right, %", "changes", "recognised",
+                    "boundary error, ms", "within 300 ms, %")
 
 
 def cells(entry: dict) -> list[str]:
@@ -53,7 +53,7 @@ def timeline_row(timeline: dict) -> list[str]:
 
     return [f"{timeline['decoding']}/{timeline['test_set']}", str(timeline["recordings"]),
             cell(timeline["words"], 1), cell(timeline["seconds"], 1),
-            f"{timeline['changes']} / {timeline['recognised_changes']}",
+            str(timeline["changes"]), str(timeline["recognised_changes"]),
             cell(timeline["boundary_ms"], 0), cell(timeline["near"], 1)]
 
 
