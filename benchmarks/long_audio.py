@@ -28,7 +28,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,21 +40,13 @@ from humanfriendly import format_size
 from tqdm import tqdm
 
 from espnet_blrmoe import LanguageSpan, Speech2Text, Transcript, audio
+from espnet_blrmoe.audio import extent
+from espnet_blrmoe.inference.timeline_scores import NEAR, boundary_errors, changes_of, right_seconds
 from espnet_blrmoe.tables import text_table
 
 PAUSE_SECONDS = (0.3, 1.0)
 PAUSE_DB = -40.0
-LOUD_DB, LOUD_SECONDS = -35.0, 0.01  # of speech, below the utterance's loudest; in stretches of this length
-NEAR = 0.3  # seconds
 ALONE, MIXED = "alone", "mixed"
-
-
-class Said(NamedTuple):
-    """An utterance: when it begins and ends in its recording, in seconds, and its language."""
-
-    start: float
-    end: float
-    language: str
 
 
 class Setting(NamedTuple):
@@ -104,14 +95,6 @@ class Score:
         return f"{100 * self.wer:.1f} / {100 * self.right:.1f} / {self.changes}"
 
 
-def extent(wave: torch.Tensor, fs: int) -> tuple[float, float]:
-    """The seconds at which speech begins and ends in the (samples,) of an utterance."""
-    window = round(LOUD_SECONDS * fs)
-    loudness = wave.unfold(0, window, window).square().mean(dim=1)
-    loud = (loudness > loudness.max() * 10 ** (LOUD_DB / 10)).nonzero()
-    return float(loud[0] * window / fs), float((loud[-1] + 1) * window / fs)
-
-
 def pause_of(seconds: float, wave: torch.Tensor, fs: int, loudness: float, generator: torch.Generator) -> torch.Tensor:
     """Noise (samples,) that is so loud against an utterance."""
     return loudness * wave.square().mean().sqrt() * torch.randn(int(seconds * fs), generator=generator)
@@ -119,14 +102,14 @@ def pause_of(seconds: float, wave: torch.Tensor, fs: int, loudness: float, gener
 
 def join(
     waves: list[torch.Tensor], languages: list[str], fs: int, loudness: float, draw: random.Random
-) -> tuple[torch.Tensor, list[Said]]:
+) -> tuple[torch.Tensor, list[LanguageSpan]]:
     """One recording (samples,), its pauses so loud against the speech, and what is said in it."""
     generator = torch.Generator().manual_seed(0)
     parts, said, samples = [], [], 0
     for wave, language in zip(waves, languages):
         pause = pause_of(draw.uniform(*PAUSE_SECONDS), wave, fs, loudness, generator)
         start, end = (samples / fs + seconds for seconds in extent(wave, fs))
-        said.append(Said(start, end, language))
+        said.append(LanguageSpan(start, end, language))
         parts += [wave, pause]
         samples += len(wave) + len(pause)
     return torch.cat(parts), said
@@ -139,28 +122,7 @@ def surrounded(wave: torch.Tensor, seconds: float, fs: int, loudness: float) -> 
     return torch.cat([before, wave, behind])
 
 
-def right_seconds(timeline: tuple[LanguageSpan, ...], said: Said) -> float:
-    """Seconds of an utterance that went to the expert of its language."""
-    overlaps = (
-        min(said.end, span.end) - max(said.start, span.start) for span in timeline if span.language == said.language
-    )
-    return sum(overlap for overlap in overlaps if overlap > 0)
-
-
-def changes_of(spans: list[Said] | tuple[LanguageSpan, ...]) -> list[tuple[float, str]]:
-    """When the language changes, in the middle of the pause if there is one, and to which."""
-    return [((one.end + following.start) / 2, following.language)
-            for one, following in pairwise(spans) if one.language != following.language]
-
-
-def boundary_errors(timeline: tuple[LanguageSpan, ...], said: list[Said]) -> list[float]:
-    """Seconds from each change of language to the nearest one to the same language that was recognised."""
-    found = changes_of(timeline)
-    return [min((abs(time - when) for time, other in found if other == language), default=math.inf)
-            for when, language in changes_of(said)]
-
-
-def scored(transcripts: list[Transcript], said: list[list[Said]], text: str, rtf: float) -> Score:
+def scored(transcripts: list[Transcript], said: list[list[LanguageSpan]], text: str, rtf: float) -> Score:
     """The score of recordings that belong together."""
     pairs = list(zip(transcripts, said, strict=True))
     seconds = sum(one.end - one.start for own in said for one in own)
@@ -204,18 +166,18 @@ class Recordings:
         """(samples,) of each utterance of a recording."""
         return [audio.load(self.files[u], self.fs) for u in self.utterances[name]]
 
-    def joined(self, name: str) -> tuple[torch.Tensor, list[Said]]:
+    def joined(self, name: str) -> tuple[torch.Tensor, list[LanguageSpan]]:
         """A recording, (samples,), and what is said in it."""
         languages = [self.languages[u] for u in self.utterances[name]]
         return join(self.waves(name), languages, self.fs, self.loudness, random.Random(0))
 
-    def alone(self, name: str) -> tuple[list[torch.Tensor], list[list[Said]]]:
+    def alone(self, name: str) -> tuple[list[torch.Tensor], list[list[LanguageSpan]]]:
         """A recording's utterances, (samples,) each, and what is said in each."""
         waves, saids = [], []
         for wave, utterance in zip(self.waves(name), self.utterances[name]):
             start, end = (self.around + seconds for seconds in extent(wave, self.fs))
             waves.append(surrounded(wave, self.around, self.fs, self.loudness))
-            saids.append([Said(start, end, self.languages[utterance])])
+            saids.append([LanguageSpan(start, end, self.languages[utterance])])
         return waves, saids
 
     def score(self, name: str, recogniser: Speech2Text, is_alone: bool) -> Score:

@@ -13,6 +13,7 @@ from espnet_blrmoe.recordings import recording
 from espnet_blrmoe.recordings.channels import channels_to_average, said_of_channels
 
 LOG = logging.getLogger(__name__)
+LOUD_DB, LOUD_SECONDS = -35.0, 0.01  # of speech, below its loudest; in stretches of this length
 QUIET_SECONDS = 0.1  # a cut is made in the middle of the quietest stretch of this length
 
 
@@ -82,6 +83,14 @@ def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech")
     if rate == new_rate:
         return wave
     return torch.from_numpy(recording.resample(wave.cpu().numpy(), rate, new_rate)).to(wave.device)
+
+
+def extent(wave: torch.Tensor, fs: int) -> tuple[float, float]:
+    """The seconds at which speech begins and ends in the (samples,) of an utterance, by its loudness."""
+    window = round(LOUD_SECONDS * fs)
+    loudness = wave.unfold(0, window, window).square().mean(dim=1)
+    loud = (loudness > loudness.max() * 10 ** (LOUD_DB / 10)).nonzero()
+    return float(loud[0] * window / fs), float((loud[-1] + 1) * window / fs)
 
 
 def cut(wave: torch.Tensor, fs: int, longest: float) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ from score import align, count, error_rate, find_decodings, interval  # noqa: E4
 from shared.score_tables import markdown_table  # noqa: E402
 
 RESAMPLES = 2000
-MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.MEASURES
+MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.align
 TESTS = ("test_in", "test_out")
 
 

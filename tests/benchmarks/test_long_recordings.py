@@ -1,47 +1,12 @@
 """What the benchmark of long audio counts, and that it runs."""
 
-import math
-
 import long_audio
 import numpy as np
 import pytest
 import soundfile
 import torch
-from long_audio import Said, Setting
+from long_audio import Setting
 from tiny import RATE, speech_of, write_model
-
-from espnet_blrmoe import LanguageSpan
-
-SAID = [Said(0.0, 2.0, "de"), Said(3.0, 5.0, "en"), Said(6.0, 8.0, "en"), Said(8.0, 9.0, "de")]
-
-
-def timeline(*spans: tuple[float, float, str]) -> tuple[LanguageSpan, ...]:
-    return tuple(LanguageSpan(*span) for span in spans)
-
-
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        (timeline((0, 2, "de"), (3, 5, "en"), (6, 8, "en"), (8, 9, "de")), [0.0, 0.0]),
-        (timeline((0, 2.7, "de"), (2.7, 8.5, "en"), (8.5, 9, "de")), [0.2, 0.5]),
-        (timeline((0, 1, "de"), (1, 1.2, "en"), (1.2, 2.4, "de"), (2.4, 9, "en")), [0.1, 6.8]),
-        (timeline((0, 9, "de")), [math.inf, math.inf]),
-        ((), [math.inf, math.inf]),
-    ],
-)
-def test_boundaries_are_compared_with_the_nearest_change_to_the_same_language(found, expected):
-    assert long_audio.boundary_errors(found, SAID) == pytest.approx(expected)
-
-
-def test_seconds_that_went_to_the_right_expert():
-    found = timeline((-1, 1.5, "de"), (1.5, 3.5, "en"), (4, 7, "en"))
-    assert [long_audio.right_seconds(found, one) for one in SAID] == pytest.approx([1.5, 1.5, 1.0, 0.0])
-
-
-def test_speech_begins_and_ends_where_it_is_loud():
-    silence = 1e-4 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
-    wave = torch.cat([silence, torch.from_numpy(speech_of(2.0, seed=0)), silence])
-    assert long_audio.extent(wave, RATE) == pytest.approx((1.0, 3.0), abs=0.03)
 
 
 def test_a_recording_and_what_is_said_in_it(monkeypatch):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espnet_blrmoe.audio import cut, in_batches, load, resample
+from espnet_blrmoe.audio import cut, extent, in_batches, load, resample
 
 RATE = 16000
 
@@ -167,3 +167,9 @@ def test_files_that_cannot_be_used(tmp_path):
     for name, message in messages.items():
         with pytest.raises(ValueError, match=f"^{tmp_path / name} {message}"):
             load(tmp_path / name, RATE)
+
+
+def test_speech_begins_and_ends_where_it_is_loud():
+    silence = 1e-4 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    wave = torch.cat([silence, torch.from_numpy(tone(440, RATE, 2.0)), silence[: RATE // 2]])
+    assert extent(wave, RATE) == pytest.approx((1.0, 3.0), abs=0.011)

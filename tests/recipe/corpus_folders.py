@@ -131,6 +131,18 @@ def voxpopuli(root: Path, language: str = "de", accent: str = "None", splits: tu
     return root
 
 
+def cs_fleurs(root: Path, subsets: tuple[str, ...] = ("read/test", "xtts/test2", "mms/test")) -> Path:
+    sentences = {"cmn-eng": "我想 take a vacation。", "deu-eng": "Das ist **amazing**.", "cmn-deu": "我的 Großmutter"}
+    for subset in subsets:
+        rows = [{"id": f"{pair[:3]}_{i}", "file_name": f"audio/{pair[:3]}/{pair}_{i}.wav", "text": text,
+                 "duration": 0.3, "fluency": "5", "language": pair, "speaker": "SS"}
+                for pair, text in sentences.items() for i in range(2)]
+        write_lines(root / subset / "metadata.jsonl", [json.dumps(row, ensure_ascii=False) for row in rows])
+        for row in rows:
+            write_audio(root / subset / row["file_name"])
+    return root
+
+
 def manifest(root: Path, **rows: list[dict]) -> Path:
     """{train,valid,test}.jsonl with the given rows, by default two of German; the audio is recordings/{a,b}.wav."""
     for name in ("a", "b"):

@@ -308,6 +308,68 @@ def test_accented_english_is_english_and_the_accent_its_domain(root):
     assert {u.domain for u in read_data_dir(data / "test_out")} == {"en_fi", "voxpopuli"}
 
 
+# CS-FLEURS
+
+def prepare_mixed(root, languages):
+    """Run stage 1 with CS-FLEURS as the out-of-domain test of some languages of Common Voice."""
+    corpus_folders.commonvoice(root / "cv", languages)
+    prepare_corpora.main(["--corpus", f"commonvoice={root / 'cv'}", "--out_of_domain", f"cs_fleurs={root / 'cs'}",
+                          "--langs", *languages, "--data_dir", str(root / "data")])
+    return root / "data" / "test_out"
+
+
+def test_pairs_of_cs_fleurs_whose_languages_are_both_trained(root):
+    corpus_folders.cs_fleurs(root / "cs")
+    test_out = prepare_mixed(root, ("de", "en", "zh-CN"))
+    utterances = read_data_dir(test_out)
+    assert {(u.language, u.text) for u in utterances} == {
+        ("zh-CN", "我想 take a vacation"), ("zh-CN", "我的 großmutter"), ("de", "das ist amazing")}
+    assert len(utterances) == 18
+    assert {u.domain for u in utterances} == {"read", "xtts", "mms"}
+    assert read_table(test_out / "skipped") == {}
+    format_wav_scp.main([str(test_out), str(root / "dump")])
+    assert {u.text for u in read_data_dir(prepare_mixed(root, ("de", "en")))} == {"das ist amazing"}
+
+
+def test_the_documents_command_for_mixed_speech(root):
+    section = CORPORA_PAGE.read_text(encoding="utf-8").partition("### Speech that mixes languages\n")[2]
+    command = re.search(r"^\./run\.sh (.*?)$", section.replace("\\\n", ""), flags=re.MULTILINE)[1]
+    words = shlex.split(command.replace("/data", str(root)))
+    assert words[-2:] == ["--allowed_languages", "de,en,zh-CN"]
+    corpus_folders.cs_fleurs(root / "cs-fleurs")
+    corpus_folders.fleurs(root / "fleurs", ("de_de", "en_us", "cmn_hans_cn"))
+    languages = words.index("--langs") + 1
+    words[languages:languages + 1] = words[languages].split()
+    prepare_corpora.main([*words[:-2], "--data_dir", str(root / "data")])
+    assert {u.language for u in read_data_dir(root / "data" / "test_out")} == {"de", "zh-CN"}
+
+
+def test_a_mixed_clip_in_a_script_foreign_to_both_languages(root):
+    table = corpus_folders.cs_fleurs(root / "cs", ("read/test",)) / "read/test/metadata.jsonl"
+    text = table.read_text(encoding="utf-8")
+    table.write_text(text.replace("Das ist **amazing**", "Спасибо большое", 1), encoding="utf-8")
+    (reason,) = read_table(prepare_mixed(root, ("de", "en", "zh-CN")) / "skipped").values()
+    assert reason.startswith("in a script foreign to its language: Cyrl in 'de'")
+
+
+@pytest.mark.parametrize("languages, old, new, message", [
+    (("de", "fr"), "", "", "cs: there is not one clip of the test set; .* choose other languages"),
+    (("de", "en"), '"cmn-eng"', '"cmn"', "metadata.jsonl:1: 'language' must be a pair like cmn-eng, not 'cmn'"),
+    (("de", "en"), '"text"', '"words"', "metadata.jsonl:1: the field 'text' is missing or not text"),
+])
+def test_what_is_wrong_with_cs_fleurs(languages, old, new, message, root):
+    table = corpus_folders.cs_fleurs(root / "cs", ("read/test",)) / "read/test/metadata.jsonl"
+    table.write_text(table.read_text(encoding="utf-8").replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        prepare_mixed(root, languages)
+    assert not (root / "data").exists() or list((root / "data").iterdir()) == []
+
+
+def test_cs_fleurs_is_not_trained_with(root):
+    with pytest.raises(UserError, match="no train set of cs_fleurs; .* is for tests only"):
+        prepare(corpus_folders.cs_fleurs(root), "cs_fleurs")
+
+
 # Manifests
 
 SEGMENTS = [{"audio": "recordings/a.wav", "text": f"Satz {i}", "lang": "de", "speaker": i % 2, "domain": "meeting",

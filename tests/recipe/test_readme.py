@@ -15,6 +15,7 @@ import yaml
 from espnet_model_zoo import downloader
 from espnet_model_zoo.downloader import ModelDownloader
 from recipe_run import RECIPE, TINY_CORPUS, TINY_TRAINING, run_recipe
+from shared.kaldi_tables import read_table
 
 from espnet_blrmoe.training.freezing import freeze
 
@@ -95,6 +96,21 @@ def test_several_corpora(tmp_path):
     domains = (tmp_path / "dump/raw/train/utt2domain").read_text().split()[1::2]
     assert set(domains) == {"commonvoice", "manifest"}
     assert (tmp_path / "dump/raw/test_out/wav.scp").is_file()
+
+
+def test_a_test_set_in_which_the_language_changes(demo):
+    (command,) = commands("--test_mixed")
+    options = [*shlex.split(command.replace("100", "3"))[1:], *TINY_CORPUS]
+    for more in ("--stop_stage", "4"), ("--stage", "12", "--stop_stage", "19", "--router_utterances", "2"):
+        run = run_recipe(demo, *options, *TINY_TRAINING, *more)
+        assert run.exit_code == 0, run.output
+    results = (run.asr_exp / "RESULTS.md").read_text()
+    for decoding in ("decode_asr", "decode_asr_router", "decode_asr_router_pruned"):
+        assert f"|{decoding}/test_mixed|3|" in results.partition("### Languages within recordings")[2]
+    pruned = read_table(run.asr_exp / "decode_asr_router_pruned" / "test_mixed" / "utt2langs")
+    assert {frozenset(languages.split(",")) for languages in pruned.values()} == {frozenset(("es", "pt"))}
+    assert "test_mixed" not in (demo / "exp/router_train_asr_raw_char/lid.tsv").read_text()
+    assert 'id="timelines"' in (run.asr_exp / "report.html").read_text()
 
 
 def test_paths_with_blanks(tmp_path):

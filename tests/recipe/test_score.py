@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 from fake_experiment import make_experiment
-from score import align_characters, align_words, bootstrap, error_rate, interval, main
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from score import bootstrap, error_rate, interval, main
+from shared.alignments import align_characters, align_mixed, align_words, mixed_tokens
 from shared.data_dir import Utterance
 from shared.kaldi_tables import UserError, read_table, write_table
+from shared.text_normalization import normalise
 from shared.write_data_dir import write_data_dir
 
 
@@ -61,6 +65,74 @@ def test_characters_count_as_in_nfkc_however_they_are_typed(language, typed, oth
         errors = alignment.substitutions + alignment.deletions + alignment.insertions
         assert (alignment.hits, errors) == (characters, 0)
         assert align_words(reference, hypothesis, language).wer == 0
+
+
+@pytest.mark.parametrize(("language", "reference", "hypothesis", "expected"), [
+    ("zh-CN", "我用 python 写", "我用 paison 写", (3, 1, 0, 0)),
+    ("ko", "오늘 meeting 있어요", "오늘은 meeting 있어", (5, 0, 1, 1)),
+    ("ko", "할 수 있다", "할수있다", (4, 0, 0, 0)),  # spaces between syllables do not count
+    ("th", "น้ำ กิน", "นำ กิน", (2, 1, 0, 0)),  # a mark stays with its character
+    ("km", "ទ្យា", "ទ្យា", (1, 0, 0, 0)),
+    ("my", "မြန်မာ", "မြန်", (2, 0, 1, 0)),
+    ("ja", "東京タワー", "東京 tower", (2, 1, 2, 0)),
+    ("en", "one two three", "one tow", (1, 1, 1, 0)),
+    ("fr", "l'été fini", "", (0, 0, 2, 0)),
+])
+def test_mixed_counts(language, reference, hypothesis, expected):
+    alignment = align_mixed(reference, hypothesis, language)
+    assert (alignment.hits, alignment.substitutions, alignment.deletions, alignment.insertions) == expected
+
+
+def edit_distance(one: list[str], other: list[str]) -> int:
+    row = list(range(len(other) + 1))
+    for i, a in enumerate(one, start=1):
+        diagonal, row[0] = row[0], i
+        for j, b in enumerate(other, start=1):
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
+    return row[-1]
+
+
+MIXED_PARTS = [*"今天タหลก", "สี", "ก้", "ទ្យ", "ko", "code", " ", "이", "어요"]
+MIXED_TEXTS = st.lists(st.sampled_from(MIXED_PARTS), max_size=8).map("".join)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(MIXED_TEXTS, MIXED_TEXTS)
+def test_mixed_errors_are_one_edit_distance(reference, hypothesis):
+    alignment = align_mixed(reference, hypothesis, "th")
+    errors = alignment.substitutions + alignment.deletions + alignment.insertions
+    expected = [mixed_tokens(normalise(text, "th")) for text in (reference, hypothesis)]
+    assert errors == edit_distance(*expected)
+    assert "".join(expected[0]) == normalise(reference, "th").replace(" ", "")
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(st.text("abcdeé' ", max_size=20), st.text("abcdeé' ", max_size=20))
+def test_mixed_counts_are_those_of_words_where_all_scripts_have_spaces(reference, hypothesis):
+    mixed, words = (way(reference, hypothesis, "en") for way in (align_mixed, align_words))
+    assert (mixed.hits, mixed.substitutions, mixed.deletions, mixed.insertions) == (
+        words.hits, words.substitutions, words.deletions, words.insertions)
+
+
+def test_the_mixed_error_rate_is_reported_where_some_reference_needs_it(tmp_path, capsys):
+    exp, data = make_test_set(tmp_path, {"a1": ("ko", "d", "오늘 meeting"), "a2": ("en", "d", "one two")},
+                              {"a1": "오는 meeting", "a2": "one two"})
+    make_test_set(tmp_path, {"a1": ("en", "d", "one two")}, {"a1": "one"}, tag="decode_b", test_set="test_out")
+    entries, _ = scores_of(exp, data)
+    mixed = entries["decode_asr", "test_in", "all", "all"]["MER"]
+    assert (mixed["Wrd"], mixed["Err"]) == (5, 20.0)
+    assert mixed["interval"][0] <= 20.0 <= mixed["interval"][1]
+    assert "MER" not in entries["decode_b", "test_out", "all", "all"]
+    assert list(entries["decode_asr", "test_in", "all", "all"])[-3:] == ["WER", "CER", "MER"]
+    assert "### MER\n\n|dataset|Snt" in (exp / "RESULTS.md").read_text()
+    assert (exp / "decode_asr/test_in/score_mer/result.txt").is_file()
+    assert "MER" in capsys.readouterr().out
+
+
+def test_no_mixed_error_rate_without_such_scripts(experiment, capsys):
+    exp, _, data = experiment
+    scores_of(exp, data)
+    assert "MER" not in capsys.readouterr().out + (exp / "RESULTS.md").read_text()
 
 
 def test_digits_are_spelled_on_both_sides(tmp_path):

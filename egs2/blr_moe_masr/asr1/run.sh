@@ -19,6 +19,8 @@ langs=                      # language codes; default: all that the corpora have
                             # docs/corpora.md)
 digits=kept                 # kept, or spelled: numbers in words, in transcripts and when scoring
 train_hours=                # hours of training speech that --corpus espeak makes; default: 4.5
+test_mixed=                 # recordings of a further test set that --corpus espeak makes, test_mixed, in which the
+                            # language changes; default: none
 test_sentences=             # sentences per language and test set that --corpus espeak makes; default: 100
 speed_perturb_factors=      # e.g. "0.9 1.0 1.1"; default: none
 fs=16000                    # sampling rate of the audio in dump/, also 16k
@@ -104,7 +106,7 @@ if begin data; then
     local/data.sh --corpus "${corpus}" --out_of_domain "${out_of_domain}" --langs "${chosen[@]}" \
         --digits "${digits}" --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
         --data_dir "${datadir}" --downloads "${downloads}" --nj "${nj}" ${train_hours:+--train_hours "${train_hours}"} \
-        ${test_sentences:+--test_sentences "${test_sentences}"}
+        ${test_sentences:+--test_sentences "${test_sentences}"} ${test_mixed:+--test_mixed "${test_mixed}"}
     rm -f "${asr_exp}/stage_times.tsv"
 fi
 
@@ -230,6 +232,9 @@ if begin router && has_router router; then
         --train_shape_file "${router_exp}/pairs/utt2num_samples" --valid_shape_file "${valid_pairs}/utt2num_samples" \
         "${further_router[@]}"
     find_folders
+    for n in "${!folders[@]}"; do  # a recording in several languages has no label to compare with
+        [ ! -e "${folders[n]}/timeline" ] || unset "folders[n]"
+    done
     "${python}" -m espnet_blrmoe.bin.router_eval --model "${router_exp}/before" --model "${router_exp}" \
         --ngpu "$((ngpu > 0))" "${folders[@]/#/--data_dir=}" --output "${router_exp}/lid.tsv"
 fi

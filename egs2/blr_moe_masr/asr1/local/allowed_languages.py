@@ -2,14 +2,18 @@
 
 `--groups own` allows every utterance only its own language: what a user who knows the language gets.
 `--groups "es,pt de,en"` allows it all languages of its group: what a user who knows two candidates gets. A
-language that is in no group is a group by itself. `--groups pairs` makes groups of two, in the order of their codes.
+language that is in no group is a group by itself. `--groups pairs` makes groups of two, in the order of their codes. A
+recording in which the language changes (`timeline` beside utt2lang) is allowed all of its languages, or those of their
+groups.
 
 Example:
     python local/allowed_languages.py --groups "es,pt de,en" dump/raw/test_in/utt2lang utt2langs
 """
 
 import argparse
+from pathlib import Path
 
+from shared.data_dir import parse_timeline
 from shared.kaldi_tables import UserError, read_table, write_table
 
 from espnet_blrmoe.program import start
@@ -22,9 +26,25 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("utt2lang")
     parser.add_argument("utt2langs")
     args = parser.parse_args(argv)
-    utt2lang = read_table(args.utt2lang)
-    group_of = pairs(sorted(set(utt2lang.values()))) if args.groups == "pairs" else parse_groups(args.groups)
-    write_table(args.utt2langs, {utt: group_of.get(lang, lang) for utt, lang in utt2lang.items()})
+    utt2languages = read_languages(Path(args.utt2lang))
+    languages = sorted({language for own in utt2languages.values() for language in own})
+    group_of = pairs(languages) if args.groups == "pairs" else parse_groups(args.groups)
+    write_table(args.utt2langs, {utt: allowed(own, group_of) for utt, own in utt2languages.items()})
+
+
+def allowed(languages: list[str], group_of: dict[str, str]) -> str:
+    """These languages or their groups, comma-separated, each once."""
+    groups = ",".join(group_of.get(language, language) for language in languages)
+    return ",".join(dict.fromkeys(groups.split(",")))
+
+
+def read_languages(utt2lang: Path) -> dict[str, list[str]]:
+    """The languages of every utterance: one, or those of its timeline."""
+    timeline = utt2lang.with_name("timeline")
+    if timeline.is_file():
+        return {utt: [code for _, _, code, _ in parse_timeline(line, f"{timeline}: {utt}")]
+                for utt, line in read_table(timeline).items()}
+    return {utt: [language] for utt, language in read_table(utt2lang).items()}
 
 
 def pairs(languages: list[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ combines the training, validation and test sets of the corpora into data/{train,
 out-of-domain corpora, in the languages that are trained, into data/test_out. A corpus is NAME[:DOMAIN][=PATH]: its
 label in utt2domain is NAME unless there is another, and its path is $NAME in capitals unless there is another. A corpus
 that makes its own audio does so first; one that has an out-of-domain test or audio-language pairs adds them to
-data/{test_out,router_train,router_valid}.
+data/{test_out,router_train,router_valid}; with --test_mixed, data/test_mixed has recordings in two languages each.
 
 Clips without a file, without words, in a script foreign to their language, or known to be too short or too long for
 training are skipped, counted, and listed with the reason in the table `skipped` of each data directory. The audio is
@@ -15,6 +15,7 @@ first opened in stage 3. docs/corpora.md has the details.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -45,7 +46,7 @@ from tqdm import tqdm
 
 from espnet_blrmoe.program import start
 
-FURTHER_SETS = ("test_dev", "test_out", "router_train", "router_valid")  # which a corpus need not have
+FURTHER_SETS = ("test_dev", "test_out", "test_mixed", "router_train", "router_valid")  # which a corpus need not have
 ANY_DURATION = (0, float("inf"))
 LONGEST_ID = 200  # bytes; the name of a file has at most 255
 
@@ -229,7 +230,8 @@ def read_set(sources: list[Source], rules: Rules, tally: Tally) -> Iterator[Utte
             yield entry
     if not tally.kept and not tally.skipped:
         folders = ", ".join(str(source.corpus.root) for source in sources)
-        raise UserError(f"{folders}: there is not one clip of the {sources[0].split} set; unpack the corpus again")
+        raise UserError(f"{folders}: there is not one clip of the {sources[0].split} set; unpack the corpus again, or "
+                        "choose other languages")
 
 
 def make_entry(clip: Clip, corpus: Corpus, rules: Rules) -> Utterance | Skipped:
@@ -244,6 +246,7 @@ def make_entry(clip: Clip, corpus: Corpus, rules: Rules) -> Utterance | Skipped:
         speaker = blake2b(f"{domain} {clip.speaker or clip.name}".encode(), digest_size=6).hexdigest()
         key = "-".join((speaker, clip.language, re.sub(r"[\s/]", "_", clip.name)))
     utterance = Utterance(key, clip.audio, clip.language, speaker, domain, text, clip.start, clip.end,
+                          timeline=None if clip.timeline is None else json.dumps(clip.timeline, ensure_ascii=False),
                           source=clip.source)
     problem = clip.problem or find_problem(clip, utterance, corpus, rules)
     return Skipped(clip.source, problem) if problem else utterance
@@ -257,7 +260,7 @@ def find_problem(clip: Clip, utterance: Utterance, corpus: Corpus, rules: Rules)
         return f"no such clip: {clip.audio}"
     if utterance.text == "":
         return f"no words in the transcript: {clip.text!r}"
-    if script := foreign_script(utterance.text or "", clip.language, corpus.scripts(clip.language)):
+    if script := find_foreign_script(clip, utterance, corpus):
         return (f"in a script foreign to its language: {script} in '{clip.language}', unless "
                 f"local/shared/conventions.toml says otherwise: {clip.text!r}")
     if len(utterance.id.encode()) > LONGEST_ID:
@@ -267,6 +270,13 @@ def find_problem(clip: Clip, utterance: Utterance, corpus: Corpus, rules: Rules)
     if seconds is not None and seconds > longest:
         return f"longer than {longest:g} s: {seconds:g} s"
     return None
+
+
+def find_foreign_script(clip: Clip, utterance: Utterance, corpus: Corpus) -> str | None:
+    """The script of a clip that is foreign to its language, and to the one that it is mixed with; None: all is well."""
+    codes = filter(None, (clip.language, clip.other_language))
+    scripts = [foreign_script(utterance.text or "", code, corpus.scripts(code)) for code in codes]
+    return scripts[0] if all(scripts) else None
 
 
 is_file = lru_cache(maxsize=1000)(os.path.isfile)  # the parts of a long recording follow one another
@@ -287,6 +297,8 @@ def get_parser() -> argparse.ArgumentParser:
     made.add_argument("--downloads", type=Path, default=Path("downloads"), help="where it goes (default: downloads)")
     made.add_argument("--train_hours", type=float, help="hours of training speech")
     made.add_argument("--test_sentences", type=int, help="sentences per language and test set")
+    made.add_argument("--test_mixed", type=int, metavar="N", help="recordings of a test set in which the language "
+                      "changes, test_mixed (default: there is none)")
     made.add_argument("--nj", type=int, default=2, help="processes (default: 2)")
     return parser
 
@@ -307,6 +319,11 @@ def run(args: argparse.Namespace) -> None:
     for corpus in corpora + out_of_domain:
         if hasattr(corpus.module, "make"):
             corpus.module.make(corpus.root, args.langs, args.train_hours, args.test_sentences, args.nj)
+    makers = [corpus for corpus in corpora if hasattr(corpus.module, "make_mixed")]
+    if args.test_mixed is not None and not makers:
+        raise UserError("--test_mixed: none of the corpora makes such a test; espeak does")
+    for corpus in makers:
+        corpus.module.make_mixed(corpus.root, args.langs, args.test_mixed)
     require_layout(corpora, "train")
     for split in ("valid", "test"):
         if not any(corpus.languages(split) for corpus in corpora):

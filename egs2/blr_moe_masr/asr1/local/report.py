@@ -3,16 +3,17 @@
     python local/report.py exp/asr_train --router_exp exp/router_train --output exp/asr_train/report.html
 
 It shows error rates by language and domain, which languages are confused, which experts are used, training curves,
-what router fine-tuning and pruning changed, and examples. It reads what the other stages left: scores.json and the
-decodings (stages 12 to 18), checkpoint.pth and config.yaml of both trainings, lid.tsv of the router's (what
-espnet_blrmoe.bin.router_eval wrote), and stage_times.tsv (stage, description, seconds). What is not there yet is named
-in its place.
+what router fine-tuning and pruning changed, when which language was recognised where it changes within recordings, and
+examples. It reads what the other stages left: scores.json and the decodings (stages 12 to 18), checkpoint.pth and
+config.yaml of both trainings, lid.tsv of the router's (what espnet_blrmoe.bin.router_eval wrote), and stage_times.tsv
+(stage, description, seconds). What is not there yet is named in its place.
 """
 
 import argparse
 import json
 import random
 from collections import Counter
+from colorsys import hls_to_rgb
 from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
@@ -22,16 +23,19 @@ import numpy as np
 import torch
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from score import Decoding, align_words, find_decodings
+from matplotlib.colors import to_hex
+from score import Decoding, find_decodings
+from shared.alignments import align_words
 from shared.data_dir import Utterance
 from shared.kaldi_tables import UserError, read_table
-from shared.report_plots import SERIES, change_dots, overview, rate_bars, training_curves
-from shared.score_tables import accuracy, environment, signed_interval, with_interval
+from shared.report_plots import SERIES, change_dots, overview, rate_bars, timeline_bars, training_curves
+from shared.score_tables import TIMELINE_COLUMNS, accuracy, environment, signed_interval, timeline_row, with_interval
 
 from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.program import start
 
 EXAMPLES_PER_TEST_SET = 6
+TIMELINES_PER_TEST_SET = 4
 CONFIG_KEYS = ("token_type", "frontend_conf", "specaug_conf", "encoder", "encoder_conf", "decoder", "decoder_conf",
                "model", "model_conf", "init_param", "optim", "optim_conf", "scheduler", "scheduler_conf", "batch_type",
                "batch_bins", "batch_size", "accum_grad", "max_epoch", "seed", "preprocessor_conf")
@@ -190,10 +194,22 @@ def examples(decodings: list[Decoding]) -> list[dict]:
     return shown
 
 
+def draw_timelines(decodings: list[Decoding], colours: dict[str, str]) -> str | None:
+    """What is said when and what each decoding recognised, of some recordings of one test set; None without any."""
+    recognised = {d.tag: d.recordings for d in decodings if d.recordings is not None}
+    if not recognised:
+        return None
+    references = decodings[0].references
+    some = sorted(random.Random(0).sample(range(len(references)), min(TIMELINES_PER_TEST_SET, len(references))))
+    said = next(iter(recognised.values()))
+    rows = [{"said": said[n].spans, **{tag: own[n].recognised for tag, own in recognised.items()}} for n in some]
+    return timeline_bars([(references[n].id, timelines) for n, timelines in zip(some, rows)], colours)
+
+
 def language_colours(languages: set[str]) -> dict[str, str]:
     """One hue per language, evenly spaced; labels say the language too, so that it never depends on colour."""
-    return {language: f"hsl({(200 + 360 * i / len(languages)) % 360:.0f} 42% 34%)"
-            for i, language in enumerate(sorted(languages))}
+    hues = ((200 / 360 + i / len(languages)) % 1 for i in range(len(languages)))
+    return {language: to_hex(hls_to_rgb(hue, 0.34, 0.42)) for language, hue in zip(sorted(languages), hues)}
 
 
 def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
@@ -202,9 +218,12 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
     router_training = router_exp and router_exp / "training"
     by_test_set = {test_set: [d for d in decodings if d.test_set == test_set]
                    for test_set in sorted({d.test_set for d in decodings})}
-    shown = {test_set: examples(own) for test_set, own in by_test_set.items()}
+    unmixed = [t for t, own in by_test_set.items() if own[0].references[0].timeline is None]
+    shown = {test_set: examples(by_test_set[test_set]) for test_set in unmixed}
     languages = {u.language for d in decodings for u in d.references}
+    languages |= {span.language for d in decodings for r in d.recordings or [] for span in [*r.spans, *r.recognised]}
     languages |= {span[2] for own in shown.values() for e in own for r in e["results"] for span in r["timeline"]}
+    colours = language_colours(languages)
     scores, changes, checkpoint = results["scores"], results["changes"], read_checkpoint(exp)
     pooled = sorted((e for e in scores if e["by"] == "all"), key=lambda e: (e["test_set"], e["decoding"]))
     return {
@@ -213,24 +232,29 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
         "interval": results["interval"],
         "pooled": pooled,
         "overview": overview(pooled),
+        "has_mer": any("MER" in e for e in scores),
         "pooled_changes": [c for c in changes if c["by"] == "all"],
         "confusions": {t: [(c["decoding"], heat_map(c["counts"], percent=False)) for c in results["confusions"]
                            if c["test_set"] == t] for t in by_test_set},
         "usages": {t: [(d.tag, heat_map(usage, percent=True)) for d in own if (usage := expert_usage(d))]
                    for t, own in by_test_set.items()},
         "examples": shown,
-        "colours": language_colours(languages),
+        "colours": colours,
+        "timeline_columns": TIMELINE_COLUMNS,
+        "timeline_rows": [timeline_row(timeline) for timeline in results["timelines"]],
+        "timelines": {t: drawing for t, own in by_test_set.items() if (drawing := draw_timelines(own, colours))},
         "series": dict(zip(sorted({d.tag for d in decodings}), cycle(SERIES))),
         "sizes": sizes(checkpoint),
         "times": read_times(exp / "stage_times.tsv"),
         "asr_config": read_config(exp),
         "router_config": read_config(router_training),
         "language_bars": {t: rate_bars([e for e in scores if e["by"] == "language" and e["test_set"] == t],
-                                       lambda e: e["group"]) for t in by_test_set},
+                                       lambda e: e["group"]) for t in unmixed},
         "domain_bars": rate_bars([e for e in scores if e["by"] == "domain"],
                                  lambda e: f"{e['group']}\n({e['test_set']})"),
-        "change_dots": {change: change_dots([c for c in changes if c["change"] == change and c["by"] != "domain"])
-                        for change in dict.fromkeys(c["change"] for c in changes)},
+        "change_dots": {change: change_dots([c for c in changes if c["change"] == change and c["by"] != "domain"
+                                             and c["test_set"] in unmixed])
+                        for change in dict.fromkeys(c["change"] for c in changes if c["test_set"] in unmixed)},
         "asr_curves": curves(checkpoint),
         "router_curves": curves(read_checkpoint(router_training)),
         "router_scores": read_router_scores(router_exp),

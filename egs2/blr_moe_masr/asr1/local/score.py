@@ -5,16 +5,20 @@
 reads exp/asr_train/<decode_tag>/<test_set>/{text,lang} for every decode tag that starts with `decode_`, compares
 them with dump/raw/<test_set>, and writes
 
-    exp/asr_train/<decode_tag>/<test_set>/score_{wer,cer,lid}/result.txt   table and alignment of every utterance
+    exp/asr_train/<decode_tag>/<test_set>/score_{wer,cer,mer,lid}/result.txt   table and alignment of every utterance
     exp/asr_train/scores.json   all figures: pooled, by language, by domain, and what each step changed
     exp/asr_train/RESULTS.md    the same as tables, in ESPnet's format
 
 Rules:
 - Reference and hypothesis go through the same text normalisation, and letters that can be typed in two ways are one.
 - Scripts written without spaces (Han, kana, Thai, Lao, Burmese, Khmer) count by character in the word error rate
-  too, as in the mixed error rate of code-switching papers. In the CER a space is a character, as in ESPnet.
+  too. In the CER a space is a character, as in ESPnet.
+- The mixed error rate (MER) of code-switching papers is one edit distance over characters of these scripts and of
+  Hangul, each with its marks, and words of all others. It is left out where no reference has such characters.
 - Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
   left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance only one language.
+- Where the language changes within recordings (dump/raw/<test_set>/timeline), an utterance has no one language: instead
+  of LID, the recognised `timeline` is compared with the right one, and no scores are given by language.
 - An utterance without a hypothesis counts as completely deleted.
 - Intervals are 95 % percentile bootstrap over utterances. Utterances of one speaker are not independent, so the
   true uncertainty is somewhat larger.
@@ -30,20 +34,20 @@ from pathlib import Path
 
 import jiwer
 import numpy as np
+from shared.alignments import align_characters, align_mixed, align_words, has_characters
 from shared.data_dir import Utterance, read_data_dir
 from shared.kaldi_tables import UserError, read_table
+from shared.resampling import RESAMPLES, SEED, draws, interval
 from shared.score_tables import result_text, results_markdown, terminal_table
-from shared.text_normalization import DIGITS, UNSPACED, counted, normalise
+from shared.text_normalization import DIGITS, normalise
+from shared.timelines import Recording, read_recordings, score_timelines
 from tqdm import tqdm
 
 from espnet_blrmoe.program import start
 
-MEASURES = ("WER", "CER", "LID")  # LID comes last: a decoding that detects no language has only the first two
 # What the ending of a decode tag says was added to the decoding without that ending.
 CHANGES = {r"(.+)_router": "router fine-tuning", r"(.+_router)_pruned": "pruning to one",
            r"(.+_router)_(?!pruned)(.+)": r"pruning to \2"}
-RESAMPLES = 1000
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -54,14 +58,16 @@ class Decoding:
         folder: exp/<asr_exp>/<decode_tag>/<test_set>.
         references: the utterances of the test set, with normalised transcripts.
         hypotheses: id -> normalised transcript, maybe empty; an utterance that was not decoded is absent.
-        detected: id -> detected language; None when the language was given (every utterance allowed only one), or
-            when the recogniser detects none (a stock ESPnet model).
+        detected: id -> detected language; None when the language was given (every utterance allowed only one), when
+            the recogniser detects none (a stock ESPnet model), or when the language changes within utterances.
+        recordings: what is said when in the utterances, if the language changes within them, and what was recognised.
     """
 
     folder: Path
     references: list[Utterance]
     hypotheses: dict[str, str]
     detected: dict[str, str] | None
+    recordings: list[Recording] | None = None
 
     @property
     def tag(self) -> str:
@@ -94,8 +100,9 @@ def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
     references = read_data_dir(reference)
     if not references or references[0].text is None:
         raise UserError(f"{reference / 'text'} is missing or empty: scoring needs reference transcripts")
+    mixed = references[0].timeline is not None
     tables = {"text": read_table(folder / "text", allow_empty=True)}
-    if (folder / "lang").is_file() and not language_is_given(folder):
+    if not mixed and (folder / "lang").is_file() and not language_is_given(folder):
         tables["lang"] = read_table(folder / "lang")
     for name, table in tables.items():
         if unknown := table.keys() - {u.id for u in references}:
@@ -105,7 +112,9 @@ def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
     normalised = [replace(u, text=normalise(u.text, u.language, digits)) for u in references]
     hypotheses = {u.id: normalise(tables["text"][u.id], u.language, digits)
                   for u in references if u.id in tables["text"]}
-    return Decoding(folder, normalised, hypotheses, detected)
+    has_timelines = mixed and (folder / "timeline").is_file()
+    recordings = read_recordings(references, reference, folder) if has_timelines else None
+    return Decoding(folder, normalised, hypotheses, detected, recordings)
 
 
 def language_is_given(folder: Path) -> bool:
@@ -114,25 +123,17 @@ def language_is_given(folder: Path) -> bool:
     return allowed.is_file() and all("," not in languages for languages in read_table(allowed).values())
 
 
-def align_words(reference: str, hypothesis: str, language: str) -> jiwer.WordOutput:
-    """Normalise and align two transcripts by words (by characters in scripts without spaces)."""
-    return jiwer.process_words(*(re.sub(f"([{UNSPACED}])", r" \1 ", counted(normalise(text, language)))
-                                 for text in (reference, hypothesis)))
-
-
-def align_characters(reference: str, hypothesis: str, language: str) -> jiwer.CharacterOutput:
-    """Normalise and align two transcripts by characters."""
-    return jiwer.process_characters(*(counted(normalise(text, language)) for text in (reference, hypothesis)))
-
-
 def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.CharacterOutput]]:
     """Align every utterance of a decoding: measure -> one alignment per utterance."""
-    aligned = {"WER": [], "CER": []}
+    ways = {"WER": align_words, "CER": align_characters}
+    if any(has_characters(u.text) for u in decoding.references):
+        ways["MER"] = align_mixed
+    aligned = {measure: [] for measure in ways}
     name = f"{decoding.tag}/{decoding.test_set}"
     for u in tqdm(decoding.references, desc=name, unit="utt", disable=None, leave=False):
         hypothesis = decoding.hypotheses.get(u.id, "")
-        aligned["WER"].append(align_words(u.text, hypothesis, u.language))
-        aligned["CER"].append(align_characters(u.text, hypothesis, u.language))
+        for measure, way in ways.items():
+            aligned[measure].append(way(u.text, hypothesis, u.language))
     if decoding.detected is not None:
         aligned["LID"] = [jiwer.process_words(u.language, decoding.detected.get(u.id, ""))
                           for u in decoding.references]
@@ -156,33 +157,29 @@ def bootstrap(counts: np.ndarray) -> np.ndarray:
 
     The seed is always the same: results on the same utterances are paired, so their differences mean something.
     """
-    rng = np.random.default_rng(SEED)
     utterances = len(counts)
     flat = counts.reshape(utterances, -1).astype(float)
-    sums = [np.bincount(rng.integers(utterances, size=utterances), minlength=utterances) @ flat
-            for _ in range(RESAMPLES)]
+    sums = [np.bincount(drawn, minlength=utterances) @ flat for drawn in draws(utterances)]
     return error_rate(np.reshape(sums, (RESAMPLES, *counts.shape[1:])))
 
 
-def interval(resampled: np.ndarray) -> list[float]:
-    """95 % percentile interval [low, high] of resampled values."""
-    return np.percentile(resampled, [2.5, 97.5]).tolist()
-
-
 def groups(references: list[Utterance]) -> dict[tuple[str, str], list[int]]:
-    """("all", "all"), then ("language", code) and ("domain", name) -> indices of the utterances."""
+    """("all", "all"), then ("language", code) and ("domain", name) -> indices of the utterances.
+
+    Utterances in which the language changes are not grouped by language.
+    """
     found: dict[tuple[str, str], list[int]] = {("all", "all"): list(range(len(references)))}
-    for by in ("language", "domain"):
+    for by in ("language", "domain") if references[0].timeline is None else ("domain",):
         names = [getattr(u, by) for u in references]
         for group in sorted(set(names)):
             found[by, group] = [i for i, name in enumerate(names) if name == group]
     return found
 
 
-def summarise(counts: np.ndarray, resampled: np.ndarray) -> dict[str, dict]:
-    """One entry per measure, from counts (utterances, measures, 4) and resampled rates (RESAMPLES, measures)."""
+def summarise(counts: np.ndarray, resampled: dict[str, np.ndarray]) -> dict[str, dict]:
+    """One entry per measure, from counts (utterances, measures, 4) and the measures' resampled rates (RESAMPLES,)."""
     entries = {}
-    for m, measure in enumerate(MEASURES[:counts.shape[1]]):
+    for m, (measure, rates) in enumerate(resampled.items()):
         correct, substituted, deleted, inserted = counts[:, m].sum(axis=0).tolist()
         entries[measure] = {
             "Snt": len(counts),
@@ -190,7 +187,7 @@ def summarise(counts: np.ndarray, resampled: np.ndarray) -> dict[str, dict]:
             "Corr": correct, "Sub": substituted, "Del": deleted, "Ins": inserted,
             "Err": float(error_rate(counts[:, m].sum(axis=0))),
             "S.Err": float(100 * counts[:, m, 1:].any(axis=1).mean()),
-            "interval": interval(resampled[:, m]),
+            "interval": interval(rates),
         }
     return entries
 
@@ -202,11 +199,11 @@ def confusion(decoding: Decoding) -> dict[str, dict[str, int]]:
             for true in sorted({u.language for u in decoding.references})}
 
 
-def compare(resampled: dict[tuple, np.ndarray], entries: dict[tuple, dict]) -> list[dict]:
+def compare(resampled: dict[tuple, dict[str, np.ndarray]], entries: dict[tuple, dict]) -> list[dict]:
     """What each step changed: the difference to the decode tag without the step's ending, by group.
 
     Args:
-        resampled: (decode tag, test set, by, group) -> resampled error rates (RESAMPLES, measures).
+        resampled: (decode tag, test set, by, group) -> measure -> resampled error rates (RESAMPLES,).
         entries: the same keys -> scores.
     """
     changes = []
@@ -215,13 +212,12 @@ def compare(resampled: dict[tuple, np.ndarray], entries: dict[tuple, dict]) -> l
             match = re.fullmatch(ending, tag)
             if match is None or (base := (match[1], *where)) not in resampled:
                 continue
-            both = [m for m in MEASURES if m in entries[tag, *where] and m in entries[base]]
             changes.append({
                 "change": match.expand(change), "before": base[0], "after": tag,
                 **dict(zip(("test_set", "by", "group"), where)),
                 **{measure: {"difference": entries[tag, *where][measure]["Err"] - entries[base][measure]["Err"],
-                             "interval": interval(after[:, m] - resampled[base][:, m])}
-                   for m, measure in enumerate(both)},
+                             "interval": interval(rates - resampled[base][measure])}
+                   for measure, rates in after.items() if measure in resampled[base]},
             })
     return changes
 
@@ -235,26 +231,30 @@ def score(decodings: list[Decoding]) -> dict:
             each measure: Snt (utterances), Wrd (words, characters or languages of the reference), Corr, Sub, Del,
             Ins (counts), Err, S.Err and the 95 % interval of Err (%). LID accuracy is 100 - Err.
         confusions: per decoding and test set {true language: {detected language: utterances}}.
+        timelines: per decoding of a test set in which the language changes, what `score_timelines` gives.
         changes: `after` minus `before` in percentage points of Err, with 95 % paired bootstrap intervals.
     """
-    entries, resampled, confusions = {}, {}, []
+    entries, resampled, confusions, timelines = {}, {}, [], []
     for decoding in decodings:
         aligned = align(decoding)
         counts = count(aligned)
         names = {"decoding": decoding.tag, "test_set": decoding.test_set}
         for (by, group), indices in groups(decoding.references).items():
             key = (decoding.tag, decoding.test_set, by, group)
-            resampled[key] = bootstrap(counts[indices])
+            resampled[key] = dict(zip(aligned, bootstrap(counts[indices]).T))
             entries[key] = {**names, "by": by, "group": group, **summarise(counts[indices], resampled[key])}
         if decoding.detected is not None:
             confusions.append({**names, "counts": confusion(decoding)})
+        if decoding.recordings is not None:
+            timelines.append({**names, **score_timelines(decoding.recordings)})
         own = [entry for key, entry in entries.items() if key[:2] == (decoding.tag, decoding.test_set)]
         for measure, alignments in aligned.items():
             path = decoding.folder / f"score_{measure.lower()}" / "result.txt"
             path.parent.mkdir(exist_ok=True)
             path.write_text(result_text(own, measure, decoding.references, alignments), encoding="utf-8")
     return {"interval": f"95 % bootstrap over utterances, {RESAMPLES:,} resamples, seed {SEED}",
-            "scores": list(entries.values()), "confusions": confusions, "changes": compare(resampled, entries)}
+            "scores": list(entries.values()), "confusions": confusions, "timelines": timelines,
+            "changes": compare(resampled, entries)}
 
 
 def warn_of_missing(decoding: Decoding, data: Path) -> None:

@@ -7,18 +7,23 @@
 and may have these:
 
     SPLITS                            its splits, if they are not just train, valid and test: also test_out
-                                      (another domain), test_dev (what choices are made on, so that the tests stay
-                                      unseen), and router_train and router_valid (audio-language pairs)
+                                      (another domain), test_mixed (in which the language changes), test_dev (what
+                                      choices are made on, so that the tests stay unseen), and router_train and
+                                      router_valid (audio-language pairs)
     ASR_CONFIG                        configuration that run.sh trains with, unless another is named
     TAG                               its part of the names of folders in exp/ (default: "_" and the module's name)
     make(root, languages, train_hours, test_sentences, nj)
                                       makes the corpus in the folder `root`, for one that is not downloaded; [] and
                                       None leave the choice to the corpus
+    make_mixed(root, languages, recordings)
+                                      makes its data set test_mixed, of recordings in which the language changes, or
+                                      removes it (None)
 
 The modules open no audio but that which they make. Language codes are those of Common Voice, whatever a corpus calls
 them. docs/corpora.md has the layouts, the codes, what is skipped, and how to add a corpus.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +47,9 @@ class Clip:
         duration: in seconds, where the corpus says so.
         problem: why the clip is left out, if the table says so already; details follow a colon.
         id: the utterance's whole id, starting with the speaker, where the corpus has such; "": one is made.
+        timeline: start and end in seconds, language, and what is said in it, of every stretch of a clip in which the
+            language changes; None: it does not, or nobody knows when.
+        other_language: code of the language that the transcript is mixed with; "": it is in one language.
     """
 
     name: str
@@ -56,6 +64,8 @@ class Clip:
     duration: float | None = None
     problem: str = ""
     id: str = ""
+    other_language: str = ""
+    timeline: list[tuple[float, float, str, str]] | None = None
 
 
 def unreadable(source: str, language: str, problem: str) -> Clip:
@@ -102,6 +112,37 @@ def read_tsv(
         if line:
             cells = line.split("\t")
             yield source, dict(zip(names, cells)) if len(cells) == len(names) else None
+
+
+def read_jsonl(path: Path, fields: tuple[str, ...], distributed: bool = True) -> Iterator[tuple[str, dict]]:
+    """Objects of a table with one JSON object a line; empty lines are left out.
+
+    Raises:
+        UserError: as for `read_lines`, or a line is no object, or one of the fields is lacking or not text.
+    """
+    for source, line in read_lines(path, distributed):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if "\\u" in line:  # which can spell what UTF-8 cannot
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{source} has half a character, {error.object[error.start]!r}; write it whole") from error
+        except json.JSONDecodeError as error:
+            raise UserError(f"{source} is not JSON: {error.msg} in column {error.colno}") from error
+        if not isinstance(row, dict):
+            raise UserError(f"{source}: expected an object with the fields {', '.join(fields)}")
+        require_text(source, row, fields)
+        yield source, row
+
+
+def require_text(source: str, row: dict, fields: Sequence[str]) -> None:
+    """Raise UserError if one of the fields of a row is lacking or not text."""
+    for field in fields:
+        if not isinstance(row.get(field), str):
+            raise UserError(f"{source}: the field '{field}' is missing or not text; every row needs "
+                            f"{', '.join(fields)}")
 
 
 def require_columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:

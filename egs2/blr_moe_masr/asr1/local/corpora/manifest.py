@@ -4,7 +4,6 @@ A row has `audio`, `text`, `lang`, and optionally `id`, `speaker`, `domain`, `st
 A relative path of audio starts at the manifest's folder. A clip with `start` is a part of its audio file.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from shared.kaldi_tables import UserError
 
-from corpora import Clip, read_lines, read_tsv, unreadable
+from corpora import Clip, read_jsonl, read_tsv, unreadable
 
 LAYOUT = "{train,valid,test}.jsonl (or .tsv) with audio, text and lang, or one such file with split as well"
 FIELDS = ("audio", "text", "lang")
@@ -98,33 +97,12 @@ def _rows(root: Path, split: str) -> Iterator[tuple[str, dict]]:
 
 
 def _read(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
-    rows = read_tsv(path, fields, distributed=False) if path.suffix == ".tsv" else _read_jsonl(path)
-    for source, row in rows:
+    read = read_tsv if path.suffix == ".tsv" else read_jsonl
+    for source, row in read(path, fields, distributed=False):
         if row is None:
             raise UserError(f"{source} has more or fewer cells than the first line; there must be no tab in a text")
-        for field in fields:
-            if not isinstance(row.get(field), str):
-                raise UserError(f"{source}: the field '{field}' is missing or not text; every row needs "
-                                f"{', '.join(fields)}")
         if not row["audio"]:
             raise UserError(f"{source}: 'audio' is empty; it must name an audio file")
         if not row["lang"] or not row["lang"].replace("-", "").replace("_", "").isalnum():
             raise UserError(f"{source}: 'lang' must be a language code like en or zh-CN, not {row['lang']!r}")
-        yield source, row
-
-
-def _read_jsonl(path: Path) -> Iterator[tuple[str, dict]]:
-    for source, line in read_lines(path, distributed=False):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            if "\\u" in line:  # which can spell what UTF-8 cannot
-                json.dumps(row, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise UserError(f"{source} has half a character, {error.object[error.start]!r}; write it whole") from error
-        except json.JSONDecodeError as error:
-            raise UserError(f"{source} is not JSON: {error.msg} in column {error.colno}") from error
-        if not isinstance(row, dict):
-            raise UserError(f'{source}: expected an object like {{"audio": ..., "text": ..., "lang": ...}}')
         yield source, row

@@ -27,7 +27,7 @@ asr_stage() {
     stage_line "$1"
     asr_sh "$1" "${number}" || die "stage ${number} failed in asr.sh; its messages are above"
     case "$1" in
-        length) carry_domains ;;
+        length) carry_tables ;;
         decoding) gather_languages ;;
     esac
 }
@@ -64,11 +64,14 @@ asr_sh() {  # asr_sh NAME NUMBER
         --batch_size "${batch_size:-1}"  # asr.sh gives one in any case, and it counts more than the configuration's
 }
 
-# Kaldi's scripts carry every table of a data directory but utt2domain.
-carry_domains() {
+# Kaldi's scripts carry every table of a data directory but these.
+carry_tables() {
+    local dset table
     for dset in "${train_set}" valid $(test_sets); do
-        [ ! -e "data/${dset}/utt2domain" ] || awk 'NR == FNR { kept[$1]; next } $1 in kept' \
-            "${dumpdir}/raw/${dset}/wav.scp" "data/${dset}/utt2domain" > "${dumpdir}/raw/${dset}/utt2domain" || exit 1
+        for table in utt2domain timeline; do
+            [ ! -e "data/${dset}/${table}" ] || awk 'NR == FNR { kept[$1]; next } $1 in kept' \
+                "${dumpdir}/raw/${dset}/wav.scp" "data/${dset}/${table}" > "${dumpdir}/raw/${dset}/${table}" || exit 1
+        done
     done
 }
 

@@ -4,7 +4,8 @@ A data directory has a line per utterance in each of the tables `wav.scp` (audio
 `utt2spk` (speaker), `utt2domain` (where the audio is from) and, if they are known, `text`, `utt2num_samples` and
 `utt2speed`. Where utterances are stretches of longer recordings, `segments` has a line per utterance (recording, start
 and end in seconds, -1 for the recording's end) and `wav.scp` one per recording; or `wav.scp` has the first and the last
-sample behind the path, "rec.wav[16000:47999]". `skipped` lists what was left out, and why.
+sample behind the path, "rec.wav[16000:47999]". Where the language changes within utterances, `timeline` has a JSON list
+of [start seconds, end seconds, language, what is said] of each. `skipped` lists what was left out, and why.
 
 Directories are read and written in one pass, an utterance at a time, whatever their size.
 """
@@ -35,6 +36,7 @@ class Utterance:
             file.
         samples: length in samples at the sampling rate of stage 3, from then on.
         speed: how many times faster stage 3 is to play the audio (stage 2); None: as it is.
+        timeline: which language is spoken when, as in the table of that name.
         source: where the corpus says all this, "file:line", for messages.
     """
 
@@ -48,6 +50,7 @@ class Utterance:
     end: float | None = None
     samples: int | None = None
     speed: float | None = None
+    timeline: str | None = None
     source: str = ""
 
 
@@ -83,7 +86,7 @@ class Summary:
 
 # Table -> the attribute of an utterance that is in it. The optional ones are there for all utterances or for none.
 TABLES = {"utt2lang": "language", "utt2spk": "speaker", "utt2domain": "domain"}
-OPTIONAL = {"text": "text", "utt2num_samples": "samples", "utt2speed": "speed"}
+OPTIONAL = {"text": "text", "utt2num_samples": "samples", "utt2speed": "speed", "timeline": "timeline"}
 MAX_SKIPPED = 0.5  # a larger share of a language's clips is not an accident
 
 
@@ -115,6 +118,7 @@ def stream_data_dir(folder: str | Path, *needed: str) -> Iterator[Utterance]:
             end=end,
             samples=_number(folder, key, row, "utt2num_samples", int),
             speed=_number(folder, key, row, "utt2speed", float),
+            timeline=row.get("timeline"),
         )
     for name, table in tables.items():
         if rest := next(table, None):
@@ -124,6 +128,22 @@ def stream_data_dir(folder: str | Path, *needed: str) -> Iterator[Utterance]:
 def read_data_dir(folder: str | Path) -> list[Utterance]:
     """Read a small data directory as a whole; see `stream_data_dir`."""
     return list(stream_data_dir(folder))
+
+
+def parse_timeline(timeline: str, place: str) -> list[tuple[float, float, str, str]]:
+    """What a line of the table `timeline` says: start and end in seconds, language, and what is said, in time order.
+
+    Raises:
+        UserError: it is no such list (names the place).
+    """
+    try:
+        rows = [(float(start), float(end), str(code), str(text)) for start, end, code, text in json.loads(timeline)]
+        if not rows or any(not 0 <= start < end for start, end, *_ in rows) or rows != sorted(rows):
+            raise ValueError
+    except (ValueError, TypeError):
+        raise UserError(f"{place}: expected a JSON list of [start seconds, end seconds, language, what is said], found "
+                        f"{timeline!r}") from None
+    return rows
 
 
 def _number(folder: Path, key: str, row: dict[str, str], name: str, kind: type) -> int | float | None:

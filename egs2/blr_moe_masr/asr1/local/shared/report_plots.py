@@ -6,6 +6,7 @@ backgrounds; the series' colours have a contrast of at least 3:1 on both.
 
 import io
 import re
+from collections.abc import Sequence
 from itertools import product
 
 import matplotlib
@@ -13,12 +14,14 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from espnet_blrmoe import LanguageSpan
 from shared.score_tables import accuracy
 
 SERIES = ("#7b8794", "#2f7fc1", "#c96a1b", "#2b8a5f", "#9261c2")  # decodings, in the order of their tags
 BETTER, WORSE, UNCLEAR = SERIES[1], SERIES[2], SERIES[0]
 FOREGROUND, LINE = "#010203", "#040506"  # stand for the page's own colours until the SVG is written
 WIDTH = 10.4  # inches
+NAMED_SECONDS = 0.35  # of a bar that has room for its language's code
 
 matplotlib.rcParams.update({
     "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 9, "axes.titlesize": 10, "axes.titleweight": "bold",
@@ -118,6 +121,31 @@ def change_dots(changes: list[dict]) -> str:
         axes.set_yticks(range(len(labels)), labels)
         axes.xaxis.set_major_locator(MaxNLocator(5))
     panels[0].set_ylim(len(labels) - 0.4, -0.6)
+    return svg(figure)
+
+
+def timeline_bars(recordings: list[tuple[str, dict[str, Sequence[LanguageSpan]]]], colours: dict[str, str]) -> str:
+    """Languages over seconds: a panel for each recording, in it a row of bars for each of its timelines.
+
+    Args:
+        recordings: title, and label -> timeline.
+        colours: language -> colour.
+    """
+    heights = [len(rows) + 0.8 for _, rows in recordings]
+    figure = Figure(figsize=(WIDTH, 0.26 * sum(heights) + 0.5))
+    panels = figure.subplots(len(recordings), sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (title, rows) in zip(panels, recordings):
+        for row, spans in enumerate(rows.values()):
+            for span in spans:
+                axes.barh(row, span.end - span.start, 0.8, left=span.start, color=colours[span.language])
+                if span.end - span.start >= NAMED_SECONDS:
+                    axes.text((span.start + span.end) / 2, row, span.language, ha="center", va="center", color="white",
+                              fontsize=8)
+        axes.set_title(title)
+        axes.set_yticks(range(len(rows)), list(rows))
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.grid(axis="x", linewidth=0.6)
+    panels[-1].set_xlabel("seconds")
     return svg(figure)
 
 

@@ -11,7 +11,11 @@ import jiwer
 from espnet_blrmoe.tables import text_table
 from shared.data_dir import Utterance
 
+MEASURES = ("WER", "CER", "MER", "LID")
 COLUMNS = ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err")
+
+TIMELINE_COLUMNS = ("dataset", "recordings", "words right, %", "seconds right, %", "changes", "recognised",
+                    "boundary error, ms", "within 300 ms, %")
 
 
 def cells(entry: dict) -> list[str]:
@@ -41,6 +45,18 @@ def signed_interval(entry: dict, sign: int = 1) -> str:
     return f"{difference:+5.1f} [{low:+.1f}, {high:+.1f}]"
 
 
+def timeline_row(timeline: dict) -> list[str]:
+    """The values of TIMELINE_COLUMNS; a dash where over half of the changes were not recognised."""
+    def cell(measure: dict, digits: int) -> str:
+        value, *bounds = ("-" if x is None else f"{x:.{digits}f}" for x in (measure["value"], *measure["interval"]))
+        return f"{value} [{', '.join(bounds)}]"
+
+    return [f"{timeline['decoding']}/{timeline['test_set']}", str(timeline["recordings"]),
+            cell(timeline["words"], 1), cell(timeline["seconds"], 1),
+            str(timeline["changes"]), str(timeline["recognised_changes"]),
+            cell(timeline["boundary_ms"], 0), cell(timeline["near"], 1)]
+
+
 def markdown_table(head: tuple[str, ...], rows: list[list[str]]) -> str:
     return "\n".join("|" + "|".join(row) + "|" for row in (head, ["---"] * len(head), *rows)) + "\n"
 
@@ -50,7 +66,7 @@ def result_text(entries: list[dict], measure: str, references: list[Utterance], 
 
     Args:
         entries: the scores of one decoding of one test set.
-        measure: WER, CER or LID.
+        measure: one of MEASURES.
         references, alignments: the utterances and jiwer's alignments of them, in the same order.
     """
     names = {"language": "{}", "all": "Sum/Avg"}
@@ -91,33 +107,59 @@ def results_markdown(results: dict, exp: Path) -> str:
              "", f"## exp/{exp.resolve().name}", ""]
     for by, heading in (("all", ""), ("language", " by language"), ("domain", " by domain")):
         head = ("dataset", *([] if by == "all" else [by]), *COLUMNS, "95 % of Err")
-        for measure in ("WER", "CER", "LID"):
+        for measure in MEASURES:
             rows = [[f"{e['decoding']}/{e['test_set']}", *([] if by == "all" else [e["group"]]), *cells(e[measure]),
                      "{:.1f} to {:.1f}".format(*e[measure]["interval"])]
                     for e in results["scores"] if e["by"] == by and measure in e]
             if rows:
                 parts += [f"### {measure}{heading}", "", markdown_table(head, rows)]
-    rows = [[c["change"], c["test_set"], *(signed_interval(c[m]) if m in c else "" for m in ("WER", "CER", "LID"))]
-            for c in results["changes"] if c["by"] == "all"]
+    if results["timelines"]:
+        parts += ["### Languages within recordings", "",
+                  markdown_table(TIMELINE_COLUMNS, [timeline_row(t) for t in results["timelines"]])]
+    changes = [c for c in results["changes"] if c["by"] == "all"]
+    measures = used_measures(changes)
+    rows = [[c["change"], c["test_set"], *(signed_interval(c[m]) if m in c else "" for m in measures)] for c in changes]
     if rows:
         parts += ["### Changes of the error rates in percentage points", "",
-                  markdown_table(("change", "dataset", "WER", "CER", "LID"), rows)]
+                  markdown_table(("change", "dataset", *measures), rows)]
     return "\n".join(parts)
+
+
+def used_measures(entries: list[dict]) -> list[str]:
+    """WER, CER and LID, and MER if some entry has it."""
+    return [measure for measure in MEASURES if measure != "MER" or any("MER" in entry for entry in entries)]
 
 
 def terminal_table(results: dict) -> str:
     """The pooled figures, and what each step changed, for people."""
     pooled = [e for e in results["scores"] if e["by"] == "all"]
-    rows = [[e["decoding"], e["test_set"], f"{e['WER']['Snt']:,}", with_interval(e["WER"]), with_interval(e["CER"]),
-             with_interval(accuracy(e["LID"])) if "LID" in e else "-"] for e in pooled]
+    measures = used_measures(pooled)
+    names = ["LID accuracy" if measure == "LID" else measure for measure in measures]
+    rows = [[e["decoding"], e["test_set"], f"{e['WER']['Snt']:,}", *(_rate(e, measure) for measure in measures)]
+            for e in pooled]
     lines = [f"Error rates and accuracy in % [{results['interval']}]",
-             text_table(("decoding", "test set", "utterances", "WER", "CER", "LID accuracy"), rows, names=2)]
+             text_table(("decoding", "test set", "utterances", *names), rows, names=2)]
     if any("LID" not in e for e in pooled):
         lines += ["-: the language is given to the decoder, or not detected"]
-    rows = [[c["change"], c["test_set"], signed_interval(c["WER"]), signed_interval(c["CER"]),
-             signed_interval(c["LID"], sign=-1) if "LID" in c else "-"]
+    if results["timelines"]:
+        lines += ["", "Languages within recordings",
+                  text_table(TIMELINE_COLUMNS, [timeline_row(t) for t in results["timelines"]], names=1)]
+    rows = [[c["change"], c["test_set"], *(_change(c, measure) for measure in measures)]
             for c in results["changes"] if c["by"] == "all"]
     if rows:
-        lines += ["", "Changes in percentage points [95 % paired bootstrap]; better: WER and CER down, LID up",
-                  text_table(("change", "test set", "WER", "CER", "LID accuracy"), rows, names=2)]
+        errors = "WER, CER and MER" if "MER" in measures else "WER and CER"
+        lines += ["", f"Changes in percentage points [95 % paired bootstrap]; better: {errors} down, LID up",
+                  text_table(("change", "test set", *names), rows, names=2)]
     return "\n".join(lines) + "\n"
+
+
+def _rate(entry: dict, measure: str) -> str:
+    """A cell of the terminal's table of rates; languages are counted as right there."""
+    if measure not in entry:
+        return "-"
+    return with_interval(accuracy(entry[measure]) if measure == "LID" else entry[measure])
+
+
+def _change(change: dict, measure: str) -> str:
+    """A cell of the terminal's table of changes."""
+    return signed_interval(change[measure], sign=-1 if measure == "LID" else 1) if measure in change else "-"
