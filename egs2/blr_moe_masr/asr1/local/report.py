@@ -52,8 +52,9 @@ def read_scores(exp: Path, data: Path) -> tuple[dict, list[Decoding]]:
         raise UserError(f"{path} does not exist: run scoring (stage 13 or 18) first")
     results = json.loads(path.read_text(encoding="utf-8"))
     decodings = find_decodings(exp, data, results.get("digits", "kept"))
-    if {(e["decoding"], e["test_set"]) for e in results["scores"]} != {(d.tag, d.test_set) for d in decodings}:
-        raise UserError(f"{path} is not of the decodings beside it: run scoring (stage 13 or 18) again")
+    scored = {(e["decoding"], e["test_set"]) for e in results["scores"]}
+    if "timelines" not in results or scored != {(d.tag, d.test_set) for d in decodings}:
+        raise UserError(f"{path} is not of this version and the decodings beside it: run scoring (stage 13 or 18) again")
     return results, decodings
 
 
