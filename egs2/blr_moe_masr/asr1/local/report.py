@@ -54,7 +54,7 @@ def read_scores(exp: Path, data: Path) -> tuple[dict, list[Decoding]]:
     decodings = find_decodings(exp, data, results.get("digits", "kept"))
     scored = {(e["decoding"], e["test_set"]) for e in results["scores"]}
     if "timelines" not in results or scored != {(d.tag, d.test_set) for d in decodings}:
-        raise UserError(f"{path} is not of this version and the decodings beside it: run scoring (stage 13 or 18) again")
+        raise UserError(f"{path} is not of the decodings beside it: run scoring (stage 13 or 18) again")
     return results, decodings
 
 
