@@ -1,6 +1,6 @@
 """The table of the finished systems: error rates by domain, what each step changed, and how sure that is.
 
-    python benchmarks/paper_table/table.py --size cpu
+    python benchmarks/paper_table/table.py --size cpu --plot docs/results.svg
 
 Intervals are 95 % percentile intervals of a bootstrap that draws utterances and seeds, the same ones for every system:
 differences are paired. A figure is the mean over seeds.
@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,33 +106,64 @@ def reductions(before: np.ndarray, after: np.ndarray) -> str:
     return f"{relative[0]:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
-def tables(results: Path) -> str:
-    """All of it in Markdown, from a folder of what `write_counts` keeps."""
-    counts = {row: [read_row(row, test_set, results) for test_set in TESTS] for row in ROWS}
-    shown = [row for row in ROWS if None not in counts[row]]
-    if not shown:
-        return f"No system in {results} is finished.\n"
-    domains = sorted(set(counts[shown[0]][1].domains))
-    sets = {"in": (0, None), "out": (1, None), **{domain: (1, domain) for domain in domains}}
-    seeds = {row.title: len(counts[row][0].counts) for row in shown}
-    figures = {(row.title, name): rates(counts[row][test], domain)
-               for row in shown for name, (test, domain) in sets.items()}
+@dataclass(frozen=True)
+class Measured:
+    """A row's error rates.
 
-    def cell(row: Row, name: str, measure: int) -> str:
-        rate = figures[row.title, name][0]
-        return f"{rate[measure]:.1f}" if measure < len(rate) else ""
+    Attributes:
+        seeds: how many trainings they are of.
+        rates: test set or domain -> (1 + RESAMPLES, measures), as `rates` gives them.
+    """
 
+    seeds: int
+    rates: dict[str, np.ndarray]
+
+
+def measure(results: Path) -> dict[Row, Measured]:
+    """The rows whose systems are finished, from a folder of what `write_counts` keeps."""
+    measured = {}
+    for row in ROWS:
+        inside, outside = (read_row(row, test_set, results) for test_set in TESTS)
+        if inside and outside:
+            domains = {domain: rates(outside, domain) for domain in sorted(set(outside.domains))}
+            both = {"in": rates(inside, None), "out": rates(outside, None)}
+            measured[row] = Measured(len(inside.counts), both | domains)
+    return measured
+
+
+def tables(measured: dict[Row, Measured]) -> str:
+    """All of it in Markdown."""
+    sets = list(next(iter(measured.values())).rates) if measured else []
     text = []
-    for measure, title in enumerate(MEASURES):
-        some = [row for row in shown if any(cell(row, name, measure) for name in sets)]
-        text += [f"### {title}", markdown_table(("system", "seeds", *sets), [
-            [row.title, str(seeds[row.title]), *(cell(row, name, measure) for name in sets)] for row in some])]
-    compared = [row for row in shown if row.base in seeds and seeds[row.base] == seeds[row.title]]
-    text += ["### Relative reduction of the word error rate, % (95 % interval)", markdown_table(
-        ("system", "compared with", *sets),
-        [[row.title, row.base, *(reductions(figures[row.base, name], figures[row.title, name]) for name in sets)]
-         for row in compared])]
+    for n, title in enumerate(MEASURES):
+        rows = [[row.title, str(found.seeds), *(f"{found.rates[name][0][n]:.1f}" for name in sets)]
+                for row, found in measured.items() if n < found.rates["in"].shape[1]]
+        text += [f"### {title}", markdown_table(("system", "seeds", *sets), rows)]
+    by_title = {row.title: found for row, found in measured.items()}
+    rows = [[row.title, row.base, *(reductions(base.rates[name], found.rates[name]) for name in sets)]
+            for row, found in measured.items() if (base := by_title.get(row.base)) and base.seeds == found.seeds]
+    text += ["### Relative reduction of the word error rate, % (95 % interval)",
+             markdown_table(("system", "compared with", *sets), rows)]
     return "\n\n".join(text) + "\n"
+
+
+def draw(measured: dict[Row, Measured], path: Path) -> None:
+    """WER of every row with its interval, a panel for each test set."""
+    figure, panels = plt.subplots(1, 2, figsize=(10, 0.35 * len(measured) + 1), sharey=True)
+    for axes, (name, title) in zip(panels, (("in", "WER in-domain, %"), ("out", "WER out of domain, %"))):
+        for place, found in enumerate(measured.values()):
+            wer = found.rates[name][:, 0]
+            axes.barh(place, wer[0], color="tab:blue" if place % 2 else "tab:gray", alpha=0.8)
+            axes.plot(interval(wer[1:]), [place, place], color="black", linewidth=1)
+            axes.annotate(f"{wer[0]:.1f}", (max(interval(wer[1:])), place), (4, 0), textcoords="offset points",
+                          va="center")
+        axes.set_title(title)
+        axes.margins(x=0.12)
+    panels[0].set_yticks(range(len(measured)), [row.title for row in measured])
+    panels[0].invert_yaxis()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    print(f"{path} is drawn")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -139,8 +171,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--size", default="cpu", help="that of run.py (default: cpu)")
     parser.add_argument("--results", type=Path, default=Path(__file__).with_name("results"),
                         help="that of run.py (default: %(default)s)")
+    parser.add_argument("--plot", type=Path, help="draw the word error rates into this file")
     args = parser.parse_args(argv)
-    print(tables(args.results / args.size))
+    measured = measure(args.results / args.size)
+    print(tables(measured))
+    if args.plot:
+        draw(measured, args.plot)
 
 
 if __name__ == "__main__":

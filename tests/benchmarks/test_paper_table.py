@@ -90,15 +90,18 @@ def counts(*errors):
     return np.stack([10 - wrong, wrong, 0 * wrong, 0 * wrong], axis=-1)
 
 
-def test_finished_systems_are_in_the_tables(tmp_path):
+def test_finished_systems_are_in_the_tables(tmp_path, capsys):
+    (tmp_path / "tiny").mkdir()
     domains = np.array(["noise", "telephone"])
     for seed, wrong in ((0, [1, 3]), (1, [2, 4])):
         wer_of_each = counts(wrong)[0][:, 0]
         kept = {f"{name}/test_{part}": np.stack([wer_of_each] * 3, axis=1).astype(np.uint16)
                 for name in ("decode_asr", "decode_asr_own") for part in ("in", "out")}
-        np.savez_compressed(tmp_path / f"lr_moe_seed{seed}.npz", **kept,
+        np.savez_compressed(tmp_path / "tiny" / f"lr_moe_seed{seed}.npz", **kept,
                             **{"domains/test_in": domains, "domains/test_out": domains})
-    lines = table.tables(tmp_path).splitlines()
+    table.main(["--size", "tiny", "--results", str(tmp_path), "--plot", str(tmp_path / "plot.svg")])
+    assert "LR-MoE, languages given" in (tmp_path / "plot.svg").read_text()
+    lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("|LR-MoE|2|25.0|25.0|15.0|35.0|") for line in lines)
     assert any(line.startswith("|LR-MoE, languages given|LR-MoE|+0.0 (+0.0 to +0.0)|") for line in lines)
     assert not any(line.startswith("|dense|") for line in lines)
