@@ -170,7 +170,8 @@ class Jobs:
         start = time.monotonic()
         with log.open("a") as output:
             process = subprocess.Popen(step.command, cwd=RECIPE, stdout=output, stderr=output, start_new_session=True,
-                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks")})
+                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks", "PYTHONPATH"),
+                                                         "PATH": path(Path(sys.executable).parent, "PATH")})
             try:
                 status = process.wait(None if left == float("inf") else left)
             except subprocess.TimeoutExpired:
@@ -190,9 +191,9 @@ class Jobs:
             print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
 
 
-def path(folder: Path) -> str:
-    """PYTHONPATH with one more folder."""
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+def path(folder: Path, variable: str) -> str:
+    """A search path of the environment with one more folder in front."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
 
 
 def seeds_first(systems: list[str], seeds: int) -> Iterator[tuple[str, int]]:
