@@ -77,7 +77,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--words", type=int, default=50)
     parser.add_argument("--letters", type=int, default=5)
     parser.add_argument("--all", action="store_true", help="draw among all words, not only those that were missed")
-    parser.add_argument("--weights", type=float, nargs="+", default=[DEFAULT_WEIGHT], help="nats for each letter")
+    parser.add_argument("--weights", type=float, nargs="+", default=[DEFAULT_WEIGHT], help="nats")
     parser.add_argument("--beam_sizes", type=int, nargs="+", default=[HOTWORD_BEAM_SIZE])
     parser.add_argument("--seed", type=int, default=0)
     return parser

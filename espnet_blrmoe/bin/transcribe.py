@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
+from espnet_blrmoe.bin.options import add_hotword_options, add_language_options, check_options, load_model
 from espnet_blrmoe.files.model_files import add_model_options
 from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
 from espnet_blrmoe.program import start
@@ -77,6 +77,7 @@ def get_parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     add_language_options(parser)
+    add_hotword_options(parser)
     return parser
 
 

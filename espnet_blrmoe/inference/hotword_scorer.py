@@ -24,7 +24,7 @@ class HotwordScorer(BatchScorerInterface):
     script that writes none. It does not matter which tokens spell them.
 
     Args:
-        weights: nats of the hotwords, each as its letters.
+        weights: nats of each hotword, a sequence of letters.
         letters: of each token; see `letters_of`.
         eos: id of the token that ends a text.
     """
@@ -89,23 +89,26 @@ class HotwordScorers:
         """
         weights: dict[tuple[str, ...], float] = {}
         for phrase, weight in read_hotwords(given or {}).items():
-            letters = tuple(letter for token in self._spelled(phrase) for letter in self._letters[token])
+            letters = self._spelled(phrase)
             if letters in weights:
-                raise ValueError(f"hotword {phrase!r} is there twice for the model, which writes fewer letters")
-            weights[letters] = weight * sum(letter != BOUNDARY for letter in letters)
+                raise ValueError(f"hotword {phrase!r} is there twice: the model spells another one so; remove one")
+            weights[letters] = weight
         return HotwordScorer(weights, list(self._letters.values()), self._eos) if weights else None
 
     @cached_property
     def _letters(self) -> dict[str, tuple[str, ...]]:
         return letters_of(self._tokens, self._tokenizer.tokens2text)
 
-    def _spelled(self, phrase: str) -> list[str]:
-        """A phrase in tokens, with small or capital letters where those of the phrase are not among the model's."""
-        spellings = [self._tokenizer.text2tokens(form) for form in (phrase, phrase.lower(), phrase.upper())]
+    def _spelled(self, phrase: str) -> tuple[str, ...]:
+        """The letters of a phrase, small or capital ones where those of the phrase are not among the model's."""
+        forms = (phrase, phrase.lower(), phrase.upper())
+        spellings: list[list[str]] = [self._tokenizer.text2tokens(form) for form in forms]
         known = [tokens for tokens in spellings if self._letters.keys() >= set(tokens)]
-        if not known:
+        tokens = min(known, key=lambda tokens: sum(IS_BYTE(token) is not None for token in tokens), default=[])
+        letters = tuple(letter for token in tokens for letter in self._letters[token])
+        if not set(letters) - {BOUNDARY}:
             raise ValueError(f"the model's tokens cannot spell the hotword {phrase!r}; write it as transcripts are")
-        return min(known, key=lambda tokens: sum(IS_BYTE(token) is not None for token in tokens))
+        return letters
 
 
 def letters_of(tokens: Sequence[str], to_text: Callable[[Sequence[str]], str]) -> dict[str, tuple[str, ...]]:
