@@ -98,7 +98,6 @@ def main(cmd: list[str] | None = None) -> None:
         for weight in args.weights:
             found = decoded(args.model, files, beam_size, dict.fromkeys(listed, weight))
             rows.append(row(f"beam {beam_size}, weight {weight:g}", texts, found[0], listed, found[1]))
-            print(text_table(HEAD, rows),flush=True)
     print(f"{len(words)} words and {len(others)} distractors; {machine('cpu')}")
     print(text_table(HEAD, rows))
 
