@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, lru_cache
-from typing import Any
 
 import torch
+from espnet2.bin import asr_inference
 
-from espnet_blrmoe.espnet_internals import BatchScorerInterface
+from espnet_blrmoe.espnet_internals import BatchScorerInterface, takes_scorers
 from espnet_blrmoe.inference.hotword_trie import BOUNDARY, Trie
 from espnet_blrmoe.inference.hotwords import Hotwords, read_hotwords
 from espnet_blrmoe.writing import is_unspaced
@@ -70,22 +70,23 @@ class HotwordScorer(BatchScorerInterface):
 
 
 class HotwordScorers:
-    """Makes the scorers of hotwords for a model.
+    """Makes the scorers of hotwords for a recogniser.
 
     Args:
-        tokens: of the model.
-        tokenizer: ESPnet's, of the model.
-        eos: id of the token that ends a text.
+        speech2text: ESPnet's, of which it needs the model, the tokenizer and the search.
     """
 
-    def __init__(self, tokens: Sequence[str], tokenizer: Any, eos: int) -> None:
-        self._tokens, self._tokenizer, self._eos = tokens, tokenizer, eos
+    def __init__(self, speech2text: asr_inference.Speech2Text) -> None:
+        self._tokenizer, self._takes_scorers = speech2text.tokenizer, takes_scorers(speech2text)
+        self._tokens: list[str] = speech2text.asr_model.token_list
+        self._eos: int = speech2text.asr_model.eos
 
     def of(self, given: Hotwords | None) -> HotwordScorer | None:
         """The scorer of hotwords as people write them; none without hotwords.
 
         Raises:
-            ValueError: as `read_hotwords`; or the tokens cannot spell a hotword, or spell two of them alike.
+            ValueError: as `read_hotwords`; or the tokens cannot spell a hotword, or spell two of them alike, or the
+                recogniser's search is not one of tokens.
         """
         weights: dict[tuple[str, ...], float] = {}
         for phrase, weight in read_hotwords(given or {}).items():
@@ -93,6 +94,8 @@ class HotwordScorers:
             if letters in weights:
                 raise ValueError(f"hotword {phrase!r} is there twice: the model spells another one so; remove one")
             weights[letters] = weight
+        if weights and not self._takes_scorers:
+            raise ValueError("hotwords need ESPnet's search token by token: leave time_sync and partial_ar out")
         return HotwordScorer(weights, list(self._letters.values()), self._eos) if weights else None
 
     @cached_property

@@ -15,8 +15,8 @@ from torchaudio.functional import TokenSpan
 from tqdm import tqdm
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded, takes_scorers
-from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
+from espnet_blrmoe.files.model_files import files_of
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.checks import checked_config
@@ -109,8 +109,8 @@ class Speech2Text(asr_inference.Speech2Text):
             super().__init__(str(asr_train_config), **espnet_options)
             load_weights(self.asr_model, asr_model_file)
         assert isinstance(self.asr_model, BLRMoEModel)
-        self._hotword_scorers = HotwordScorers(self.asr_model.token_list, self.tokenizer, self.asr_model.eos)
-        self._hotwords = self._scorer_of(hotwords)
+        self._hotword_scorers = HotwordScorers(self)
+        self._hotwords = self._hotword_scorers.of(hotwords)
         self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
         network()  # loaded before threads share it
         self._read_settings(config)
@@ -122,12 +122,6 @@ class Speech2Text(asr_inference.Speech2Text):
         self._allowed = None if languages is None else AllowedLanguages.of(languages, self.languages)
         if self._allowed is not None:  # a wrong penalty is told here, not at the first utterance
             LanguagePrior.allow([self._allowed], self.languages, language_penalty, times=torch.zeros(1, 1))
-
-    def _scorer_of(self, hotwords: Hotwords | None) -> HotwordScorer | None:
-        scorer = self._hotword_scorers.of(hotwords)
-        if scorer is not None and not takes_scorers(self):
-            raise ValueError("hotwords need ESPnet's search token by token: leave time_sync and partial_ar out")
-        return scorer
 
     def _read_settings(self, config: dict[str, Any]) -> None:
         """What the model's configuration says of its audio and frames."""
@@ -197,7 +191,7 @@ class Speech2Text(asr_inference.Speech2Text):
         allowed = [self._allowed] * len(speeches)
         if languages is not None:
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
-        scorer = self._hotwords if hotwords is None else self._scorer_of(hotwords)
+        scorer = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
         # In order of length, so that batches have little padding.
         spoken = sorted((piece for piece in pieces if piece.has_speech), key=lambda piece: len(piece.wave))
@@ -347,15 +341,6 @@ class Speech2Text(asr_inference.Speech2Text):
         """Language and its probability, from (E,); none where all are zero."""
         probability, language = probs.max(dim=-1)
         return self.languages[int(language)] if probability else None, float(probability)
-
-
-def files_of(model_tag: str | Path, cachedir: str | Path | None) -> dict[str, Any]:
-    """The files of a model as options; see Speech2Text.from_pretrained."""
-    if Path(model_tag).is_dir():
-        return ModelFiles.of_folder(model_tag).as_options()
-    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
-
-    return fetch_model(model_tag, cachedir)
 
 
 def _best_text(nbest: NBest) -> str:

@@ -1,6 +1,8 @@
 """Hotwords: how people write them, what they add to a text's score, and what comes of it."""
 
 import io
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 import sentencepiece
@@ -13,6 +15,7 @@ from recognition import SPEECHES
 from tiny import CONFIG, RATE, one_sentence, speech_of, write_model
 
 from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.espnet_internals import BeamSearch
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
 from espnet_blrmoe.inference.hotwords import DEFAULT_WEIGHT, read_hotwords
@@ -23,8 +26,13 @@ TOKENS = ["<blank>", "<unk>", *LETTERS, "<space>", "<sos/eos>"]
 EOS = len(TOKENS) - 1
 
 
+def scorers_of(tokens: list[str], tokenizer) -> HotwordScorers:
+    model = SimpleNamespace(token_list=tokens, eos=len(tokens) - 1)
+    return HotwordScorers(SimpleNamespace(asr_model=model, tokenizer=tokenizer, beam_search=Mock(BeamSearch)))
+
+
 def scorer_of(hotwords, tokens=TOKENS, tokenizer=None) -> HotwordScorer:
-    scorer = HotwordScorers(tokens, tokenizer or CharTokenizer(), len(tokens) - 1).of(hotwords)
+    scorer = scorers_of(tokens, tokenizer or CharTokenizer()).of(hotwords)
     assert scorer is not None
     return scorer
 
@@ -181,10 +189,10 @@ def test_letters_that_are_spelled_in_bytes(pieces):
 
 
 def test_words_that_the_tokens_cannot_spell():
-    scorers = HotwordScorers(TOKENS, CharTokenizer(), EOS)
+    scorers = scorers_of(TOKENS, CharTokenizer())
     assert "cannot spell the hotword 'ABX'" in one_sentence(scorers.of, "abc ABX")
     assert "hotword 'Ab' is there twice: the model spells another one so" in one_sentence(scorers.of, "ab Ab")
-    capitals = HotwordScorers(["<blank>", "<unk>", "A", "B", "<space>", "<sos/eos>"], CharTokenizer(), 5)
+    capitals = scorers_of(["<blank>", "<unk>", "A", "B", "<space>", "<sos/eos>"], CharTokenizer())
     assert capitals.of("ab") is not None
     assert capitals.of("") is capitals.of({}) is capitals.of(None) is None
 
