@@ -101,7 +101,7 @@ class Speech2Text(asr_inference.Speech2Text):
             espnet_options = {"beam_size": 1, **espnet_options, "ctc_weight": 1.0}
         self._is_best_path = espnet_options.get("beam_size") == 1 and config["model_conf"].get("ctc_weight") == 1.0
         if self._is_best_path:
-            beam_size = min(HOTWORD_BEAM_SIZE, len(config["token_list"]))  # ESPnet's search wants as many tokens
+            beam_size = min(HOTWORD_BEAM_SIZE, len(config["token_list"]) - 1)  # a beam of all tokens takes blanks
             espnet_options = espnet_options | {"beam_size": beam_size}
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
             super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
