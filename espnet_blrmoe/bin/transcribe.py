@@ -59,7 +59,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--beam_size",
         type=int,
         default=argparse.SUPPRESS,
-        help="hypotheses kept in the search (default: 1 for a model trained with CTC only, else ESPnet's)",
+        help="hypotheses kept in the search (default: 1 for a model trained with CTC only, 10 with hotwords; "
+        "else ESPnet's)",
     )
     group.add_argument(
         "--chunk_seconds",
