@@ -8,9 +8,9 @@ they are needed before PyTorch is loaded: the lines of ESPnet's log (espnet_log.
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 
 import torch
 from espnet2.fileio.sound_scp import SoundScpReader
@@ -19,15 +19,17 @@ from espnet2.train.dataset import AdapterForSoundScpReader
 from rapidfuzz.distance import Levenshtein
 
 try:  # 202511
-    from espnet.nets.beam_search import Hypothesis
+    from espnet.nets.beam_search import BeamSearch, Hypothesis
     from espnet.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
     from espnet.nets.pytorch_backend.transformer import subsampling
     from espnet.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
+    from espnet.nets.scorer_interface import BatchScorerInterface
 except ModuleNotFoundError:
-    from espnet2.legacy.nets.beam_search import Hypothesis
+    from espnet2.legacy.nets.beam_search import BeamSearch, Hypothesis
     from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
     from espnet2.legacy.nets.pytorch_backend.transformer import subsampling
     from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
+    from espnet2.legacy.nets.scorer_interface import BatchScorerInterface
 
 try:
     import editdistance  # noqa: F401
@@ -55,6 +57,7 @@ __all__ = [
     "CONV_SUBSAMPLINGS",
     "DATA_READERS",
     "AdapterForSoundScpReader",
+    "BatchScorerInterface",
     "Hypothesis",
     "PositionalEncoding",
     "RelPositionalEncoding",
@@ -68,6 +71,7 @@ __all__ = [
     "name_projection_as_here",
     "replace_loaders",
     "replace_sound_readers",
+    "takes_scorers",
 ]
 
 
@@ -101,9 +105,29 @@ def extract_features(
     return model._extract_feats(speech, lengths)
 
 
-def decode_encoded(speech2text, encoder_out: torch.Tensor) -> list[tuple]:
-    """The n-best list that ESPnet's Speech2Text finds for the encoder's output (T, D) of one utterance."""
-    return speech2text._decode_single_sample(encoder_out)
+def decode_encoded(
+    speech2text, encoder_out: torch.Tensor, scorers: Mapping[str, BatchScorerInterface] = MappingProxyType({})
+) -> list[tuple]:
+    """The n-best list that ESPnet's Speech2Text finds for the encoder's output (T, D) of one utterance.
+
+    Its search adds what other scorers say, by name, to its own; see `takes_scorers`.
+    """
+    search = speech2text.beam_search
+    weights = dict.fromkeys(scorers, 1.0)
+    places = [(search.scorers, scorers), (search.full_scorers, scorers), (search.weights, weights)] if scorers else []
+    for place, added in places:
+        place.update(added)
+    try:
+        return speech2text._decode_single_sample(encoder_out)
+    finally:
+        for place, added in places:
+            for name in added:
+                del place[name]
+
+
+def takes_scorers(speech2text) -> bool:
+    """Whether the search of ESPnet's Speech2Text goes token by token, so that scorers can be added to it."""
+    return isinstance(speech2text.beam_search, BeamSearch)
 
 
 def inference_parser(program: str = "asr_inference") -> argparse.ArgumentParser:

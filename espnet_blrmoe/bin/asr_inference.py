@@ -30,7 +30,7 @@ from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
+from espnet_blrmoe.bin.options import add_hotword_options, add_language_options, check_options, load_model
 from espnet_blrmoe.espnet_internals import DATA_READERS, inference_parser
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.trained_model import read_config
@@ -55,13 +55,15 @@ LONGEST_UTTERANCE = 30.0  # seconds; ESPnet's program decodes utterances whole, 
 # Options that ESPnet's program lacks, or does not hand on.
 OWN_OPTIONS = (
     "config", "model", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing",
-    "language_switch_cost",
+    "language_switch_cost", "hotwords", "hotwords_file",
 )  # fmt: skip
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """ESPnet's parser with the language options."""
-    return with_own_options(inference_parser(), __doc__)
+    """ESPnet's parser with the options of languages and hotwords."""
+    parser = with_own_options(inference_parser(), __doc__)
+    add_hotword_options(parser)
+    return parser
 
 
 def with_own_options(
@@ -125,8 +127,10 @@ def options_for_espnet(args: argparse.Namespace, program: str, own_options: tupl
     if config is None or config.get("model") == "blr_moe":
         return None
     defaults = {"languages": None, "utt2langs": None, "language_smoothing": "frame", "language_switch_cost": None}
-    if any(getattr(args, name, default) != default for name, default in defaults.items()):
-        raise ValueError(f"--languages needs a BLR-MoE model; {args.asr_train_config} is of another kind")
+    defaults |= {"hotwords": None, "hotwords_file": None}
+    for name, default in defaults.items():
+        if getattr(args, name, default) != default:
+            raise ValueError(f"--{name} needs a BLR-MoE model; {args.asr_train_config} is of another kind")
     check_tokens_and_ngram(config, vars(args))
     for file in filter(None, (args.asr_model_file, args.lm_file)):
         read_weights(file)  # ESPnet's program would execute what else is in it

@@ -1,13 +1,15 @@
-"""Options that several programs have: the model, and the languages that it may detect."""
+"""Options that several programs have: the model, the languages that it may detect, and hotwords."""
 
 from __future__ import annotations
 
 import argparse
 import math
+from pathlib import Path
 from typing import Any
 
 import espnet_blrmoe
 from espnet_blrmoe.files.model_files import ModelFiles, check_model_options
+from espnet_blrmoe.inference.hotwords import DEFAULT_WEIGHT
 
 
 def add_language_options(parser: argparse.ArgumentParser, of_streams: bool = False) -> argparse._ArgumentGroup:
@@ -31,10 +33,20 @@ def add_language_options(parser: argparse.ArgumentParser, of_streams: bool = Fal
     return group  # fmt: skip
 
 
+def add_hotword_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name hotwords."""
+    group = parser.add_argument_group("Words that are likely to be said (hotwords)")
+    group.add_argument("--hotwords", metavar="LIST",
+                       help="words, and phrases joined by _, each with or without a weight in nats: "
+                       f"\"Zamenhof:9.5 New_York\" (default weight: {DEFAULT_WEIGHT:g})")
+    group.add_argument("--hotwords_file", metavar="FILE", type=Path,
+                       help="file with a word or phrase on each line, with or without a weight: New York:9.5")
+
+
 def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)
 ) -> None:
-    """End the program with one sentence unless one model is named and the language options fit each other.
+    """End the program with one sentence unless one model is named and the other options fit each other.
 
     Args:
         parser, args: of the program.
@@ -44,6 +56,8 @@ def check_options(
         check_model_options(args)
     except ValueError as error:
         parser.error(str(error))
+    if getattr(args, "hotwords", None) is not None and args.hotwords_file is not None:
+        parser.error("give --hotwords or --hotwords_file, not both")
     given = [option for option in language_lists if getattr(args, option) is not None]
     if len(given) > 1:
         parser.error("give --languages for all utterances or --utt2langs for each, not both")
@@ -65,6 +79,9 @@ def load_model(args: argparse.Namespace, options: dict, recogniser: str = "Speec
     """
     import torch
 
+    options = dict(options)
+    if (file := options.pop("hotwords_file", None)) is not None:
+        options["hotwords"] = file
     recogniser_class = getattr(espnet_blrmoe, recogniser)
     try:
         torch.zeros(1, device=options["device"])

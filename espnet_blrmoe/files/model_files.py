@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CONFIG_NAME, WEIGHTS_NAME = "config.yaml", "model.pth"
 GIVE_FOLDER = f"give the folder with a model's {CONFIG_NAME} and {WEIGHTS_NAME}"
@@ -57,6 +58,15 @@ class ModelFiles:
     def as_options(self) -> dict[str, str]:
         """ESPnet's options that name the files."""
         return {"asr_train_config": str(self.config), "asr_model_file": str(self.weights)}
+
+
+def files_of(model_tag: str | Path, cachedir: str | Path | None) -> dict[str, Any]:
+    """The files of a model as options; see Speech2Text.from_pretrained."""
+    if Path(model_tag).is_dir():
+        return ModelFiles.of_folder(model_tag).as_options()
+    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
+
+    return fetch_model(model_tag, cachedir)
 
 
 def _instead(folder: Path) -> str:

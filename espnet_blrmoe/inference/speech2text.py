@@ -16,10 +16,12 @@ from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
-from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.files.model_files import files_of
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.checks import checked_config
+from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
+from espnet_blrmoe.inference.hotwords import Hotwords
 from espnet_blrmoe.inference.pauses import VADS
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.speech_activity import network
@@ -33,6 +35,7 @@ from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
 # Audio that is encoded at once, padding included: bounds the memory, whatever is transcribed. On CPUs, more is slower.
 BATCH_SECONDS, CPU_BATCH_SECONDS = 300, 80
+HOTWORD_BEAM_SIZE = 10  # in place of the best path: benchmarks/NOTES.md
 
 Audio = str | Path | np.ndarray | torch.Tensor
 Languages = str | Sequence[str] | Mapping[float, str | Sequence[str]] | AllowedLanguages  # see AllowedLanguages.of
@@ -57,6 +60,8 @@ class Speech2Text(asr_inference.Speech2Text):
             long as the clips that the model was trained on.
         vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
             speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so.
+        hotwords: words and phrases that are likely to be said; see espnet_blrmoe.inference.hotwords. With some, the
+            beam search replaces the CTC's best path, with a `beam_size` of HOTWORD_BEAM_SIZE.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
             A model trained with CTC only is decoded with CTC only, whatever `ctc_weight` says. Its `beam_size` is 1 by
             default: the CTC's best path, for whole batches.
@@ -84,6 +89,7 @@ class Speech2Text(asr_inference.Speech2Text):
         language_switch_cost: float | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
         vad: str = "silero",
+        hotwords: Hotwords | None = None,
         **espnet_options: Any,
     ) -> None:
         if not chunk_seconds >= 1:
@@ -93,13 +99,18 @@ class Speech2Text(asr_inference.Speech2Text):
         config = checked_config(asr_train_config, asr_model_file, espnet_options)
         if config["model_conf"].get("ctc_weight") == 1.0:  # no decoder; ESPnet's defaults would give nonsense, slowly
             espnet_options = {"beam_size": 1, **espnet_options, "ctc_weight": 1.0}
+        self._is_best_path = espnet_options.get("beam_size") == 1 and config["model_conf"].get("ctc_weight") == 1.0
+        if self._is_best_path:
+            beam_size = min(HOTWORD_BEAM_SIZE, len(config["token_list"]) - 1)  # a beam of all tokens takes blanks
+            espnet_options = espnet_options | {"beam_size": beam_size}
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
             super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
         else:  # ESPnet overlooks missing and unexpected weights
             super().__init__(str(asr_train_config), **espnet_options)
             load_weights(self.asr_model, asr_model_file)
         assert isinstance(self.asr_model, BLRMoEModel)
-        self._is_best_path = espnet_options.get("beam_size") == 1 and self.asr_model.decoder is None
+        self._hotword_scorers = HotwordScorers(self)
+        self._hotwords = self._hotword_scorers.of(hotwords)
         self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
         network()  # loaded before threads share it
         self._read_settings(config)
@@ -144,9 +155,10 @@ class Speech2Text(asr_inference.Speech2Text):
         languages: Languages | None = None,
         rate: int | None = None,
         return_timeline: bool = True,
+        hotwords: Hotwords | None = None,
     ) -> Transcript:
         """Recognise one utterance or file; arguments as of `batch`, but one audio and one list of languages."""
-        return self.batch([speech], None if languages is None else [languages], rate, return_timeline)[0]
+        return self.batch([speech], None if languages is None else [languages], rate, return_timeline, hotwords)[0]
 
     @torch.no_grad()
     def batch(
@@ -155,6 +167,7 @@ class Speech2Text(asr_inference.Speech2Text):
         languages: Sequence[Languages] | None = None,
         rate: int | None = None,
         return_timeline: bool = True,
+        hotwords: Hotwords | None = None,
     ) -> list[Transcript]:
         """Recognise several utterances or files at once.
 
@@ -165,10 +178,11 @@ class Speech2Text(asr_inference.Speech2Text):
             languages: the allowed languages of each utterance; None for the instance's.
             rate: the arrays' sampling rate in Hz; None: the model's, `fs`. Files state their own.
             return_timeline: False leaves the timelines empty.
+            hotwords: of all these utterances; None for the instance's, "" for none.
 
         Raises:
-            ValueError: a file cannot be read, an utterance is empty or holds NaN or integers, a language is unknown, or
-                `languages` is not one list per utterance.
+            ValueError: a file cannot be read, an utterance is empty or holds NaN or integers, a language is unknown,
+                `languages` is not one list per utterance, or the tokens cannot spell a hotword.
         """
         if languages is not None and len(languages) != len(speeches):
             raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one each")
@@ -177,6 +191,7 @@ class Speech2Text(asr_inference.Speech2Text):
         allowed = [self._allowed] * len(speeches)
         if languages is not None:
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
+        scorer = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
         # In order of length, so that batches have little padding.
         spoken = sorted((piece for piece in pieces if piece.has_speech), key=lambda piece: len(piece.wave))
@@ -185,7 +200,7 @@ class Speech2Text(asr_inference.Speech2Text):
         with tqdm(total=len(spoken), unit="chunk", delay=5, leave=False, disable=None) as progress:
             for positions in audio.in_batches([piece.wave for piece in spoken], most):
                 batch = [spoken[position] for position in positions]
-                recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch])
+                recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch], scorer)
                 progress.update(len(batch))
         recognised.sort(key=lambda piece: (piece.utterance, piece.start))
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
@@ -219,7 +234,9 @@ class Speech2Text(asr_inference.Speech2Text):
         no_probs, no_frame = torch.zeros(len(self.languages)), torch.zeros(0, dtype=torch.int64)
         return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame, ())
 
-    def _recognise(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[RecognisedPiece]:
+    def _recognise(
+        self, batch: list[Piece], allowed: list[AllowedLanguages | None], hotwords: HotwordScorer | None
+    ) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""
         lengths = torch.tensor([len(piece.wave) for piece in batch], device=self.device)
         speech = torch.nn.utils.rnn.pad_sequence([piece.wave for piece in batch], batch_first=True).to(self.device)
@@ -230,7 +247,7 @@ class Speech2Text(asr_inference.Speech2Text):
         recognised = []
         for piece, out, excluded, own_probs, of_frames in zip(batch, outs, routing.excluded, probs, languages):
             of_frames = of_frames[: len(out)]
-            nbest, spans = self._nbest(out, excluded)
+            nbest, spans = self._nbest(out, excluded, hotwords)
             words = self._words(nbest, spans, of_frames, piece.start / self.fs)
             place = (piece.utterance, piece.start, piece.end)
             recognised.append(RecognisedPiece(*place, nbest, own_probs, of_frames, words))
@@ -246,7 +263,9 @@ class Speech2Text(asr_inference.Speech2Text):
         starts = torch.tensor([[piece.start / self.fs] for piece in batch])
         return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
 
-    def _nbest(self, encoder_out: torch.Tensor, excluded: torch.Tensor) -> tuple[NBest, list[TokenSpan]]:
+    def _nbest(
+        self, encoder_out: torch.Tensor, excluded: torch.Tensor, hotwords: HotwordScorer | None
+    ) -> tuple[NBest, list[TokenSpan]]:
         """The n-best list of (T, D), and where the best one's tokens are, if the model has a CTC.
 
         Languages that are excluded, (E,) bool, do not get their own tokens into it.
@@ -255,7 +274,8 @@ class Speech2Text(asr_inference.Speech2Text):
         has_ctc = self.asr_model.ctc is not None
         with self.asr_model.recognise_among(languages):
             log_probs = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0] if has_ctc else torch.empty(0)
-            nbest = self._best_path(log_probs) if self._is_best_path else self._beam_search(encoder_out)
+            is_best_path = self._is_best_path and hotwords is None
+            nbest = self._best_path(log_probs) if is_best_path else self._beam_search(encoder_out, hotwords)
         # Byte fallback can spell a line's end, which would break tables of texts.
         nbest = [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
         has_words = has_ctc and _best_text(nbest)
@@ -268,10 +288,10 @@ class Speech2Text(asr_inference.Speech2Text):
         languages = [self.languages[language] for language in of_frames.tolist()]
         return words_of(nbest[0][1], spans, self.tokenizer.tokens2text, languages, start, self.seconds_per_frame)
 
-    def _beam_search(self, encoder_out: torch.Tensor) -> NBest:
+    def _beam_search(self, encoder_out: torch.Tensor, hotwords: HotwordScorer | None) -> NBest:
         """ESPnet's search."""
         with self._beam_search_lock:
-            return decode_encoded(self, encoder_out)
+            return decode_encoded(self, encoder_out, {} if hotwords is None else {"hotwords": hotwords})
 
     def _best_path(self, log_probs: torch.Tensor) -> NBest:
         """The most probable token of every frame, without repetitions and blanks, from (T, V)."""
@@ -321,15 +341,6 @@ class Speech2Text(asr_inference.Speech2Text):
         """Language and its probability, from (E,); none where all are zero."""
         probability, language = probs.max(dim=-1)
         return self.languages[int(language)] if probability else None, float(probability)
-
-
-def files_of(model_tag: str | Path, cachedir: str | Path | None) -> dict[str, Any]:
-    """The files of a model as options; see Speech2Text.from_pretrained."""
-    if Path(model_tag).is_dir():
-        return ModelFiles.of_folder(model_tag).as_options()
-    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
-
-    return fetch_model(model_tag, cachedir)
 
 
 def _best_text(nbest: NBest) -> str:

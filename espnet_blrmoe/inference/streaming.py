@@ -12,8 +12,9 @@ import torch
 from torch.nn import functional as F
 
 from espnet_blrmoe import audio
+from espnet_blrmoe.files.model_files import files_of
 from espnet_blrmoe.inference.pieces import RecognisedPiece
-from espnet_blrmoe.inference.speech2text import Languages, Speech2Text, files_of
+from espnet_blrmoe.inference.speech2text import Languages, Speech2Text
 from espnet_blrmoe.inference.stream_text import StreamText
 from espnet_blrmoe.inference.timeline import timeline_of
 from espnet_blrmoe.inference.transcript import StreamPart

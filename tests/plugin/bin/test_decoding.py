@@ -116,6 +116,31 @@ def test_a_model_of_espnet_is_decoded_by_espnet(decode, plain_model):
             decode("--languages", languages, model=plain_model)
 
 
+def test_decoding_with_hotwords(decode, tiny_model, recordings, tmp_path):
+    file, config = tmp_path / "names.txt", tmp_path / "decode.yaml"
+    file.write_text("BB:20\nc a\n", encoding="utf-8")
+    config.write_text("hotwords: {bb: 20, c a: null}\n", encoding="utf-8")
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, hotwords=file)
+    for options in (["--hotwords", "bb:20 c_a"], ["--hotwords_file", file], ["--config", config]):
+        folder = decode(*map(str, options))
+        expect_results(folder, speech2text, recordings, [None] * 3)
+        assert "bb" in " ".join(read_table(folder / "text").values()).split()
+
+
+def test_mistakes_in_the_hotwords(decode, plain_model, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="^asr_inference: hotword 'b:x': the weight must be a positive number"):
+        decode("--hotwords", "a b:x")
+    with pytest.raises(SystemExit, match="^asr_inference: the model's tokens cannot spell the hotword 'Xylo'"):
+        decode("--hotwords", "a Xylo")
+    with pytest.raises(SystemExit, match="^asr_inference: the file of hotwords .*names.txt cannot be read"):
+        decode("--hotwords_file", str(tmp_path / "names.txt"))
+    with pytest.raises(SystemExit):
+        decode("--hotwords", "a", "--hotwords_file", "names.txt")
+    assert "give --hotwords or --hotwords_file, not both" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="^asr_inference: --hotwords needs a BLR-MoE model"):
+        decode("--hotwords", "a", model=plain_model)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

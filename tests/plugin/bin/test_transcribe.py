@@ -128,6 +128,7 @@ def test_a_table_of_words(files, model, speech2text, capsys):
         ),
         (["--beam_size", "3"], {"beam_size": 3}),
         (["--vad", "none"], {"vad": "none"}),
+        (["--hotwords", "BB:9 c_a"], {"hotwords": {"bb": 9.0, "c a": None}}),
     ],
     ids=" ".join,
 )

@@ -213,7 +213,7 @@ def test_a_decoders_text_that_the_ctc_has_no_room_for_is_spread_over_its_chunk(h
     speech2text = Speech2Text(hybrid.config, hybrid.weights, beam_size=1)
     tokens = ["a", "a", "<space>"] * 20
     said = " ".join(["aa"] * 20), tokens, speech2text.converter.tokens2ids(tokens), None
-    monkeypatch.setattr(speech2text, "_beam_search", lambda encoder_out: [said])
+    monkeypatch.setattr(speech2text, "_beam_search", lambda encoder_out, hotwords: [said])
     transcript = speech2text(SPEECHES[1])
     assert " ".join(word.text for word in transcript.words) == transcript.text
     assert {word.confidence for word in transcript.words} == {0.0}

@@ -1,0 +1,106 @@
+"""How many more of the listed words are recognised with hotwords, how often they are heard wrongly, and the time.
+
+    cd egs2/blr_moe_masr/asr1
+    python ../../../benchmarks/hotwords.py --model exp/asr --data_dir dump/raw/valid --others dump/raw/train/text
+
+decodes a data directory along the CTC's best path and with the beam search. Then it draws --words words of at least
+--letters letters, among those that the best path missed at least once (--all: among those that were said), and as many
+distractors among the words of --others that were not said, and decodes with all of them as hotwords, at each of
+--weights and --beam_sizes.
+"""
+
+import argparse
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import jiwer
+import torch
+from measuring import machine
+
+from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.inference.hotwords import DEFAULT_WEIGHT
+from espnet_blrmoe.inference.speech2text import HOTWORD_BEAM_SIZE
+from espnet_blrmoe.segments import read_audio_table
+from espnet_blrmoe.tables import read_table, text_table
+from espnet_blrmoe.writing import split_words
+
+HEAD = ("", "recall, %", "false insertions, % of words", "WER, %", "processor time, s")
+
+
+def aligned_words(texts: Sequence[str], heard: Sequence[str]) -> tuple[list[str], list[str], list[str]]:
+    """The words that were said, those that were heard right, and those that were heard where others were said."""
+    said, right, wrong = [], [], []
+    output = jiwer.process_words(list(texts), list(heard))
+    for reference, hypothesis, chunks in zip(output.references, output.hypotheses, output.alignments):
+        said += reference
+        for chunk in chunks:
+            (right if chunk.type == "equal" else wrong).extend(hypothesis[chunk.hyp_start_idx : chunk.hyp_end_idx])
+    return said, right, wrong
+
+
+def drawn(args: argparse.Namespace, texts: Sequence[str], heard: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Words of the texts, and distractors."""
+    said, right, _ = (Counter(words) for words in aligned_words(texts, heard))
+    candidates = (said if args.all else said - right).keys()
+    unsaid = {word for text in read_table(args.others).values() for word in split_words(text)} - said.keys()
+    draw = random.Random(args.seed)
+    long = [sorted(word for word in words if len(word) >= args.letters) for words in (candidates, unsaid)]
+    words, others = (set(draw.sample(words, min(args.words, len(words)))) for words in long)
+    return words, others
+
+
+def row(name: str, texts: Sequence[str], heard: Sequence[str], listed: set[str], seconds: float) -> tuple[str, ...]:
+    """A row of the table; `listed` are the hotwords."""
+    said, right, wrong = aligned_words(texts, heard)
+    of_listed, found, false = (sum(word in listed for word in words) for words in (said, right, wrong))
+    shares = f"{100 * found / of_listed:.1f}", f"{100 * false / len(said):.2f}", f"{100 * jiwer.wer(texts, heard):.1f}"
+    return name, *shares, f"{seconds:.0f}"
+
+
+def decoded(model: str, files: Sequence[str], beam_size: int, hotwords: dict[str, float]) -> tuple[list[str], float]:
+    """The texts of files, and the seconds of processor time that they took."""
+    speech2text = Speech2Text.from_pretrained(model, beam_size=beam_size)
+    start = time.process_time()
+    transcripts = speech2text.batch(files, hotwords=hotwords)
+    seconds = time.process_time() - start
+    return [" ".join(split_words(transcript.text)) for transcript in transcripts], seconds
+
+
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", required=True, help="folder of a model that was trained with CTC only")
+    parser.add_argument("--data_dir", type=Path, required=True, help="with wav.scp and text")
+    parser.add_argument("--others", type=Path, required=True, help="Kaldi's table of other texts, for distractors")
+    parser.add_argument("--words", type=int, default=50)
+    parser.add_argument("--letters", type=int, default=5)
+    parser.add_argument("--all", action="store_true", help="draw among all words, not only those that were missed")
+    parser.add_argument("--weights", type=float, nargs="+", default=[DEFAULT_WEIGHT], help="nats")
+    parser.add_argument("--beam_sizes", type=int, nargs="+", default=[HOTWORD_BEAM_SIZE])
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def main(cmd: list[str] | None = None) -> None:
+    args = get_parser().parse_args(cmd)
+    torch.set_num_threads(1)
+    said, audio = read_table(args.data_dir / "text"), read_audio_table(args.data_dir / "wav.scp")
+    texts, files = [" ".join(split_words(text)) for text in said.values()], [audio[utterance] for utterance in said]
+    heard, seconds = decoded(args.model, files, 1, {})
+    words, others = drawn(args, texts, heard)
+    listed = words | others
+    rows = [row("best path", texts, heard, listed, seconds)]
+    for beam_size in args.beam_sizes:
+        found = decoded(args.model, files, beam_size, {})
+        rows.append(row(f"beam {beam_size}", texts, found[0], listed, found[1]))
+        for weight in args.weights:
+            found = decoded(args.model, files, beam_size, dict.fromkeys(listed, weight))
+            rows.append(row(f"beam {beam_size}, weight {weight:g}", texts, found[0], listed, found[1]))
+    print(f"{len(words)} words and {len(others)} distractors; {machine('cpu')}")
+    print(text_table(HEAD, rows))
+
+
+if __name__ == "__main__":
+    main()

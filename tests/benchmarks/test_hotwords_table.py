@@ -1,0 +1,40 @@
+"""The benchmark of hotwords: which words it draws, what it counts, and its table."""
+
+import argparse
+
+import hotwords
+import pytest
+from tiny import write_data_dir, write_model
+
+TEXTS = ["zamenhof speaks esperanto", "she speaks"]
+HEARD = ["zamenof speaks esperanto zamenhof", "see speaks"]
+
+
+def test_words_that_are_right_and_wrong():
+    said, right, wrong = hotwords.aligned_words(TEXTS, HEARD)
+    assert said == [*TEXTS[0].split(), *TEXTS[1].split()]
+    assert right == ["speaks", "esperanto", "speaks"]
+    assert wrong == ["zamenof", "zamenhof", "see"]
+    assert hotwords.row("-", TEXTS, HEARD, {"zamenhof", "speaks"}, 2.4) == ("-", "66.7", "20.00", "60.0", "2")
+
+
+@pytest.mark.parametrize(("everything", "words"), [(False, {"zamenhof"}), (True, {"zamenhof", "speaks", "esperanto"})])
+def test_words_that_are_drawn(tmp_path, everything, words):
+    (tmp_path / "text").write_text("utt0 he speaks lojban\nutt1 interlingua\n", encoding="utf-8")
+    args = argparse.Namespace(others=tmp_path / "text", all=everything, words=3, letters=5, seed=0)
+    assert hotwords.drawn(args, TEXTS, HEARD) == (words, {"lojban", "interlingua"})
+
+
+def test_the_table(tmp_path, capsys):
+    model, data = write_model(tmp_path / "asr"), write_data_dir(tmp_path / "data", ["en", "de"])
+    (data / "text").write_text("utt0 abcab b\nutt1 bbacc\n", encoding="utf-8")
+    (tmp_path / "others").write_text("utt0 ccccc\n", encoding="utf-8")
+    hotwords.main(
+        ["--model", str(model.config.parent), "--data_dir", str(data), "--others", str(tmp_path / "others"),
+         "--weights", "2", "60", "--beam_sizes", "5"]
+    )  # fmt: skip
+    machine, *table = capsys.readouterr().out.splitlines()
+    assert machine.startswith("2 words and 1 distractors; ")
+    names = ("best path", "beam 5", "beam 5, weight 2", "beam 5, weight 60")
+    recall = [float(line.removeprefix(name).split()[0]) for name, line in zip(names, table[1:], strict=True)]
+    assert recall[0] == recall[1] == 0.0 < recall[3]
