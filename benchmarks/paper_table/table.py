@@ -23,6 +23,7 @@ from shared.score_tables import markdown_table  # noqa: E402
 RESAMPLES = 2000
 MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.align
 TESTS = ("test_in", "test_out")
+COLOURS = {"dense": "tab:gray", "lr_moe": "tab:orange", "blr_moe": "tab:blue"}  # others: green
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,11 @@ class Row:
     system: str
     decoding: str
     base: str = ""  # title of the row that it is compared with
+    tells_languages: bool = True
 
 
 ROWS = (
-    Row("dense", "dense", "decode_asr", "LR-MoE"),
+    Row("dense", "dense", "decode_asr", "LR-MoE", tells_languages=False),
     Row("LR-MoE", "lr_moe", "decode_asr"),
     Row("LR-MoE, languages given", "lr_moe", "decode_asr_own", "LR-MoE"),
     Row("LR-MoE, its router augmented", "lr_moe", "decode_asr_router", "LR-MoE"),
@@ -136,8 +138,9 @@ def tables(measured: dict[Row, Measured]) -> str:
     sets = list(next(iter(measured.values())).rates) if measured else []
     text = []
     for n, title in enumerate(MEASURES):
+        measures = {row: found.rates["in"].shape[1] if row.tells_languages else 2 for row, found in measured.items()}
         rows = [[row.title, str(found.seeds), *(f"{found.rates[name][0][n]:.1f}" for name in sets)]
-                for row, found in measured.items() if n < found.rates["in"].shape[1]]
+                for row, found in measured.items() if n < measures[row]]
         text += [f"### {title}", markdown_table(("system", "seeds", *sets), rows)]
     by_title = {row.title: found for row, found in measured.items()}
     rows = [[row.title, row.base, *(reductions(base.rates[name], found.rates[name]) for name in sets)]
@@ -151,9 +154,9 @@ def draw(measured: dict[Row, Measured], path: Path) -> None:
     """WER of every row with its interval, a panel for each test set."""
     figure, panels = plt.subplots(1, 2, figsize=(10, 0.35 * len(measured) + 1), sharey=True)
     for axes, (name, title) in zip(panels, (("in", "WER in-domain, %"), ("out", "WER out of domain, %"))):
-        for place, found in enumerate(measured.values()):
+        for place, (row, found) in enumerate(measured.items()):
             wer = found.rates[name][:, 0]
-            axes.barh(place, wer[0], color="tab:blue" if place % 2 else "tab:gray", alpha=0.8)
+            axes.barh(place, wer[0], color=COLOURS.get(row.system, "tab:green"), alpha=0.8)
             axes.plot(interval(wer[1:]), [place, place], color="black", linewidth=1)
             axes.annotate(f"{wer[0]:.1f}", (max(interval(wer[1:])), place), (4, 0), textcoords="offset points",
                           va="center")
