@@ -55,9 +55,9 @@ router_args=                # further options of router fine-tuning
 router_pairs=               # data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
                             # default: the ASR training set and, if there is one, dump/raw/router_train
 router_utterances=          # this many pairs of every language are enough; default: all
-allowed_languages="pairs; own"  # further decodings with the fine-tuned router, one for each: an utterance's own
-                            # language; groups of languages ("es,pt de,en" allows each utterance the languages of its
-                            # group); or pairs, which are groups of two in the order of their codes
+allowed_languages="pairs; own"  # further decodings with the fine-tuned router, one for each item between semicolons:
+                            # own, an utterance's own language; groups of languages ("es,pt de,en" allows each utterance
+                            # the languages of its group); pairs, groups of two in the order of their codes
 hf_repo=                    # user/model on the Hugging Face hub to upload to
 datadir=data                # data directories of stages 1 and 2, and lists of tokens
 dumpdir=dump                # formatted audio and its tables
