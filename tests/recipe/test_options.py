@@ -113,8 +113,8 @@ def test_a_clone_on_windows_has_scripts_that_run(tmp_path):
     windows = ["git", "-c", "core.autocrlf=true", "clone", "--quiet", "--depth", "1"]
     subprocess.run([*windows, root.as_uri(), clone], check=True)
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=clone, capture_output=True, check=True).stdout.decode()
-    files = [clone / name for name in tracked.split("\0") if name]
-    assert [file for file in files if file.is_file() and b"\r" in file.read_bytes()] == []
+    contents = {name: (clone / name).read_bytes() for name in tracked.split("\0") if (clone / name).is_file()}
+    assert [name for name, text in contents.items() if b"\r" in text and b"\0" not in text] == []
 
 
 def test_the_former_name_of_an_option(tmp_path):

@@ -25,7 +25,7 @@ DATA = {  # by folder
     "dump_pt/raw/train": ["pt"] * 3,
     "dump_pt/raw/valid": ["pt"] * 2,
 }
-WAVES = ("talk.mp3", "interview.wav", "downloads/espeak/es/paul/es-paul-test_in-00000.wav", *(
+WAVES = ("talk.mp3", "interview.wav", "downloads/espeak/es/mike2/es-mike2-test_in-00000.wav", *(
     f"downloads/espeak/{language}/train/{language}-{part}-1.wav"
     for language in LANGUAGES for part in ("valid", "test_in")
 ))  # fmt: skip
