@@ -21,6 +21,7 @@ SERIES = ("#7b8794", "#2f7fc1", "#c96a1b", "#2b8a5f", "#9261c2")  # decodings, i
 BETTER, WORSE, UNCLEAR = SERIES[1], SERIES[2], SERIES[0]
 FOREGROUND, LINE = "#010203", "#040506"  # stand for the page's own colours until the SVG is written
 WIDTH = 10.4  # inches
+ERROR_BARS = {"ecolor": FOREGROUND, "elinewidth": 0.9}
 NAMED_SECONDS = 0.35  # of a bar that has room for its language's code
 
 matplotlib.rcParams.update({
@@ -41,6 +42,24 @@ def svg(figure: Figure) -> str:
     return re.sub(r'<svg height="[^"]*" (.*?)width="[^"]*"', r"<svg \1", drawing, count=1)
 
 
+def shown_name(measure: str) -> str:
+    """Of language errors, the plots show the complement."""
+    return "LID accuracy" if measure == "LID" else measure
+
+
+def shown_rate(entry: dict, measure: str) -> dict:
+    """The rate of an entry under that name, with its interval."""
+    return accuracy(entry[measure]) if measure == "LID" else entry[measure]
+
+
+def arms(rates: list[dict]) -> np.ndarray:
+    """The arms of error bars, (2, rates): to the lower and to the upper bound of the intervals.
+
+    A percentile interval need not contain the point, but an arm may not be negative.
+    """
+    return np.abs(np.array([rate["interval"] for rate in rates]).T - [rate["Err"] for rate in rates])
+
+
 def overview(entries: list[dict]) -> str:
     """Pooled WER and LID accuracy with intervals: a row for each test set and decoding, a panel for each measure."""
     decodings = sorted({e["decoding"] for e in entries})
@@ -51,13 +70,12 @@ def overview(entries: list[dict]) -> str:
         for row, e in enumerate(entries):
             if measure not in e:
                 continue
-            rate = accuracy(e[measure]) if measure == "LID" else e[measure]
-            arms = np.abs(np.array(rate["interval"])[:, None] - rate["Err"])
-            axes.barh(row, rate["Err"], 0.8, xerr=arms, color=SERIES[decodings.index(e["decoding"]) % len(SERIES)],
-                      error_kw={"ecolor": FOREGROUND, "elinewidth": 0.9})
+            rate = shown_rate(e, measure)
+            axes.barh(row, rate["Err"], 0.8, xerr=arms([rate]), error_kw=ERROR_BARS,
+                      color=SERIES[decodings.index(e["decoding"]) % len(SERIES)])
             axes.annotate(f"{rate['Err']:.1f}", (max(rate["interval"]), row), (4, 0), textcoords="offset points",
                           va="center")
-        axes.set_title("LID accuracy in %" if measure == "LID" else f"{measure} in %")
+        axes.set_title(f"{shown_name(measure)} in %")
         axes.grid(axis="x", linewidth=0.6)
         axes.margins(x=0.1)
     panels[0].set_yticks(range(len(entries)), [f"{e['test_set']}   {e['decoding']}" for e in entries])
@@ -81,14 +99,11 @@ def rate_bars(entries: list[dict], label, minimum_groups: int = 4) -> str:
     for axes, measure in zip(figure.subplots(len(measures), sharex=True, squeeze=False)[:, 0], measures):
         for d, decoding in enumerate(decodings):
             own = [e for e in entries if e["decoding"] == decoding and measure in e]
-            rates = [accuracy(e[measure]) if measure == "LID" else e[measure] for e in own]
+            rates = [shown_rate(e, measure) for e in own]
             position = [labels.index(label(e)) + pitch * (d + 0.5 - len(decodings) / 2) for e in own]
-            height = np.array([rate["Err"] for rate in rates])
-            # A percentile interval need not contain the point, but an error bar's arms may not be negative.
-            arms = np.abs(np.array([rate["interval"] for rate in rates]).T - height)
-            axes.bar(position, height, 0.9 * pitch, yerr=arms, color=SERIES[d % len(SERIES)],
-                     error_kw={"ecolor": FOREGROUND, "elinewidth": 0.9}, label=decoding)
-        axes.set_title("LID accuracy in %" if measure == "LID" else f"{measure} in %")
+            axes.bar(position, [rate["Err"] for rate in rates], 0.9 * pitch, yerr=arms(rates), error_kw=ERROR_BARS,
+                     color=SERIES[d % len(SERIES)], label=decoding)
+        axes.set_title(f"{shown_name(measure)} in %")
         axes.grid(axis="y", linewidth=0.6)
         axes.set_ylim(0, 105 if measure == "LID" else None)
         axes.set_xlim(-0.6, max(len(labels), minimum_groups) - 0.4)
@@ -115,7 +130,7 @@ def change_dots(changes: list[dict]) -> str:
             axes.plot(bounds, [row, row], color=colour, linewidth=2)
             axes.plot(sign * c[measure]["difference"], row, "o", color=colour, markersize=6)
         axes.axvline(0, color=FOREGROUND, linewidth=0.9)
-        axes.set_title(f"{'LID accuracy' if measure == 'LID' else measure}, {test_set}")
+        axes.set_title(f"{shown_name(measure)}, {test_set}")
         axes.set_xlabel("percentage points")
         axes.grid(axis="x", linewidth=0.6)
         axes.set_yticks(range(len(labels)), labels)
