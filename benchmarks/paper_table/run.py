@@ -2,10 +2,10 @@
 
     python benchmarks/paper_table/run.py --size cpu --work /data/paper_table
 
-Every step is a call of the recipe's run.sh or decode.sh, printed as it begins, so that a row can be run again by hand.
-A training that was cut short goes on from its last epoch: with --minutes the program stops after so long and says what
-is left. What a finished system got right and wrong, utterance by utterance, is kept in paper_table/results/<size>; a
-system that is there is not trained again, on any machine. `table.py` makes the tables of it.
+Every step is a call of the recipe's run.sh, printed as it begins, so that a row can be run again by hand. A training
+that was cut short goes on from its last epoch: with --minutes the program stops after so long and says what is left.
+What a finished system got right and wrong, utterance by utterance, is kept in paper_table/results/<size>; a system that
+is there is not trained again, on any machine. `table.py` makes the tables of it.
 
 Size cpu takes the demo's corpus. The corpus of size gpu needs four synthesisers: paper_table/engines.py says which.
 """
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs2/blr_moe_masr/asr1"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from paper_table.table import TESTS, write_counts  # noqa: E402
+from paper_table.table import write_counts  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -78,20 +78,18 @@ class System:
         title: as the table says it.
         config: from the recipe's folder.
         options: of asr_train.
-        experts: whether it has any.
         router: whether its router is fine-tuned on audio-language pairs as well.
     """
 
     title: str
     config: str
     options: str = ""
-    experts: bool = True
     router: bool = False
 
 
 LR_MOE = "conf/tuning/train_asr_demo_lr_moe.yaml"
 SYSTEMS = {
-    "dense": System("dense", "conf/tuning/train_asr_demo_dense.yaml", experts=False),
+    "dense": System("dense", "conf/tuning/train_asr_demo_dense.yaml"),
     "lr_moe": System("LR-MoE", LR_MOE, router=True),
     "lr_moe_v": System("+ experts on V", LR_MOE, "--encoder_conf attention_experts=v"),
     "lr_moe_vo": System("+ experts on V, O", LR_MOE, "--encoder_conf attention_experts=vo"),
@@ -118,8 +116,7 @@ def data_step(work: Path, size: Size, nj: int) -> Step:
 
 
 def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
-    """What makes a system of one seed: training, decoding and scoring, the same with the right language given to its
-    experts, and with a fine-tuned router."""
+    """What makes a system of one seed: training, decoding and scoring, and the same with another router."""
     system, tag = SYSTEMS[name], f"{name}_seed{seed}"
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
                 f"--max_epoch {size.epochs}",
@@ -128,12 +125,6 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
     made = [Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "13", *options, "--asr_args",
                              " ".join(training)), work / f"done/{tag}")]
-    if system.experts:
-        exp = work / f"exp/asr_{tag}"
-        oracle = ("local/decode.sh", "--asr_train_config", f"{exp}/config.yaml", "--asr_model_file",
-                  f"{exp}/valid.cer_ctc.ave.pth", "--allowed_languages", "own", "--output_dir", f"{exp}/decode_asr_own",
-                  *size.further, "--", *(str(work / "dump/raw" / name) for name in TESTS))
-        made.append(Step(f"{tag}, languages given", oracle, work / f"done/{tag}_own"))
     if system.router:
         router = f"--seed {seed} --max_epoch {size.router_epochs} --scheduler_conf epochs={size.router_epochs}"
         fine_tuning = ["--stage", "16", "--stop_stage", "18", *options, "--router_args", router]
@@ -170,8 +161,7 @@ class Jobs:
         start = time.monotonic()
         with log.open("a") as output:
             process = subprocess.Popen(step.command, cwd=RECIPE, stdout=output, stderr=output, start_new_session=True,
-                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks", "PYTHONPATH"),
-                                                         "PATH": path(Path(sys.executable).parent, "PATH")})
+                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks")})
             try:
                 status = process.wait(None if left == float("inf") else left)
             except subprocess.TimeoutExpired:
@@ -191,9 +181,9 @@ class Jobs:
             print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
 
 
-def path(folder: Path, variable: str) -> str:
-    """A search path of the environment with one more folder in front."""
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
+def path(folder: Path) -> str:
+    """PYTHONPATH with one more folder."""
+    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def seeds_first(systems: list[str], seeds: int) -> Iterator[tuple[str, int]]:

@@ -96,7 +96,7 @@ def test_finished_systems_are_in_the_tables(tmp_path, capsys):
     for seed, wrong in ((0, [1, 3]), (1, [2, 4])):
         wer_of_each = counts(wrong)[0][:, 0]
         kept = {f"{name}/test_{part}": np.stack([wer_of_each] * 3, axis=1).astype(np.uint16)
-                for name in ("decode_asr", "decode_asr_own") for part in ("in", "out")}
+                for name in ("decode_asr", "decode_asr_router_pruned") for part in ("in", "out")}
         np.savez_compressed(tmp_path / "tiny" / f"lr_moe_seed{seed}.npz", **kept,
                             **{"domains/test_in": domains, "domains/test_out": domains})
     table.main(["--size", "tiny", "--results", str(tmp_path), "--plot", str(tmp_path / "plot.svg")])

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from espnet_blrmoe import LanguageSpan
-from shared.score_tables import accuracy
+from shared.score_tables import shown_name, shown_rate
 
 SERIES = ("#7b8794", "#2f7fc1", "#c96a1b", "#2b8a5f", "#9261c2")  # decodings, in the order of their tags
 BETTER, WORSE, UNCLEAR = SERIES[1], SERIES[2], SERIES[0]
@@ -40,16 +40,6 @@ def svg(figure: Figure) -> str:
     drawing = buffer.getvalue()
     drawing = drawing[drawing.index("<svg"):].replace(FOREGROUND, "currentColor").replace(LINE, "var(--line)")
     return re.sub(r'<svg height="[^"]*" (.*?)width="[^"]*"', r"<svg \1", drawing, count=1)
-
-
-def shown_name(measure: str) -> str:
-    """Of language errors, the plots show the complement."""
-    return "LID accuracy" if measure == "LID" else measure
-
-
-def shown_rate(entry: dict, measure: str) -> dict:
-    """The rate of an entry under that name, with its interval."""
-    return accuracy(entry[measure]) if measure == "LID" else entry[measure]
 
 
 def arms(rates: list[dict]) -> np.ndarray:

@@ -32,6 +32,16 @@ def accuracy(entry: dict) -> dict:
     return {"Err": 100 - entry["Err"], "interval": [100 - high, 100 - low]}
 
 
+def shown_name(measure: str) -> str:
+    """Of language errors, people are shown the complement."""
+    return "LID accuracy" if measure == "LID" else measure
+
+
+def shown_rate(entry: dict, measure: str) -> dict:
+    """The rate of an entry under that name, with its interval."""
+    return accuracy(entry[measure]) if measure == "LID" else entry[measure]
+
+
 def with_interval(entry: dict) -> str:
     """A rate in % with its interval."""
     low, high = entry["interval"]
@@ -134,7 +144,7 @@ def terminal_table(results: dict) -> str:
     """The pooled figures, and what each step changed, for people."""
     pooled = [e for e in results["scores"] if e["by"] == "all"]
     measures = used_measures(pooled)
-    names = ["LID accuracy" if measure == "LID" else measure for measure in measures]
+    names = [shown_name(measure) for measure in measures]
     rows = [[e["decoding"], e["test_set"], f"{e['WER']['Snt']:,}", *(_rate(e, measure) for measure in measures)]
             for e in pooled]
     lines = [f"Error rates and accuracy in % [{results['interval']}]",
@@ -154,10 +164,8 @@ def terminal_table(results: dict) -> str:
 
 
 def _rate(entry: dict, measure: str) -> str:
-    """A cell of the terminal's table of rates; languages are counted as right there."""
-    if measure not in entry:
-        return "-"
-    return with_interval(accuracy(entry[measure]) if measure == "LID" else entry[measure])
+    """A cell of the terminal's table of rates."""
+    return with_interval(shown_rate(entry, measure)) if measure in entry else "-"
 
 
 def _change(change: dict, measure: str) -> str:
