@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs2/blr_moe_masr/asr1"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from paper_table.table import write_counts  # noqa: E402
+from paper_table.table import TESTS, write_counts  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -62,7 +63,7 @@ class Size:
 # synthetic speech follows no other synthesiser, whatever its routing.
 AUGMENTATION = "augmentation={speed: [0.85, 1.2], conditions: {clean: 8, noise: 2, reverberation: 2, telephone: 1}}"
 SIZES = {
-    "cpu": Size("espeak", 4.5, 100, 800_000, 16, 80, 5),
+    "cpu": Size("paper_table.demo", 4.5, 100, 800_000, 16, 80, 5),
     # Few and large batches, since a model of this size waits for Python there (benchmarks/NOTES.md). Not run yet.
     "gpu": Size("paper_table.corpus", 4.5, 100, 9_600_000, 16, 100, 5, f"--preprocessor_conf '{AUGMENTATION}'",
                 ("--ngpu", "1", "--inference_args", "--batch_size 64")),
@@ -79,23 +80,34 @@ class System:
         config: from the recipe's folder.
         options: of asr_train.
         router: whether its router is fine-tuned on audio-language pairs as well.
+        given: whether it is decoded with each utterance's own language only, too.
+        start: the system that it begins with (run.sh --from_dense), for the second half of the updates; "": nothing.
+        half: whether it is the first half of such a training.
     """
 
     title: str
     config: str
     options: str = ""
     router: bool = False
+    given: bool = False
+    start: str = ""
+    half: bool = False
 
 
-LR_MOE = "conf/tuning/train_asr_demo_lr_moe.yaml"
+TUNING = "conf/tuning/train_asr_demo"
+LR_MOE = f"{TUNING}_lr_moe.yaml"
+FROM_DENSE = f"{TUNING}_from_dense"
 SYSTEMS = {
-    "dense": System("dense", "conf/tuning/train_asr_demo_dense.yaml"),
+    "dense": System("dense", f"{TUNING}_dense.yaml"),
     "lr_moe": System("LR-MoE", LR_MOE, router=True),
     "lr_moe_v": System("+ experts on V", LR_MOE, "--encoder_conf attention_experts=v"),
     "lr_moe_vo": System("+ experts on V, O", LR_MOE, "--encoder_conf attention_experts=vo"),
     "lr_moe_kq": System("+ experts on K, Q", LR_MOE, "--encoder_conf attention_experts=kq"),
     "lr_moe_kqvo": System("+ experts on K, Q, V, O", LR_MOE, "--encoder_conf attention_experts=kqvo"),
     "blr_moe": System("BLR-MoE: V, O and a TDNN router", "conf/train_asr.yaml", router=True),
+    "dense_half": System("dense, half of the updates", f"{TUNING}_dense.yaml", half=True),
+    "lr_moe_from_dense": System("LR-MoE from it", f"{FROM_DENSE}_lr_moe.yaml", given=True, start="dense_half"),
+    "blr_moe_from_dense": System("BLR-MoE from it", f"{FROM_DENSE}.yaml", router=True, start="dense_half"),
 }
 
 
@@ -116,20 +128,35 @@ def data_step(work: Path, size: Size, nj: int) -> Step:
 
 
 def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
-    """What makes a system of one seed: training, decoding and scoring, and the same with another router."""
+    """What makes a system of one seed: what it begins with, training, decoding and scoring, and other decodings."""
     system, tag = SYSTEMS[name], f"{name}_seed{seed}"
+    exp = work / f"exp/asr_{tag}"
+    epochs = size.epochs // 2 if system.half or system.start else size.epochs
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
-                f"--max_epoch {size.epochs}",
-                f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={size.epochs}'",
+                f"--max_epoch {epochs}",
+                f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'",
                 size.training, system.options]
     options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
-    made = [Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "13", *options, "--asr_args",
-                             " ".join(training)), work / f"done/{tag}")]
+    made, first = [], "11"
+    if system.start:
+        made, first = steps(system.start, seed, work, size), "5"  # with the tokens of what it begins with
+        options += ["--from_dense", str(work / f"exp/asr_{system.start}_seed{seed}")]
+    made.append(Step(tag, run_sh(work, size, "--stage", first, "--stop_stage", "13", *options, "--asr_args",
+                                 " ".join(training)), work / f"done/{tag}"))
+    if system.given:
+        made.append(Step(f"{tag}, languages given", decode_given(exp, work), work / f"done/{tag}_given"))
     if system.router:
         router = f"--seed {seed} --max_epoch {size.router_epochs} --scheduler_conf epochs={size.router_epochs}"
         fine_tuning = ["--stage", "16", "--stop_stage", "18", *options, "--router_args", router]
         made.append(Step(f"{tag}, router", run_sh(work, size, *fine_tuning), work / f"done/{tag}_router"))
     return made
+
+
+def decode_given(exp: Path, work: Path) -> tuple[str, ...]:
+    """Decode the tests with each utterance's own language only."""
+    return ("local/decode.sh", "--asr_train_config", str(exp / "config.yaml"), "--asr_model_file",
+            str(exp / "valid.cer_ctc.ave.pth"), "--allowed_languages", "own", "--output_dir",
+            str(exp / "decode_asr_given"), "--", *(str(work / f"dump/raw/{name}") for name in TESTS))
 
 
 def run_sh(work: Path, size: Size, *options: str) -> tuple[str, ...]:
@@ -145,14 +172,17 @@ class Jobs:
         self.work = work
         self.end = time.monotonic() + 60 * minutes if minutes else float("inf")
         self.lock = threading.Lock()
+        self.running: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)  # systems may share a start
 
     def __call__(self, job: list[Step]) -> bool:
         """Whether all steps are done; they are skipped after the first that is not."""
         return all(self.run(step) for step in job)
 
     def run(self, step: Step) -> bool:
-        if step.done.exists():
-            return True
+        with self.running[step.done]:
+            return step.done.exists() or self.run_now(step)
+
+    def run_now(self, step: Step) -> bool:
         left = self.end - time.monotonic()
         if left <= 0:
             return False
@@ -161,7 +191,7 @@ class Jobs:
         start = time.monotonic()
         with log.open("a") as output:
             process = subprocess.Popen(step.command, cwd=RECIPE, stdout=output, stderr=output, start_new_session=True,
-                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks")})
+                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks"), "python": sys.executable})
             try:
                 status = process.wait(None if left == float("inf") else left)
             except subprocess.TimeoutExpired:

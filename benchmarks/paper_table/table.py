@@ -23,7 +23,8 @@ from shared.score_tables import markdown_table  # noqa: E402
 RESAMPLES = 2000
 MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.align
 TESTS = ("test_in", "test_out")
-COLOURS = {"dense": "tab:gray", "lr_moe": "tab:orange", "blr_moe": "tab:blue"}  # others: green
+COLOURS = {"dense": "tab:gray", "lr_moe": "tab:orange", "blr_moe": "tab:blue", "dense_half": "tab:gray",
+           "lr_moe_from_dense": "tab:orange", "blr_moe_from_dense": "tab:blue"}  # others: green
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ ROWS = (
     Row("BLR-MoE: its router augmented", "blr_moe", "decode_asr_router", "LR-MoE"),
     Row("BLR-MoE, pruned to a pair", "blr_moe", "decode_asr_router_pairs", "BLR-MoE: its router augmented"),
     Row("BLR-MoE, pruned to one", "blr_moe", "decode_asr_router_pruned", "BLR-MoE: its router augmented"),
+    Row("dense, half of the updates", "dense_half", "decode_asr", tells_languages=False),
+    Row("LR-MoE from it", "lr_moe_from_dense", "decode_asr", "LR-MoE"),
+    Row("LR-MoE from it, languages given", "lr_moe_from_dense", "decode_asr_given", "LR-MoE from it"),
+    Row("BLR-MoE from it", "blr_moe_from_dense", "decode_asr", "LR-MoE from it"),
+    Row("BLR-MoE from it: its router augmented", "blr_moe_from_dense", "decode_asr_router", "LR-MoE from it"),
+    Row("BLR-MoE from it, pruned to a pair", "blr_moe_from_dense", "decode_asr_router_pairs",
+        "BLR-MoE from it: its router augmented"),
+    Row("BLR-MoE from it, pruned to one", "blr_moe_from_dense", "decode_asr_router_pruned",
+        "LR-MoE from it, languages given"),
 )
 
 
@@ -77,12 +87,16 @@ def write_counts(exp: Path, data: Path, results: Path) -> None:
         np.savez_compressed(file, **kept)
 
 
-def read_row(row: Row, test_set: str, results: Path) -> Counts | None:
-    """The row's decodings of a test set by all seeds that are finished; None if there are none."""
-    found = [np.load(path) for path in sorted(results.glob(f"{row.system}_seed*.npz"))]
-    found = [arrays for arrays in found if f"{row.decoding}/{test_set}" in arrays]
-    if not found:
-        return None
+def finished_seeds(row: Row, results: Path) -> list[int]:
+    """The seeds of which the row's decodings are there."""
+    found = {int(path.stem.rpartition("_seed")[2]): np.load(path) for path in results.glob(f"{row.system}_seed*.npz")}
+    return sorted(seed for seed, arrays in found.items()
+                  if all(f"{row.decoding}/{test_set}" in arrays for test_set in TESTS))
+
+
+def read_row(row: Row, test_set: str, results: Path, seeds: list[int]) -> Counts:
+    """The row's decodings of a test set by these seeds."""
+    found = [np.load(results / f"{row.system}_seed{seed}.npz") for seed in seeds]
     counts = np.stack([arrays[f"{row.decoding}/{test_set}"] for arrays in found])
     return Counts(found[0][f"domains/{test_set}"], counts.astype(int))
 
@@ -113,40 +127,49 @@ class Measured:
     """A row's error rates.
 
     Attributes:
-        seeds: how many trainings they are of.
+        seeds: of its trainings.
         rates: test set or domain -> (1 + RESAMPLES, measures), as `rates` gives them.
     """
 
-    seeds: int
+    seeds: list[int]
     rates: dict[str, np.ndarray]
 
 
-def measure(results: Path) -> dict[Row, Measured]:
-    """The rows whose systems are finished, from a folder of what `write_counts` keeps."""
-    measured = {}
-    for row in ROWS:
-        inside, outside = (read_row(row, test_set, results) for test_set in TESTS)
-        if inside and outside:
-            domains = {domain: rates(outside, domain) for domain in sorted(set(outside.domains))}
-            both = {"in": rates(inside, None), "out": rates(outside, None)}
-            measured[row] = Measured(len(inside.counts), both | domains)
-    return measured
+def measure(row: Row, results: Path, seeds: list[int]) -> Measured:
+    """A row's error rates over these seeds, from a folder of what `write_counts` keeps."""
+    inside, outside = (read_row(row, test_set, results, seeds) for test_set in TESTS)
+    domains = {domain: rates(outside, domain) for domain in sorted(set(outside.domains))}
+    return Measured(seeds, {"in": rates(inside, None), "out": rates(outside, None)} | domains)
 
 
-def tables(measured: dict[Row, Measured]) -> str:
+def measure_all(results: Path) -> dict[Row, Measured]:
+    """The rows whose systems are finished."""
+    return {row: measure(row, results, seeds) for row in ROWS if (seeds := finished_seeds(row, results))}
+
+
+def compare(measured: dict[Row, Measured], results: Path) -> list[list[str]]:
+    """How much fewer word errors each row has than its base, over the seeds that both have."""
+    by_title = {row.title: row for row in measured}
+    lines = []
+    for row, found in measured.items():
+        base = by_title.get(row.base)
+        if base and (seeds := sorted(set(found.seeds) & set(measured[base].seeds))):
+            before, after = (measure(one, results, seeds).rates for one in (base, row))
+            lines.append([row.title, row.base, str(len(seeds)), *(reductions(before[name], after[name]) for name in after)])
+    return lines
+
+
+def tables(measured: dict[Row, Measured], results: Path) -> str:
     """All of it in Markdown."""
     sets = list(next(iter(measured.values())).rates) if measured else []
     text = []
     for n, title in enumerate(MEASURES):
         measures = {row: found.rates["in"].shape[1] if row.tells_languages else 2 for row, found in measured.items()}
-        rows = [[row.title, str(found.seeds), *(f"{found.rates[name][0][n]:.1f}" for name in sets)]
+        rows = [[row.title, str(len(found.seeds)), *(f"{found.rates[name][0][n]:.1f}" for name in sets)]
                 for row, found in measured.items() if n < measures[row]]
         text += [f"### {title}", markdown_table(("system", "seeds", *sets), rows)]
-    by_title = {row.title: found for row, found in measured.items()}
-    rows = [[row.title, row.base, *(reductions(base.rates[name], found.rates[name]) for name in sets)]
-            for row, found in measured.items() if (base := by_title.get(row.base)) and base.seeds == found.seeds]
     text += ["### Relative reduction of the word error rate, % (95 % interval)",
-             markdown_table(("system", "compared with", *sets), rows)]
+             markdown_table(("system", "compared with", "seeds", *sets), compare(measured, results))]
     return "\n\n".join(text) + "\n"
 
 
@@ -176,8 +199,9 @@ def main(argv: list[str] | None = None) -> None:
                         help="that of run.py (default: %(default)s)")
     parser.add_argument("--plot", type=Path, help="draw the word error rates into this file")
     args = parser.parse_args(argv)
-    measured = measure(args.results / args.size)
-    print(tables(measured))
+    results = args.results / args.size
+    measured = measure_all(results)
+    print(tables(measured, results))
     if args.plot:
         draw(measured, args.plot)
 

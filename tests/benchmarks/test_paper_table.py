@@ -1,6 +1,7 @@
 """The paper's table: its corpus keeps voices apart, its steps resume, and its figures are what they are called."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -79,15 +80,47 @@ def test_time_is_up(work, capsys):
 
 
 def test_every_seed_and_system_has_its_own_folder(tmp_path):
-    steps = [step for name in run.SYSTEMS for seed in (0, 1)
-             for step in run.steps(name, seed, tmp_path, run.SIZES["tiny"])]
+    """Only what two systems begin with is of both."""
+    steps = {step for name in run.SYSTEMS for seed in (0, 1)
+             for step in run.steps(name, seed, tmp_path, run.SIZES["tiny"])}
     assert len({step.done for step in steps}) == len(steps)
+
+
+def test_a_start_is_trained_once(work):
+    start = step(work, "start", "sh", "-c", f"sleep 0.2; echo start >> {work}/log")
+    jobs = run.Jobs(work, None)
+    with ThreadPoolExecutor() as pool:
+        assert all(pool.map(jobs, [[start, step(work, name, "true")] for name in ("first", "second")]))
+    assert (work / "log").read_text() == "start\n"
+
+
+def test_both_halves_of_a_training_have_the_updates_of_one(tmp_path):
+    size = run.SIZES["cpu"]
+    dense, experts = (" ".join(step.command) for step in run.steps("lr_moe_from_dense", 0, tmp_path, size)[:2])
+    assert f"--max_epoch {size.epochs // 2}" in dense and f"--max_epoch {size.epochs // 2}" in experts
+    assert f"--from_dense {tmp_path}/exp/asr_dense_half_seed0" in experts and "--from_dense" not in dense
 
 
 def counts(*errors):
     """Seeds of utterances with ten words each: so many substituted."""
     wrong = np.array(errors)[:, :, None]
     return np.stack([10 - wrong, wrong, 0 * wrong, 0 * wrong], axis=-1)
+
+
+def test_rows_are_compared_over_the_seeds_that_both_have(tmp_path):
+    domains = np.array(["noise", "telephone"])
+
+    def write(system, seed, wrong):
+        each = np.stack([counts(wrong)[0][:, 0]] * 3, axis=1).astype(np.uint16)
+        np.savez_compressed(tmp_path / f"{system}_seed{seed}.npz", **{
+            "decode_asr/test_in": each, "decode_asr/test_out": each, "domains/test_in": domains,
+            "domains/test_out": domains})
+
+    for system, seed, wrong in (("lr_moe", 0, [2, 2]), ("lr_moe", 1, [9, 9]), ("lr_moe_v", 0, [1, 1])):
+        write(system, seed, wrong)
+    measured = table.measure_all(tmp_path)
+    assert [len(found.seeds) for found in measured.values()] == [2, 1]
+    assert table.compare(measured, tmp_path)[0][:4] == ["+ V experts", "LR-MoE", "1", "+50.0 (+50.0 to +50.0)"]
 
 
 def test_finished_systems_are_in_the_tables(tmp_path, capsys):
@@ -103,7 +136,7 @@ def test_finished_systems_are_in_the_tables(tmp_path, capsys):
     assert "LR-MoE, languages given" in (tmp_path / "plot.svg").read_text()
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("|LR-MoE|2|25.0|25.0|15.0|35.0|") for line in lines)
-    assert any(line.startswith("|LR-MoE, languages given|LR-MoE|+0.0 (+0.0 to +0.0)|") for line in lines)
+    assert any(line.startswith("|LR-MoE, languages given|LR-MoE|2|+0.0 (+0.0 to +0.0)|") for line in lines)
     assert not any(line.startswith("|dense|") for line in lines)
 
 
