@@ -53,7 +53,7 @@ inference_tag=              # name of the decodings' folders, decode_...; defaul
 router_config=conf/train_router.yaml  # configuration of router fine-tuning
 router_args=                # further options of router fine-tuning
 router_pairs=               # data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
-                            # default: the ASR training set and, if there is one, dump/raw/router_train
+                            # default: dump/raw/router_train or, if there is none, the ASR training set
 router_utterances=          # this many pairs of every language are enough; default: all
 allowed_languages="pairs; own"  # further decodings with the fine-tuned router, one for each item between semicolons:
                             # own, an utterance's own language; groups of languages ("es,pt de,en" allows each utterance
@@ -214,10 +214,11 @@ fi
 
 if begin router && has_router router; then
     check_data
-    pairs=("${dumpdir}/raw/${train_set}") valid_pairs=${dumpdir}/raw/valid
+    pairs=() valid_pairs=${dumpdir}/raw/valid
     for dset in $(router_sets); do
         [ "${dset}" = router_valid ] && valid_pairs=${dumpdir}/raw/${dset} || pairs+=("${dumpdir}/raw/${dset}")
     done
+    [ ${#pairs[@]} -gt 0 ] || pairs=("${dumpdir}/raw/${train_set}")
     mkdir -p "${router_exp}/before"  # the model as stage 12 decodes it
     ln -sfn "$(realpath "${asr_exp}/config.yaml")" "${router_exp}/before/config.yaml"
     ln -sfn "$(realpath "${asr_model_file}")" "${router_exp}/before/model.pth"
