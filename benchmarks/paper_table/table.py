@@ -138,8 +138,10 @@ class Measured:
 def measure(row: Row, results: Path, seeds: list[int]) -> Measured:
     """A row's error rates over these seeds, from a folder of what `write_counts` keeps."""
     inside, outside = (read_row(row, test_set, results, seeds) for test_set in TESTS)
-    domains = {domain: rates(outside, domain) for domain in sorted(set(outside.domains))}
-    return Measured(seeds, {"in": rates(inside, None), "out": rates(outside, None)} | domains)
+    both = Counts(np.concatenate([inside.domains, outside.domains]),
+                  np.concatenate([inside.counts, outside.counts], axis=1))
+    sets = {"in": rates(inside, None), "out": rates(outside, None), "all": rates(both, None)}
+    return Measured(seeds, sets | {domain: rates(outside, domain) for domain in sorted(set(outside.domains))})
 
 
 def measure_all(results: Path) -> dict[Row, Measured]:

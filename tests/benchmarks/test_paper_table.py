@@ -135,7 +135,7 @@ def test_finished_systems_are_in_the_tables(tmp_path, capsys):
     table.main(["--size", "tiny", "--results", str(tmp_path), "--plot", str(tmp_path / "plot.svg")])
     assert "LR-MoE, languages given" in (tmp_path / "plot.svg").read_text()
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("|LR-MoE|2|25.0|25.0|15.0|35.0|") for line in lines)
+    assert any(line.startswith("|LR-MoE|2|25.0|25.0|25.0|15.0|35.0|") for line in lines)
     assert any(line.startswith("|LR-MoE, languages given|LR-MoE|2|+0.0 (+0.0 to +0.0)|") for line in lines)
     assert not any(line.startswith("|dense|") for line in lines)
 
