@@ -11,6 +11,7 @@ import report
 import score
 from fake_experiment import SIXTEEN, make_experiment
 from shared.alignments import align_words
+from shared.decodings import read_decoding
 from shared.kaldi_tables import UserError, read_table, write_table
 
 
@@ -75,7 +76,7 @@ def test_report_is_whole_and_needs_nothing_else(experiment, tmp_path):
 
 def test_confusions_and_expert_usage_are_the_data(experiment):
     exp, _, data = experiment
-    decoding = score.read_decoding(exp / "decode_asr" / "test_out", data / "test_out", "kept")
+    decoding = read_decoding(exp / "decode_asr" / "test_out", data / "test_out", "kept")
     usage = report.expert_usage(decoding)
     frames = sum(int(field.split(":")[1]) for line in (decoding.folder / "expert_frames").read_text().splitlines()
                  for field in line.split()[1:])

@@ -2,11 +2,11 @@
 
     python local/report.py exp/asr_train --router_exp exp/router_train --output exp/asr_train/report.html
 
-It shows error rates by language and domain, which languages are confused, which experts are used, training curves,
-what router fine-tuning and pruning changed, when which language was recognised where it changes within recordings, and
-examples. It reads what the other stages left: scores.json and the decodings (stages 12 to 18), checkpoint.pth and
-config.yaml of both trainings, lid.tsv of the router's (what espnet_blrmoe.bin.router_eval wrote), and stage_times.tsv
-(stage, description, seconds). What is not there yet is named in its place.
+It shows error rates by language and domain, a diagnosis, which languages are confused, which experts are used, training
+curves, what router fine-tuning and pruning changed, when which language was recognised where it changes within
+recordings, and examples. It reads what the other stages left: scores.json and the decodings (stages 12 to 18),
+checkpoint.pth and config.yaml of both trainings, lid.tsv of the router's (what espnet_blrmoe.bin.router_eval wrote),
+and stage_times.tsv (stage, description, seconds). What is not there yet is named in its place.
 """
 
 import argparse
@@ -24,9 +24,10 @@ import torch
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.colors import to_hex
-from score import Decoding, find_decodings
 from shared.alignments import align_words
 from shared.data_dir import Utterance
+from shared.decodings import Decoding, find_decodings
+from shared.diagnosis import IN_DOMAIN, SIGNATURES
 from shared.kaldi_tables import UserError, read_table
 from shared.report_plots import SERIES, change_dots, overview, rate_bars, timeline_bars, training_curves
 from shared.score_tables import TIMELINE_COLUMNS, accuracy, environment, signed_interval, timeline_row, with_interval
@@ -53,7 +54,7 @@ def read_scores(exp: Path, data: Path) -> tuple[dict, list[Decoding]]:
     results = json.loads(path.read_text(encoding="utf-8"))
     decodings = find_decodings(exp, data, results.get("digits", "kept"))
     scored = {(e["decoding"], e["test_set"]) for e in results["scores"]}
-    if "timelines" not in results or scored != {(d.tag, d.test_set) for d in decodings}:
+    if "diagnosis" not in results or scored != {(d.tag, d.test_set) for d in decodings}:
         raise UserError(f"{path} is not of the decodings beside it: run scoring (stage 13 or 18) again")
     return results, decodings
 
@@ -179,20 +180,42 @@ def choose_examples(decodings: list[Decoding]) -> list[Utterance]:
 def examples(decodings: list[Decoding]) -> list[dict]:
     """Examples of one test set: the reference, and what each decoding made of it."""
     tables = [(d, read_output(d, "lang"), read_output(d, "timeline")) for d in decodings]
-    shown = []
-    for u in choose_examples(decodings):
-        results = []
-        for decoding, languages, timelines in tables:
-            language, _, probability = languages.get(u.id, "").partition(" ")
-            results.append({
-                "decoding": decoding.tag,
-                "words": marked(align_words(u.text, decoding.hypotheses.get(u.id, ""), u.language)),
-                "language": language,
-                "probability": float(probability) if decoding.detected is not None and probability else None,
-                "timeline": json.loads(timelines.get(u.id, "[]")),
-            })
-        shown.append({"utterance": u, "results": results})
-    return shown
+    return [{"utterance": u, "results": [{**result_of(u, decoding, languages),
+                                          "timeline": json.loads(timelines.get(u.id, "[]"))}
+                                         for decoding, languages, timelines in tables]}
+            for u in choose_examples(decodings)]
+
+
+def result_of(u: Utterance, decoding: Decoding, languages: dict[str, str]) -> dict:
+    """What a decoding made of an utterance; `languages` is its table `lang`."""
+    language, _, probability = languages.get(u.id, "").partition(" ")
+    return {
+        "decoding": decoding.tag,
+        "words": marked(align_words(u.text, decoding.hypotheses.get(u.id, ""), u.language)),
+        "language": language,
+        "probability": float(probability) if decoding.detected is not None and probability else None,
+    }
+
+
+def diagnosis_table(diagnosis: list[dict]) -> list[dict]:
+    """Rows of the diagnosis's figures by test set and decoding, each with its finding of every signature, or None."""
+    found = {(f["test_set"], f["decoding"], f["signature"]): f for f in diagnosis}
+    return [{"test_set": test_set, "decoding": tag, "findings": [found.get((test_set, tag, s)) for s in SIGNATURES]}
+            for test_set, tag in sorted({key[:2] for key in found})]
+
+
+def faults(diagnosis: list[dict], decodings: list[Decoding]) -> dict[str, list[dict]]:
+    """Signature -> where it was found, each time with the utterances that show it."""
+    by_name = {(d.tag, d.test_set): d for d in decodings}
+    found = {}
+    for finding in diagnosis:
+        if finding["is_present"]:
+            decoding = by_name[finding["decoding"], finding["test_set"]]
+            utterances, languages = {u.id: u for u in decoding.references}, read_output(decoding, "lang")
+            shown = [{"utterance": u, "shows": what, "result": result_of(u, decoding, languages)}
+                     for u, what in ((utterances[key], what) for key, what in finding["utterances"])]
+            found.setdefault(finding["signature"], []).append({**finding, "examples": shown})
+    return found
 
 
 def draw_timelines(decodings: list[Decoding], colours: dict[str, str]) -> str | None:
@@ -234,6 +257,10 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
         "pooled": pooled,
         "overview": overview(pooled),
         "has_mer": any("MER" in e for e in scores),
+        "signatures": SIGNATURES,
+        "in_domain": IN_DOMAIN,
+        "diagnosis": diagnosis_table(results["diagnosis"]),
+        "faults": faults(results["diagnosis"], decodings),
         "pooled_changes": [c for c in changes if c["by"] == "all"],
         "confusions": {t: [(c["decoding"], heat_map(c["counts"], percent=False)) for c in results["confusions"]
                            if c["test_set"] == t] for t in by_test_set},

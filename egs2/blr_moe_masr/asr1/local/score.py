@@ -29,18 +29,18 @@ import json
 import re
 import sys
 from collections import Counter
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jiwer
 import numpy as np
 from shared.alignments import align_characters, align_mixed, align_words, has_characters
-from shared.data_dir import Utterance, read_data_dir
-from shared.kaldi_tables import UserError, read_table
+from shared.data_dir import Utterance
+from shared.decodings import Decoding, find_decodings
+from shared.diagnosis import Heard, diagnose, languages_of_words
 from shared.resampling import RESAMPLES, SEED, draws, interval
 from shared.score_tables import result_text, results_markdown, terminal_table
-from shared.text_normalization import DIGITS, normalise
-from shared.timelines import Recording, read_recordings, score_timelines
+from shared.text_normalization import DIGITS
+from shared.timelines import score_timelines
 from tqdm import tqdm
 
 from espnet_blrmoe.program import start
@@ -48,79 +48,6 @@ from espnet_blrmoe.program import start
 # What the ending of a decode tag says was added to the decoding without that ending.
 CHANGES = {r"(.+)_router": "router fine-tuning", r"(.+_router)_pruned": "pruning to one",
            r"(.+_router)_(?!pruned)(.+)": r"pruning to \2"}
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """One test set decoded in one way.
-
-    Attributes:
-        folder: exp/<asr_exp>/<decode_tag>/<test_set>.
-        references: the utterances of the test set, with normalised transcripts.
-        hypotheses: id -> normalised transcript, maybe empty; an utterance that was not decoded is absent.
-        detected: id -> detected language; None when the language was given (every utterance allowed only one), when
-            the recogniser detects none (a stock ESPnet model), or when the language changes within utterances.
-        recordings: what is said when in the utterances, if the language changes within them, and what was recognised.
-    """
-
-    folder: Path
-    references: list[Utterance]
-    hypotheses: dict[str, str]
-    detected: dict[str, str] | None
-    recordings: list[Recording] | None = None
-
-    @property
-    def tag(self) -> str:
-        return self.folder.parent.name
-
-    @property
-    def test_set(self) -> str:
-        return self.folder.name
-
-
-def find_decodings(exp: Path, data: Path, digits: str = "kept") -> list[Decoding]:
-    """Read all decodings of an experiment, sorted by decode tag and test set.
-
-    Args:
-        exp: folder of the experiment.
-        data: folder of the test sets.
-        digits: as `normalise` takes it, for references and hypotheses.
-
-    Raises:
-        UserError: there is none; a reference is missing; a hypothesis has no reference.
-    """
-    folders = [text.parent for text in sorted(exp.glob("decode_*/*/text"))]
-    if not folders:
-        raise UserError(f"{exp}/decode_*/*/text does not exist: nothing is decoded yet, run stage 12 first")
-    return [read_decoding(folder, data / folder.name, digits) for folder in folders]
-
-
-def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
-    """Read one decoding and its reference data directory; see find_decodings for the errors."""
-    references = read_data_dir(reference)
-    if not references or references[0].text is None:
-        raise UserError(f"{reference / 'text'} is missing or empty: scoring needs reference transcripts")
-    mixed = references[0].timeline is not None
-    tables = {"text": read_table(folder / "text", allow_empty=True)}
-    if not mixed and (folder / "lang").is_file() and not language_is_given(folder):
-        tables["lang"] = read_table(folder / "lang")
-    for name, table in tables.items():
-        if unknown := table.keys() - {u.id for u in references}:
-            raise UserError(f"{folder / name} has utterance {min(unknown)}, which {reference / 'text'} lacks: "
-                            "decode this test set again")
-    detected = {key: value.split()[0] for key, value in tables["lang"].items()} if "lang" in tables else None
-    normalised = [replace(u, text=normalise(u.text, u.language, digits)) for u in references]
-    hypotheses = {u.id: normalise(tables["text"][u.id], u.language, digits)
-                  for u in references if u.id in tables["text"]}
-    has_timelines = mixed and (folder / "timeline").is_file()
-    recordings = read_recordings(references, reference, folder) if has_timelines else None
-    return Decoding(folder, normalised, hypotheses, detected, recordings)
-
-
-def language_is_given(folder: Path) -> bool:
-    """Whether pruning left every utterance of a decoding only one language."""
-    allowed = folder / "utt2langs"
-    return allowed.is_file() and all("," not in languages for languages in read_table(allowed).values())
 
 
 def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.CharacterOutput]]:
@@ -222,8 +149,12 @@ def compare(resampled: dict[tuple, dict[str, np.ndarray]], entries: dict[tuple, 
     return changes
 
 
-def score(decodings: list[Decoding]) -> dict:
+def score(decodings: list[Decoding], data: Path) -> dict:
     """Score all decodings, and write `score_*/result.txt` beside each.
+
+    Args:
+        decodings: of one experiment.
+        data: folder of the data directories, whose transcripts say which words each language has.
 
     Returns:
         interval: how the intervals were made.
@@ -233,8 +164,10 @@ def score(decodings: list[Decoding]) -> dict:
         confusions: per decoding and test set {true language: {detected language: utterances}}.
         timelines: per decoding of a test set in which the language changes, what `score_timelines` gives.
         changes: `after` minus `before` in percentage points of Err, with 95 % paired bootstrap intervals.
+        diagnosis: what `diagnose` finds.
     """
-    entries, resampled, confusions, timelines = {}, {}, [], []
+    entries, resampled, confusions, timelines, heard = {}, {}, [], [], []
+    languages_of = languages_of_words(decodings, data)
     for decoding in decodings:
         aligned = align(decoding)
         counts = count(aligned)
@@ -245,6 +178,8 @@ def score(decodings: list[Decoding]) -> dict:
             entries[key] = {**names, "by": by, "group": group, **summarise(counts[indices], resampled[key])}
         if decoding.detected is not None:
             confusions.append({**names, "counts": confusion(decoding)})
+        if not decoding.is_mixed:
+            heard.append(Heard.of(decoding, aligned["WER"], languages_of))
         if decoding.recordings is not None:
             timelines.append({**names, **score_timelines(decoding.recordings)})
         own = [entry for key, entry in entries.items() if key[:2] == (decoding.tag, decoding.test_set)]
@@ -254,7 +189,7 @@ def score(decodings: list[Decoding]) -> dict:
             path.write_text(result_text(own, measure, decoding.references, alignments), encoding="utf-8")
     return {"interval": f"95 % bootstrap over utterances, {RESAMPLES:,} resamples, seed {SEED}",
             "scores": list(entries.values()), "confusions": confusions, "timelines": timelines,
-            "changes": compare(resampled, entries)}
+            "changes": compare(resampled, entries), "diagnosis": diagnose(heard)}
 
 
 def warn_of_missing(decoding: Decoding, data: Path) -> None:
@@ -277,7 +212,7 @@ def main(argv: list[str] | None = None) -> None:
     decodings = find_decodings(args.exp, args.data, args.digits)
     for decoding in decodings:
         warn_of_missing(decoding, args.data)
-    results = {"digits": args.digits, **score(decodings)}
+    results = {"digits": args.digits, **score(decodings, args.data)}
     (args.exp / "scores.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (args.exp / "RESULTS.md").write_text(results_markdown(results, args.exp), encoding="utf-8")
     print(terminal_table(results))

@@ -12,8 +12,13 @@ HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff"
 
 def align_words(reference: str, hypothesis: str, language: str) -> jiwer.WordOutput:
     """Normalise and align two transcripts by words (by characters in scripts without spaces)."""
-    return jiwer.process_words(*(re.sub(f"([{UNSPACED}])", r" \1 ", counted(normalise(text, language)))
+    return jiwer.process_words(*(" ".join(counted_words(normalise(text, language)))
                                  for text in (reference, hypothesis)))
+
+
+def counted_words(text: str) -> list[str]:
+    """The words of a normalised text as the word error rate counts them."""
+    return re.sub(f"([{UNSPACED}])", r" \1 ", counted(text)).split()
 
 
 def align_characters(reference: str, hypothesis: str, language: str) -> jiwer.CharacterOutput:

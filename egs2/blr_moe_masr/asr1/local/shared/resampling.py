@@ -8,9 +8,9 @@ RESAMPLES = 1000
 SEED = 0
 
 
-def draws(utterances: int) -> Iterator[np.ndarray]:
-    """The indices (utterances,) of each of RESAMPLES resamples."""
-    rng = np.random.default_rng(SEED)
+def draws(utterances: int, seed: int = SEED) -> Iterator[np.ndarray]:
+    """The indices (utterances,) of each of RESAMPLES resamples; another seed for what must not be paired."""
+    rng = np.random.default_rng(seed)
     return (rng.integers(utterances, size=utterances) for _ in range(RESAMPLES))
 
 

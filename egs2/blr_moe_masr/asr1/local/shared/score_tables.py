@@ -10,6 +10,7 @@ import jiwer
 
 from espnet_blrmoe.tables import text_table
 from shared.data_dir import Utterance
+from shared.diagnosis import SIGNATURES
 
 MEASURES = ("WER", "CER", "MER", "LID")
 COLUMNS = ("Snt", "Wrd", "Corr", "Sub", "Del", "Ins", "Err", "S.Err")
@@ -126,6 +127,9 @@ def results_markdown(results: dict, exp: Path) -> str:
     if results["timelines"]:
         parts += ["### Languages within recordings", "",
                   markdown_table(TIMELINE_COLUMNS, [timeline_row(t) for t in results["timelines"]])]
+    if results["diagnosis"]:
+        parts += ["### Failure signatures", "",
+                  markdown_table(("signature", "limit, %", "found in"), diagnosis_rows(results["diagnosis"]))]
     changes = [c for c in results["changes"] if c["by"] == "all"]
     measures = used_measures(changes)
     rows = [[c["change"], c["test_set"], *(signed_interval(c[m]) if m in c else "" for m in measures)] for c in changes]
@@ -133,6 +137,22 @@ def results_markdown(results: dict, exp: Path) -> str:
         parts += ["### Changes of the error rates in percentage points", "",
                   markdown_table(("change", "dataset", *measures), rows)]
     return "\n".join(parts)
+
+
+def diagnosis_rows(diagnosis: list[dict]) -> list[list[str]]:
+    """A row for each signature: its title, its limit, and the figures of the decodings that have the fault."""
+    rows = []
+    for name, signature in SIGNATURES.items():
+        found = [f"{f['decoding']}/{f['test_set']}: {shown_figure(f)}" for f in diagnosis
+                 if f["signature"] == name and f["is_present"]]
+        rows.append([signature.title, f"{signature.limit:.0f}", "; ".join(found) or "none"])
+    return rows
+
+
+def shown_figure(finding: dict) -> str:
+    """The figure of an entry of the diagnosis with its interval and what it is a share of."""
+    low, high = finding["interval"]
+    return f"{finding['value']:.1f} [{low:.1f}, {high:.1f}] ({finding['basis']})"
 
 
 def used_measures(entries: list[dict]) -> list[str]:

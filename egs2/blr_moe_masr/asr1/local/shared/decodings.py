@@ -1,0 +1,91 @@
+"""The decodings of an ASR experiment, beside what was said: exp/<asr_exp>/<decode_tag>/<test_set>."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shared.data_dir import Utterance, read_data_dir
+from shared.kaldi_tables import UserError, read_table
+from shared.text_normalization import normalise
+from shared.timelines import Recording, read_recordings
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """One test set decoded in one way.
+
+    Attributes:
+        folder: exp/<asr_exp>/<decode_tag>/<test_set>.
+        references: the utterances of the test set, with normalised transcripts.
+        hypotheses: id -> normalised transcript, maybe empty; an utterance that was not decoded is absent.
+        detected: id -> detected language; None when the language was given (every utterance allowed only one), when
+            the recogniser detects none (a stock ESPnet model), or when the language changes within utterances.
+        given: id -> the language that was given; None when the recogniser had a choice.
+        recordings: what is said when in the utterances, if the language changes within them, and what was recognised.
+    """
+
+    folder: Path
+    references: list[Utterance]
+    hypotheses: dict[str, str]
+    detected: dict[str, str] | None
+    given: dict[str, str] | None = None
+    recordings: list[Recording] | None = None
+
+    @property
+    def tag(self) -> str:
+        return self.folder.parent.name
+
+    @property
+    def test_set(self) -> str:
+        return self.folder.name
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the language changes within utterances."""
+        return self.references[0].timeline is not None
+
+
+def find_decodings(exp: Path, data: Path, digits: str = "kept") -> list[Decoding]:
+    """Read all decodings of an experiment, sorted by decode tag and test set.
+
+    Args:
+        exp: folder of the experiment.
+        data: folder of the test sets.
+        digits: as `normalise` takes it, for references and hypotheses.
+
+    Raises:
+        UserError: there is none; a reference is missing; a hypothesis has no reference.
+    """
+    folders = [text.parent for text in sorted(exp.glob("decode_*/*/text"))]
+    if not folders:
+        raise UserError(f"{exp}/decode_*/*/text does not exist: nothing is decoded yet, run stage 12 first")
+    return [read_decoding(folder, data / folder.name, digits) for folder in folders]
+
+
+def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
+    """Read one decoding and its reference data directory; see find_decodings for the errors."""
+    references = read_data_dir(reference)
+    if not references or references[0].text is None:
+        raise UserError(f"{reference / 'text'} is missing or empty: scoring needs reference transcripts")
+    mixed = references[0].timeline is not None
+    tables = {"text": read_table(folder / "text", allow_empty=True)}
+    given = None if mixed else given_languages(folder)
+    if not mixed and (folder / "lang").is_file() and given is None:
+        tables["lang"] = read_table(folder / "lang")
+    for name, table in tables.items():
+        if unknown := table.keys() - {u.id for u in references}:
+            raise UserError(f"{folder / name} has utterance {min(unknown)}, which {reference / 'text'} lacks: "
+                            "decode this test set again")
+    detected = {key: value.split()[0] for key, value in tables["lang"].items()} if "lang" in tables else None
+    normalised = [replace(u, text=normalise(u.text, u.language, digits)) for u in references]
+    hypotheses = {u.id: normalise(tables["text"][u.id], u.language, digits)
+                  for u in references if u.id in tables["text"]}
+    has_timelines = mixed and (folder / "timeline").is_file()
+    recordings = read_recordings(references, reference, folder) if has_timelines else None
+    return Decoding(folder, normalised, hypotheses, detected, given, recordings)
+
+
+def given_languages(folder: Path) -> dict[str, str] | None:
+    """id -> the only language that pruning left an utterance; None where some utterance had a choice."""
+    allowed = folder / "utt2langs"
+    given = read_table(allowed) if allowed.is_file() else {}
+    return given if given and all("," not in languages for languages in given.values()) else None
