@@ -116,11 +116,14 @@ def _transcripts(references: Mapping[str, list[Utterance]], data: Path) -> Itera
 
 
 def foreign_words(words: list[str], language: str, languages_of: Mapping[str, set[str]]) -> list[tuple[str, str]]:
-    """The words that are in another language's transcripts or in a foreign script, and not in the language's own."""
+    """The words that are in another language's transcripts or in a foreign script, and not in the language's own.
+
+    Digits are of no language.
+    """
     found = []
     for word in words:
         others = languages_of[word]
-        if language in others:
+        if language in others or not re.search(r"[^\W\d_]", word):
             continue
         if whose := "/".join(sorted(others)) or foreign_script(word, language):
             found.append((word, whose))
