@@ -190,8 +190,9 @@ class Jobs:
         log = self.work / "logs" / f"{step.done.name}.log"
         start = time.monotonic()
         with log.open("a") as output:
+            environment = os.environ | {"PYTHONPATH": path(ROOT / "benchmarks"), "python": sys.executable}
             process = subprocess.Popen(step.command, cwd=RECIPE, stdout=output, stderr=output, start_new_session=True,
-                                       env=os.environ | {"PYTHONPATH": path(ROOT / "benchmarks"), "python": sys.executable})
+                                       env=environment)
             try:
                 status = process.wait(None if left == float("inf") else left)
             except subprocess.TimeoutExpired:

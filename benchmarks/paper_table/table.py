@@ -157,7 +157,8 @@ def compare(measured: dict[Row, Measured], results: Path) -> list[list[str]]:
         base = by_title.get(row.base)
         if base and (seeds := sorted(set(found.seeds) & set(measured[base].seeds))):
             before, after = (measure(one, results, seeds).rates for one in (base, row))
-            lines.append([row.title, row.base, str(len(seeds)), *(reductions(before[name], after[name]) for name in after)])
+            changes = (reductions(before[name], after[name]) for name in after)
+            lines.append([row.title, row.base, str(len(seeds)), *changes])
     return lines
 
 
