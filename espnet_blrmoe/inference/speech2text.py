@@ -69,8 +69,8 @@ class Speech2Text(asr_inference.Speech2Text):
     Several threads may use one object, each with lists of its own.
 
     Raises:
-        ValueError: a file is missing or broken, the model is not a BLR-MoE model, a language is unknown, or an option
-            is out of its range.
+        ValueError: a file is missing or broken, the model is not a BLR-MoE model, the device cannot be used, a language
+            is unknown, or an option is out of its range.
 
     Example:
         >>> speech2text = Speech2Text("exp/asr/config.yaml", "exp/asr/valid.loss.ave.pth", languages=["en", "de"])
@@ -181,8 +181,8 @@ class Speech2Text(asr_inference.Speech2Text):
             hotwords: of all these utterances; None for the instance's, "" for none.
 
         Raises:
-            ValueError: a file cannot be read, an utterance is empty or holds NaN or integers, a language is unknown,
-                `languages` is not one list per utterance, or the tokens cannot spell a hotword.
+            ValueError: a file cannot be read, an utterance is empty or holds integers, NaN or absurdly large samples, a
+                language is unknown, `languages` is not one list per utterance, or the tokens cannot spell a hotword.
         """
         if languages is not None and len(languages) != len(speeches):
             raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one each")
