@@ -27,7 +27,7 @@ from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.speech_activity import network
 from espnet_blrmoe.inference.timeline import timeline_of
 from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript, Word
-from espnet_blrmoe.inference.words import aligned, words_of
+from espnet_blrmoe.inference.words import aligned, join_tokens, words_of
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
@@ -331,8 +331,8 @@ class Speech2Text(asr_inference.Speech2Text):
     def _joined(self, nbests: list[NBest]) -> NBest:
         """One hypothesis: the best of each chunk, one after another."""
         best = [nbest[0] for nbest in nbests if nbest]
-        tokens = [token for _, chunk_tokens, _, _ in best for token in chunk_tokens]
-        token_ids = [token for _, _, chunk_ids, _ in best for token in chunk_ids]
+        tokens = join_tokens((tokens for _, tokens, _, _ in best), self.asr_model.token_list)
+        token_ids = self.converter.tokens2ids(tokens)
         score = sum((torch.as_tensor(hypothesis.score) for *_, hypothesis in best), torch.zeros(()))
         text = " ".join(text for text in map(_best_text, nbests) if text)
         return [(text, tokens, token_ids, self._hypothesis(token_ids, score))]
