@@ -11,6 +11,9 @@ from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe.files.trained_model import check_bpemodel, check_model, read_blr_moe_config, read_config
 
+# ESPnet's options of a beam search, and the values with which they ask for nothing.
+BEAM_SEARCH = {"nbest": 1, "penalty": 0.0, "lm_file": None, "ngram_file": None}
+
 
 def checked_config(
     asr_train_config: str | Path, asr_model_file: str | Path, espnet_options: dict[str, Any]
@@ -44,6 +47,13 @@ def check_device(device: str | torch.device) -> None:
     except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
         reason = str(error).partition("\n")[0]
         raise ValueError(f"cannot use device {str(device)!r}: {reason}") from error
+
+
+def check_best_path(espnet_options: Mapping[str, Any]) -> None:
+    """Raise ValueError for options of a beam search, which the CTC's best path would ignore."""
+    for option, harmless in BEAM_SEARCH.items():
+        if (given := espnet_options.get(option, harmless)) != harmless:
+            raise ValueError(f"{option} {given} needs a beam search: give a beam_size of more than 1, for example 10")
 
 
 def check_tokens_and_ngram(config: dict[str, Any], espnet_options: Mapping[str, Any]) -> None:

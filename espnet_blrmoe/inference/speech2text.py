@@ -19,7 +19,7 @@ from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
 from espnet_blrmoe.files.model_files import files_of
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
-from espnet_blrmoe.inference.checks import checked_config
+from espnet_blrmoe.inference.checks import check_best_path, checked_config
 from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
 from espnet_blrmoe.inference.hotwords import Hotwords
 from espnet_blrmoe.inference.pauses import VADS
@@ -64,7 +64,7 @@ class Speech2Text(asr_inference.Speech2Text):
             beam search replaces the CTC's best path, with a `beam_size` of HOTWORD_BEAM_SIZE.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
             A model trained with CTC only is decoded with CTC only, whatever `ctc_weight` says. Its `beam_size` is 1 by
-            default: the CTC's best path, for whole batches.
+            default: the CTC's best path, for whole batches, which refuses options of a beam search, such as `lm_file`.
 
     Several threads may use one object, each with lists of its own.
 
@@ -101,6 +101,8 @@ class Speech2Text(asr_inference.Speech2Text):
             espnet_options = {"beam_size": 1, **espnet_options, "ctc_weight": 1.0}
         self._is_best_path = espnet_options.get("beam_size") == 1 and config["model_conf"].get("ctc_weight") == 1.0
         if self._is_best_path:
+            if hotwords is None:
+                check_best_path(espnet_options)
             beam_size = min(HOTWORD_BEAM_SIZE, len(config["token_list"]) - 1)  # a beam of all tokens takes blanks
             espnet_options = espnet_options | {"beam_size": beam_size}
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
