@@ -18,12 +18,11 @@ from pathlib import Path
 
 import jiwer
 import torch
-from measuring import machine
+from measuring import machine, read_data_dir
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.inference.hotwords import DEFAULT_WEIGHT
 from espnet_blrmoe.inference.speech2text import HOTWORD_BEAM_SIZE
-from espnet_blrmoe.segments import read_audio_table
 from espnet_blrmoe.tables import read_table, text_table
 from espnet_blrmoe.writing import split_words
 
@@ -86,8 +85,8 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     args = get_parser().parse_args(cmd)
     torch.set_num_threads(1)
-    said, audio = read_table(args.data_dir / "text"), read_audio_table(args.data_dir / "wav.scp")
-    texts, files = [" ".join(split_words(text)) for text in said.values()], [audio[utterance] for utterance in said]
+    files, said = (list(table.values()) for table in read_data_dir(args.data_dir, "text"))
+    texts = [" ".join(split_words(text)) for text in said]
     heard, seconds = decoded(args.model, files, 1, {})
     words, others = drawn(args, texts, heard)
     listed = words | others

@@ -12,7 +12,6 @@ text is PyTorch's.
 import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from itertools import groupby
@@ -21,15 +20,13 @@ from pathlib import Path
 import jiwer
 import numpy as np
 import onnxruntime
-import soundfile
 import torch
-from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly import format_size
 from humanfriendly.tables import format_pretty_table
-from measuring import machine, ratio
+from measuring import machine, ratio, read_data_dir
 from tqdm import tqdm
 
-from espnet_blrmoe import Speech2Text
+from espnet_blrmoe import Speech2Text, audio
 from espnet_blrmoe.files.model_files import WEIGHTS_NAME
 
 PYTORCH = "PyTorch float32"
@@ -58,27 +55,15 @@ class OnnxRecogniser:
         return " ".join("".join(self.tokens[token] for token in path).split())
 
 
-def read_data(folder: Path, rate: int) -> list[tuple[np.ndarray, str]]:
-    """(samples,) float32 and transcript of every utterance of a Kaldi data folder."""
-    texts = read_2columns_text(folder / "text")
-    data = []
-    for utterance, audio in read_2columns_text(folder / "wav.scp").items():
-        waveform, own_rate = soundfile.read(audio, dtype="float32")
-        if own_rate != rate:
-            sys.exit(f"int8: {audio} has {own_rate} Hz, the model takes {rate} Hz; give a folder of dump/raw")
-        data.append((waveform, texts[utterance]))
-    return data
-
-
 def decode(
-    recognisers: dict[str, Callable[[np.ndarray], str]], data: list[tuple[np.ndarray, str]]
+    recognisers: dict[str, Callable[[np.ndarray], str]], waveforms: list[np.ndarray]
 ) -> tuple[dict[str, list[str]], dict[str, list[float]]]:
     """Texts and seconds of every utterance, by recogniser."""
     texts: dict[str, list[str]] = {name: [] for name in recognisers}
     seconds: dict[str, list[float]] = {name: [] for name in recognisers}
     for recognise in recognisers.values():  # warm up
-        recognise(data[0][0])
-    for waveform, _ in tqdm(data, disable=None, leave=False):
+        recognise(waveforms[0])
+    for waveform in tqdm(waveforms, disable=None, leave=False):
         for name, recognise in recognisers.items():
             start = time.perf_counter()
             text = recognise(waveform)
@@ -96,7 +81,8 @@ def main(argv: list[str] | None = None) -> None:
 
     torch.set_num_threads(1)
     speech2text = Speech2Text.from_pretrained(args.model, beam_size=1)
-    data = read_data(args.data_dir, speech2text.fs)
+    utterances, references = (list(table.values()) for table in read_data_dir(args.data_dir, "text"))
+    waveforms = [audio.load(utterance, speech2text.fs).numpy() for utterance in utterances]
     files = {
         PYTORCH: args.model / WEIGHTS_NAME,
         "ONNX float32": args.onnx_dir / "model.onnx",
@@ -104,10 +90,9 @@ def main(argv: list[str] | None = None) -> None:
     }
     recognisers = {PYTORCH: lambda waveform: speech2text(waveform).text}
     recognisers |= {name: OnnxRecogniser(path) for name, path in files.items() if name != PYTORCH}
-    texts, seconds = decode(recognisers, data)
+    texts, seconds = decode(recognisers, waveforms)
 
-    references = [text for _, text in data]
-    durations = [len(waveform) / speech2text.fs for waveform, _ in data]
+    durations = [len(waveform) / speech2text.fs for waveform in waveforms]
     errors = {name: (jiwer.wer(references, own), jiwer.cer(references, own)) for name, own in texts.items()}
     rows = [
         [
@@ -116,12 +101,12 @@ def main(argv: list[str] | None = None) -> None:
             f"{statistics.median(s / d for s, d in zip(seconds[name], durations)):.4f}",
             ratio(seconds[name], seconds[PYTORCH]),
             *(f"{100 * own:.2f} ({100 * (own - base):+.2f})" for own, base in zip(errors[name], errors[PYTORCH])),
-            f"{sum(own == base for own, base in zip(texts[name], texts[PYTORCH]))} of {len(data)}",
+            f"{sum(own == base for own, base in zip(texts[name], texts[PYTORCH]))} of {len(waveforms)}",
         ]
         for name, path in files.items()
     ]
     print(f"{machine('cpu')}, ONNX Runtime {onnxruntime.__version__}")
-    print(f"{args.data_dir}: {len(data)} utterances, {sum(durations):,.0f} s")
+    print(f"{args.data_dir}: {len(waveforms)} utterances, {sum(durations):,.0f} s")
     columns = ["model", "file", "real-time factor", "ratio", "WER in %", "CER in %", "same text"]
     print(format_pretty_table(rows, columns))
 

@@ -18,15 +18,14 @@ from pathlib import Path
 
 import jiwer
 import matplotlib.pyplot as plt
-from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly.tables import format_pretty_table
+from measuring import read_data_dir
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text
 
 STRENGTHS = (0.0, 1.0, 2.0, 4.0, 8.0, math.inf)
 RIGHT_SHARE = {"right": 1.0, "partly wrong": 0.75, "wrong": 0.0}  # of the lists
-BATCH = 32  # utterances
 
 
 def draw_list(language: str, languages: Sequence[str], right_share: float, draw: random.Random) -> tuple[str, str]:
@@ -35,17 +34,6 @@ def draw_list(language: str, languages: Sequence[str], right_share: float, draw:
     if draw.random() < right_share:
         return language, draw.choice(others)
     return tuple(draw.sample(others, 2))
-
-
-def decode(speech2text: Speech2Text, files: dict[str, str], lists: dict[str, tuple[str, str]]) -> dict:
-    """Transcripts by utterance."""
-    utterances = sorted(files, key=lambda utterance: Path(files[utterance]).stat().st_size)
-    transcripts = {}
-    for start in range(0, len(utterances), BATCH):
-        batch = utterances[start : start + BATCH]
-        results = speech2text.batch([files[u] for u in batch], [lists[u] for u in batch])
-        transcripts |= dict(zip(batch, results))
-    return transcripts
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -64,14 +52,13 @@ def main(argv: list[str] | None = None) -> None:
             args.model, language_penalty=strength, language_escape=escape, beam_size=1
         )
         for data_dir in args.data_dir:
-            tables = (read_2columns_text(data_dir / name) for name in ("wav.scp", "text", "utt2lang"))
-            files, texts, languages = tables
+            files, texts, languages = read_data_dir(data_dir, "text", "utt2lang")
             for kind, right_share in RIGHT_SHARE.items():
                 draw = random.Random(0)
                 lists = {u: draw_list(languages[u], speech2text.languages, right_share, draw) for u in sorted(files)}
-                transcripts = decode(speech2text, files, lists)
-                wer = 100 * jiwer.wer([texts[u] for u in files], [transcripts[u].text for u in files])
-                right = sum(transcripts[u].language == languages[u] for u in files)
+                transcripts = speech2text.batch(list(files.values()), [lists[u] for u in files])
+                wer = 100 * jiwer.wer(list(texts.values()), [transcript.text for transcript in transcripts])
+                right = sum(one.language == language for one, language in zip(transcripts, languages.values()))
                 results[data_dir.name, kind, escape, strength] = wer, 100 * right / len(files)
     for data_dir in args.data_dir:
         print_table(data_dir.name, results)

@@ -35,8 +35,8 @@ import jiwer
 import numpy as np
 import soundfile
 import torch
-from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly import format_size
+from measuring import read_data_dir
 from tqdm import tqdm
 
 from espnet_blrmoe import LanguageSpan, Speech2Text, Transcript, audio
@@ -154,8 +154,7 @@ class Recordings:
     """
 
     def __init__(self, data_dir: Path, fs: int, loudness: float, around: float = 0.0) -> None:
-        tables = (read_2columns_text(data_dir / name) for name in ("wav.scp", "text", "utt2lang"))
-        self.files, self.texts, self.languages = tables
+        self.files, self.texts, self.languages = read_data_dir(data_dir, "text", "utt2lang")
         self.fs, self.loudness, self.around = fs, loudness, around
         self.utterances = {
             code: [u for u in self.files if self.languages[u] == code] for code in sorted({*self.languages.values()})

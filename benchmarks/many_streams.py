@@ -24,9 +24,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
-from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly.tables import format_pretty_table
-from measuring import machine
+from measuring import machine, read_data_dir
 from streaming import model_files
 from tqdm import tqdm
 
@@ -164,8 +163,8 @@ def main(argv: list[str] | None = None) -> None:
     with TemporaryDirectory() as folder:
         files = model_files(args.model, Path(folder) / "model")
         recogniser = StreamingRecogniser(**files.as_options(), chunk_ms=args.chunk_ms)
-    paths = read_2columns_text(args.data_dir / "wav.scp").values()
-    wave = torch.cat([audio.load(path, recogniser.fs) for path in paths])
+    (files,) = read_data_dir(args.data_dir)
+    wave = torch.cat([audio.load(file, recogniser.fs) for file in files.values()])
     rows = [measure_sessions(recogniser, wave, args.sessions, args.seconds, args.at_once)]
     rows.append(measure_hours(recogniser, wave, args.hours))
     print(machine("cpu"))

@@ -1,16 +1,44 @@
-"""Time and memory of what a function does, and how tables show them."""
+"""Data to measure with, time and memory of what a function does, and how tables show them."""
 
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Collection
 from importlib.metadata import version
 from itertools import accumulate
+from pathlib import Path
 
 import torch
 from humanfriendly import format_size
 from torch import nn
 from tqdm import tqdm
+
+from espnet_blrmoe.segments import read_audio_table
+from espnet_blrmoe.tables import read_table
+
+
+def read_data_dir(folder: Path, *tables: str) -> tuple[dict[str, str], ...]:
+    """Tables of a data directory, by utterance, in the order of its wav.scp.
+
+    Args:
+        folder: with wav.scp, maybe segments, and the tables.
+        tables: "text", "utt2lang", ...
+
+    Returns:
+        the audio of every utterance, as espnet_blrmoe.audio.load takes it, and its values in the tables.
+
+    Raises:
+        SystemExit: a table is missing or broken, or lacks an utterance.
+    """
+    try:
+        audio, *others = read_audio_table(folder / "wav.scp"), *(read_table(folder / name) for name in tables)
+    except ValueError as error:
+        sys.exit(str(error))
+    for name, table in zip(tables, others):
+        if missing := audio.keys() - table.keys():
+            sys.exit(f"{folder / name} has no line for utterance {min(missing)}; add it, or take it out of wav.scp")
+    return audio, *({utterance: table[utterance] for utterance in audio} for table in others)
 
 
 class Stopwatch:

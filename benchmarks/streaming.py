@@ -28,9 +28,8 @@ from tempfile import TemporaryDirectory
 
 import jiwer
 import torch
-from espnet2.fileio.read_text import read_2columns_text
 from humanfriendly.tables import format_pretty_table
-from measuring import machine
+from measuring import machine, read_data_dir
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text, StreamingRecogniser, audio
@@ -130,13 +129,13 @@ def measure(args: argparse.Namespace, name: str, files: ModelFiles, size: str, d
     else:
         recogniser = StreamingRecogniser(**options, chunk_ms=float(size))
     for folder in args.data_dir:
-        waves, languages = (read_2columns_text(folder / table) for table in ("wav.scp", "utt2lang"))
-        chosen = list(waves.items())[: args.utterances]
-        for utterance, path in tqdm(chosen, f"{name} {size}", disable=None, leave=False):
+        files, languages = read_data_dir(folder, "utt2lang")
+        chosen = list(files.items())[: args.utterances]
+        for utterance, file in tqdm(chosen, f"{name} {size}", disable=None, leave=False):
             place = {"model": name, "chunk": size, "data": str(folder), "utterance": utterance}
             if tuple(place.values()) in done:
                 continue
-            wave = audio.load(path, recogniser.fs)
+            wave = audio.load(file, recogniser.fs)
             if size == WHOLE:
                 heard = hear_whole(recogniser, wave)
             else:
@@ -197,7 +196,7 @@ def show(args: argparse.Namespace, results: list[dict], configs: dict[str, dict]
     head = ["model", "chunk", "latency", "RTF", "p50", "p95", "WER, %", "LID, %", "settled, s", "flips"]
     print(machine("cpu"))
     for folder in map(str, args.data_dir):
-        texts, languages = (read_2columns_text(Path(folder) / table) for table in ("text", "utt2lang"))
+        _, texts, languages = read_data_dir(Path(folder), "text", "utt2lang")
         rows = []
         for name, config in configs.items():
             for size in args.chunk_ms:

@@ -14,6 +14,7 @@ from espnet_blrmoe.recordings.channels import channels_to_average, said_of_chann
 
 LOG = logging.getLogger(__name__)
 LOUD_DB, LOUD_SECONDS = -35.0, 0.01  # of speech, below its loudest; in stretches of this length
+LARGEST_SAMPLE = 2.0**31  # of 32 bits that nobody has scaled; models square samples and add them up
 QUIET_SECONDS = 0.1  # a cut is made in the middle of the quietest stretch of this length
 
 
@@ -33,7 +34,7 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
 
     Raises:
         ValueError: audio that is missing, unreadable, damaged, cut off, empty or of another shape or type, that holds
-            NaN, or whose sampling rate cannot be one; names the file.
+            NaN or samples over LARGEST_SAMPLE, or whose sampling rate cannot be one; names the file.
     """
     if isinstance(audio, (str, os.PathLike)):
         name = str(audio)
@@ -48,6 +49,8 @@ def load(audio: str | Path | np.ndarray | torch.Tensor, fs: int, rate: int | Non
         raise ValueError(f"{name} is empty; it must have at least one sample")
     if not samples.isfinite().all():
         raise ValueError(f"{name} holds NaN or infinite samples")
+    if (largest := float(samples.abs().max())) > LARGEST_SAMPLE:
+        raise ValueError(f"{name} holds samples as large as {largest:.0e}; scale them to [-1, 1]")
     wave = mix_down(samples.to(torch.promote_types(samples.dtype, torch.float32)))
     return resample(wave, fs if rate is None else rate, fs, name)
 

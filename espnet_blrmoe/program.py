@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 
+ALL_COMMANDS = "espnet-blrmoe"  # the program that has the others as its commands
 ESCAPES = "json_escapes"  # name of the way to write letters that a terminal lacks
 READER_LEFT = 141  # exit status of programs that write into a pipe which nobody reads any more, in shells
 
@@ -45,6 +46,12 @@ def start(main: Callable[[], None]) -> None:
         raise
     finally:
         _flush()
+
+
+def command(module: str) -> str:
+    """What a program's messages call it: the command of espnet-blrmoe that was typed, or the program's module."""
+    typed, prefix = sys.argv[0], f"{ALL_COMMANDS} "
+    return typed.removeprefix(prefix) if typed.startswith(prefix) else module
 
 
 def _print_unless_interrupted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

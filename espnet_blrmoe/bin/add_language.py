@@ -22,7 +22,7 @@ from pathlib import Path
 
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import refuse_to_overwrite
-from espnet_blrmoe.program import start
+from espnet_blrmoe.program import command, start
 from espnet_blrmoe.training.finetuning import reason_of, train_part
 from espnet_blrmoe.training.language_task import LanguageTask, write_extended_model
 
@@ -39,7 +39,7 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         add(args)
     except (ValueError, OSError) as error:
-        sys.exit(f"add_language: {reason_of(error)}")
+        sys.exit(f"{command('add_language')}: {reason_of(error)}")
 
 
 def add(args: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
-from espnet_blrmoe.program import start
+from espnet_blrmoe.program import command, start
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -52,7 +52,7 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         export(args)
     except (ValueError, OSError) as error:
-        sys.exit(f"export_onnx: {error}")
+        sys.exit(f"{command('export_onnx')}: {error}")
 
 
 def export(args: argparse.Namespace) -> None:

@@ -19,7 +19,7 @@ from espnet2.utils.nested_dict_action import NestedDictAction
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import add_model_options, check_model_options
-from espnet_blrmoe.program import start
+from espnet_blrmoe.program import command, start
 
 HEAD = ("parameters", "tensors", "elements", "what became of them")
 
@@ -55,7 +55,7 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         make(args)
     except (ValueError, OSError) as error:
-        sys.exit(f"from_dense: {error}")
+        sys.exit(f"{command('from_dense')}: {error}")
 
 
 def make(args: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ import argparse
 import importlib
 import sys
 
-from espnet_blrmoe.program import start
+from espnet_blrmoe.program import ALL_COMMANDS, start
 
 COMMANDS = {  # name: (module of espnet_blrmoe.bin, what it does)
     "transcribe": ("transcribe", "print what is said in audio files, and in which language"),
@@ -27,7 +27,7 @@ def get_parser() -> argparse.ArgumentParser:
     """The parser of the command's name; its options are its own."""
     commands = "\n".join(f"  {name:14} {purpose}" for name, (_, purpose) in COMMANDS.items())
     parser = argparse.ArgumentParser(
-        prog="espnet-blrmoe",
+        prog=ALL_COMMANDS,
         description=__doc__,
         epilog=f"commands:\n{commands}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -48,7 +48,7 @@ def hand_over(parser: argparse.ArgumentParser, cmd: list[str] | None) -> None:
     if args.command is None:
         return parser.print_help()
     module, _ = COMMANDS[args.command]
-    sys.argv = [f"espnet-blrmoe {args.command}", *args.arguments]  # what the command calls itself in its messages
+    sys.argv = [f"{ALL_COMMANDS} {args.command}", *args.arguments]  # what the command calls itself in its messages
     importlib.import_module(f"espnet_blrmoe.bin.{module}").main(args.arguments)
 
 

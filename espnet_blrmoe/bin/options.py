@@ -75,19 +75,15 @@ def load_model(args: argparse.Namespace, options: dict, recogniser: str = "Speec
         recogniser: class of espnet_blrmoe that recognises: Speech2Text or StreamingRecogniser.
 
     Raises:
-        ValueError: the device cannot be used; else as that class and its from_pretrained.
+        ValueError: as that class and its from_pretrained.
     """
-    import torch
+    from espnet_blrmoe.inference.checks import check_device
 
     options = dict(options)
     if (file := options.pop("hotwords_file", None)) is not None:
         options["hotwords"] = file
     recogniser_class = getattr(espnet_blrmoe, recogniser)
-    try:
-        torch.zeros(1, device=options["device"])
-    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"cannot use device {options['device']!r}: {reason}") from error
+    check_device(options["device"])  # before a model is fetched
     if getattr(args, "model_tag", None):
         return recogniser_class.from_pretrained(args.model_tag, **options)
     return recogniser_class(**options | ModelFiles.of_options(args).as_options())

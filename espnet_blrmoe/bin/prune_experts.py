@@ -16,7 +16,7 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
-from espnet_blrmoe.program import start
+from espnet_blrmoe.program import command, start
 
 
 def get_parser() -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def main(cmd: list[str] | None = None) -> None:
     try:
         prune(args)
     except (ValueError, OSError) as error:
-        sys.exit(f"prune_experts: {error}")
+        sys.exit(f"{command('prune_experts')}: {error}")
 
 
 def prune(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_blrmoe.files.model_files import CONFIG_NAME, WEIGHTS_NAME, ModelFiles
-from espnet_blrmoe.program import start
+from espnet_blrmoe.program import command, start
 
 if TYPE_CHECKING:  # loading PyTorch takes seconds, which --help does not need
     from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores
@@ -47,7 +47,7 @@ def main(cmd: list[str] | None = None) -> None:
         if args.output:
             args.output.write_text("".join("\t".join(row) + "\n" for row in [HEAD, *rows]), encoding="utf-8")
     except (ValueError, OSError) as error:
-        sys.exit(f"router_eval: {error}")
+        sys.exit(f"{command('router_eval')}: {error}")
 
 
 def rows_of(data_dir: Path, folders: list[Path], ngpu: int = 0) -> list[tuple[str, ...]]:

@@ -17,7 +17,7 @@ router_input) a new router takes the trained one's place.
 import sys
 from pathlib import Path
 
-from espnet_blrmoe.program import start
+from espnet_blrmoe.program import command, start
 from espnet_blrmoe.training.finetuning import reason_of, train_part
 from espnet_blrmoe.training.router_task import RouterTask, write_asr_model
 
@@ -36,7 +36,7 @@ def main(cmd: list[str] | None = None) -> None:
         if trained := train_part(RouterTask, args):
             write_asr_model(args, trained, folder)
     except (ValueError, OSError) as error:
-        sys.exit(f"router_train: {reason_of(error)}")
+        sys.exit(f"{command('router_train')}: {reason_of(error)}")
 
 
 if __name__ == "__main__":

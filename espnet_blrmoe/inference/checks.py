@@ -5,10 +5,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from espnet2.tasks.asr import ASRTask
 from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe.files.trained_model import check_bpemodel, check_model, read_blr_moe_config, read_config
+
+# ESPnet's options of a beam search, and the values with which they ask for nothing.
+BEAM_SEARCH = {"nbest": 1, "penalty": 0.0, "lm_file": None, "ngram_file": None}
 
 
 def checked_config(
@@ -17,8 +21,10 @@ def checked_config(
     """The model's configuration, once all that ESPnet is going to build, unpickle and read has been looked at.
 
     Raises:
-        ValueError: a file is missing, broken or of another kind, or an option is out of its range.
+        ValueError: a file is missing, broken or of another kind, the device cannot be used, or an option is out of its
+            range.
     """
+    check_device(espnet_options.get("device", "cpu"))
     if espnet_options.get("beam_size", 1) < 1:
         raise ValueError(f"beam_size must be at least 1, not {espnet_options['beam_size']}")
     config = read_blr_moe_config(asr_train_config)
@@ -32,6 +38,22 @@ def checked_config(
     if bpemodel := espnet_options.get("bpemodel") or config.get("bpemodel"):
         check_bpemodel(bpemodel)
     return config
+
+
+def check_device(device: str | torch.device) -> None:
+    """Raise ValueError unless torch can use a device."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"cannot use device {str(device)!r}: {reason}") from error
+
+
+def check_best_path(espnet_options: Mapping[str, Any]) -> None:
+    """Raise ValueError for options of a beam search, which the CTC's best path would ignore."""
+    for option, harmless in BEAM_SEARCH.items():
+        if (given := espnet_options.get(option, harmless)) != harmless:
+            raise ValueError(f"{option} {given} needs a beam search: give a beam_size of more than 1, for example 10")
 
 
 def check_tokens_and_ngram(config: dict[str, Any], espnet_options: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
 from espnet_blrmoe.files.model_files import files_of
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
-from espnet_blrmoe.inference.checks import checked_config
+from espnet_blrmoe.inference.checks import check_best_path, checked_config
 from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
 from espnet_blrmoe.inference.hotwords import Hotwords
 from espnet_blrmoe.inference.pauses import VADS
@@ -27,7 +27,7 @@ from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.speech_activity import network
 from espnet_blrmoe.inference.timeline import timeline_of
 from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript, Word
-from espnet_blrmoe.inference.words import aligned, words_of
+from espnet_blrmoe.inference.words import aligned, join_tokens, words_of
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
@@ -64,13 +64,13 @@ class Speech2Text(asr_inference.Speech2Text):
             beam search replaces the CTC's best path, with a `beam_size` of HOTWORD_BEAM_SIZE.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
             A model trained with CTC only is decoded with CTC only, whatever `ctc_weight` says. Its `beam_size` is 1 by
-            default: the CTC's best path, for whole batches.
+            default: the CTC's best path, for whole batches, which refuses options of a beam search, such as `lm_file`.
 
     Several threads may use one object, each with lists of its own.
 
     Raises:
-        ValueError: a file is missing or broken, the model is not a BLR-MoE model, a language is unknown, or an option
-            is out of its range.
+        ValueError: a file is missing or broken, the model is not a BLR-MoE model, the device cannot be used, a language
+            is unknown, or an option is out of its range.
 
     Example:
         >>> speech2text = Speech2Text("exp/asr/config.yaml", "exp/asr/valid.loss.ave.pth", languages=["en", "de"])
@@ -101,6 +101,8 @@ class Speech2Text(asr_inference.Speech2Text):
             espnet_options = {"beam_size": 1, **espnet_options, "ctc_weight": 1.0}
         self._is_best_path = espnet_options.get("beam_size") == 1 and config["model_conf"].get("ctc_weight") == 1.0
         if self._is_best_path:
+            if hotwords is None:
+                check_best_path(espnet_options)
             beam_size = min(HOTWORD_BEAM_SIZE, len(config["token_list"]) - 1)  # a beam of all tokens takes blanks
             espnet_options = espnet_options | {"beam_size": beam_size}
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
@@ -181,8 +183,8 @@ class Speech2Text(asr_inference.Speech2Text):
             hotwords: of all these utterances; None for the instance's, "" for none.
 
         Raises:
-            ValueError: a file cannot be read, an utterance is empty or holds NaN or integers, a language is unknown,
-                `languages` is not one list per utterance, or the tokens cannot spell a hotword.
+            ValueError: a file cannot be read, an utterance is empty or holds integers, NaN or absurdly large samples, a
+                language is unknown, `languages` is not one list per utterance, or the tokens cannot spell a hotword.
         """
         if languages is not None and len(languages) != len(speeches):
             raise ValueError(f"got {len(languages)} lists of languages for {len(speeches)} utterances; give one each")
@@ -331,8 +333,8 @@ class Speech2Text(asr_inference.Speech2Text):
     def _joined(self, nbests: list[NBest]) -> NBest:
         """One hypothesis: the best of each chunk, one after another."""
         best = [nbest[0] for nbest in nbests if nbest]
-        tokens = [token for _, chunk_tokens, _, _ in best for token in chunk_tokens]
-        token_ids = [token for _, _, chunk_ids, _ in best for token in chunk_ids]
+        tokens = join_tokens((tokens for _, tokens, _, _ in best), self.asr_model.token_list)
+        token_ids = self.converter.tokens2ids(tokens)
         score = sum((torch.as_tensor(hypothesis.score) for *_, hypothesis in best), torch.zeros(()))
         text = " ".join(text for text in map(_best_text, nbests) if text)
         return [(text, tokens, token_ids, self._hypothesis(token_ids, score))]

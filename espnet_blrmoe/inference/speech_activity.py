@@ -48,7 +48,7 @@ def speech_stretches(wave: torch.Tensor, fs: int) -> list[tuple[int, int]]:
     if len(wave) < TOO_SHORT * fs:
         return everything
     probabilities = speech_probabilities(wave, fs)
-    if not _is_speech(probabilities) and not _begins_with_speech(wave, fs):
+    if not (_begins_with_speech(wave, fs) or _is_speech(probabilities)):
         return []
     from silero_vad import get_speech_timestamps_from_probs  # not before `network` has imported it
 

@@ -251,8 +251,8 @@ class StreamingSession:
             what has come out, in time order; nothing where the audio does not complete a chunk.
 
         Raises:
-            ValueError: the piece is empty, not floating point, of several channels, or holds NaN; or the session is
-                finished. The piece has not been taken then.
+            ValueError: the piece is empty, not floating point, of several channels, or holds NaN or absurdly large
+                samples; or the session is finished. The piece has not been taken then.
         """
         return self._recogniser.feed([self], [samples])[0]
 

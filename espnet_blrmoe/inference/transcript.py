@@ -1,6 +1,6 @@
 """What recognition gives back."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from espnet_blrmoe.espnet_internals import Hypothesis
 
@@ -61,7 +61,7 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was recognised in one utterance or file.
+    """What was recognised in one utterance or file. Two are equal if all but their hypotheses, which hold tensors, is.
 
     Attributes:
         text: the best hypothesis; those of several chunks with a space between; empty where nobody speaks.
@@ -72,7 +72,7 @@ class Transcript:
             was not asked for.
         frames: encoder frames of each language, in the model's order of languages; of chunks with speech.
         hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks with speech, one
-            hypothesis: their best, joined.
+            hypothesis: their best, joined by the token of a space, if the model has one.
         chunks: the audio in pieces, without gaps: speech of at most `chunk_seconds`, and pauses of any length.
         words: those of `text`, in time order; of a model without CTC, none.
     """
@@ -82,7 +82,7 @@ class Transcript:
     language_probability: float
     timeline: tuple[LanguageSpan, ...]
     frames: dict[str, int]
-    hypotheses: NBest
+    hypotheses: NBest = field(compare=False)
     chunks: tuple[Chunk, ...]
     words: tuple[Word, ...]
 

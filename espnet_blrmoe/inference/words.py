@@ -4,7 +4,7 @@ T encoder frames, V tokens.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from statistics import mode
 
 import torch
@@ -14,6 +14,7 @@ from espnet_blrmoe.inference.transcript import Word
 from espnet_blrmoe.writing import split_words
 
 ToText = Callable[[Sequence[str]], str]  # of tokens
+SPACES = "<space>", "▁"  # what tokens that are characters, and sentencepiece's, have for a space
 
 
 def words_of(
@@ -66,6 +67,22 @@ def aligned(log_probs: torch.Tensor, token_ids: Sequence[int], blank: int) -> li
         return [TokenSpan(*span, -math.inf) for span in zip(token_ids, starts, ends)]
     paths, scores = forced_align(log_probs.float().cpu().unsqueeze(0), torch.tensor([token_ids]), blank=blank)
     return merge_tokens(paths[0], scores[0], blank)
+
+
+def join_tokens(texts: Iterable[Sequence[str]], token_list: Sequence[str]) -> list[str]:
+    """The tokens of several texts, with the model's for a space between, if it has one and neither text brings it.
+
+    Args:
+        texts: of tokens; those without any are left out.
+        token_list: the model's.
+    """
+    space = next((space for space in SPACES if space in token_list), None)
+    joined: list[str] = []
+    for tokens in filter(None, texts):
+        if joined and space is not None and not joined[-1].endswith(space) and not tokens[0].startswith(space):
+            joined.append(space)
+        joined += tokens
+    return joined
 
 
 def positions_of_words(tokens: Sequence[str], to_text: ToText) -> list[list[int]]:

@@ -1,6 +1,7 @@
 """An open recording: as many samples as there are, whatever its header says."""
 
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from types import TracebackType
 
@@ -138,8 +139,10 @@ def length(path: str | Path) -> int:
 
 def check_rate(rate: float, name: str) -> None:
     """Raise UnusableAudio if no audio has this sampling rate in Hz."""
-    if not LOWEST_RATE <= rate <= HIGHEST_RATE:
-        sentence = f"{name} has a sampling rate of {rate} Hz; it must be from {LOWEST_RATE} to {HIGHEST_RATE}"
+    is_number = isinstance(rate, Real)
+    if not (is_number and LOWEST_RATE <= rate <= HIGHEST_RATE):
+        shown = rate if is_number else repr(rate)
+        sentence = f"{name} has a sampling rate of {shown} Hz; it must be a number from {LOWEST_RATE} to {HIGHEST_RATE}"
         raise UnusableAudio(sentence, "sampling rate")
 
 

@@ -85,14 +85,15 @@ class NewLanguageModel(FineTunedModel):
         Arguments as in BLRMoEModel.forward, by name; `lid` is only looked at.
 
         Raises:
-            ValueError: an utterance is in another language.
+            ValueError: an utterance, or a stretch of one, is in another language.
         """
         if lid is not None:
             labels = self.asr_model.language_labels(lid, utt_id)
-            for position, language in enumerate(self.asr_model.languages[n] for n in labels.language[:, 0]):
-                if language != self.language:
+            for position, stretches in enumerate(labels.language.tolist()):
+                others = {self.asr_model.languages[n] for n in stretches} - {self.language}
+                if others:
                     raise ValueError(
-                        f"utterance {utterance_name(utt_id, position)} has language {language!r} in utt2lang; "
+                        f"utterance {utterance_name(utt_id, position)} has language {min(others)!r} in utt2lang; "
                         f"give utterances in {self.language!r} only"
                     )
         with self.asr_model.encoder.route(prior=self.prior):

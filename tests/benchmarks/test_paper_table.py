@@ -1,11 +1,14 @@
 """The paper's table: its corpus keeps voices apart, its steps resume, and its figures are what they are called."""
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from espnet_blrmoe.program import READER_LEFT
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
 
@@ -154,3 +157,9 @@ def test_reductions_are_paired():
     before, after = (table.rates(table.Counts(domains, counts(*errors)), None)
                      for errors in (([2, 4, 8], [4, 2, 6]), ([1, 2, 4], [2, 1, 3])))
     assert table.reductions(before, after) == "+50.0 (+50.0 to +50.0)"
+
+
+def test_a_reader_that_leaves_gets_no_traceback():
+    program = subprocess.Popen([sys.executable, table.__file__], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    program.stdout.close()  # as `| head` does
+    assert (program.stderr.read(), program.wait()) == (b"", READER_LEFT)

@@ -1,5 +1,9 @@
 """A tiny run of the whole recipe, shared by the tests that look at what it leaves."""
 
+import errno
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from recipe_run import TINY_CORPUS, TINY_TRAINING, RecipeRun, run_recipe
 
@@ -11,3 +15,20 @@ def tiny_demo(tmp_path_factory) -> RecipeRun:
     folder = tmp_path_factory.mktemp("demo") / "JOB 1: it's [a-z]* $HOME & (ü) #2"
     folder.mkdir()
     return run_recipe(folder, *TINY_CORPUS, *TINY_TRAINING)
+
+
+@pytest.fixture
+def fill_disk(monkeypatch) -> Callable[[str], None]:
+    """Leaves no room for files of a name."""
+    write_bytes = Path.write_bytes
+
+    def fill(name: str) -> None:
+        def until_the_disk_is_full(path: Path, content: bytes) -> int:
+            if path.name.startswith(name):
+                write_bytes(path, content[: len(content) // 2])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write_bytes(path, content)
+
+        monkeypatch.setattr(Path, "write_bytes", until_the_disk_is_full)
+
+    return fill

@@ -17,9 +17,9 @@ def test_groups(tmp_path, groups, expected):
 
 
 def test_of_an_odd_number_of_languages_the_last_has_no_pair():
-    assert allowed_languages.pairs(["de", "en", "es"]) == {"de": "de,en", "en": "de,en", "es": "es"}
+    assert allowed_languages.groups_of("pairs", ["es", "en", "de"]) == {"de": "de,en", "en": "de,en", "es": "es"}
 
 
 def test_a_language_in_two_groups():
     with pytest.raises(UserError, match="language es is in two groups, 'de,es' and 'es,pt'"):
-        allowed_languages.parse_groups("de,es es,pt")
+        allowed_languages.groups_of("de,es es,pt", ["de"])

@@ -80,6 +80,9 @@ def test_the_same_options_give_the_same_set_and_none_takes_it_away(data, tmp_pat
     for one, other in zip(read_data_dir(again), read_data_dir(data / "test_mixed"), strict=True):
         assert (one.id, one.timeline) == (other.id, other.timeline)
         np.testing.assert_array_equal(soundfile.read(one.audio)[0], soundfile.read(other.audio)[0])
+    made = Path(one.audio).stat().st_mtime_ns
+    prepare(tmp_path, "--test_mixed", "7")
+    assert Path(one.audio).stat().st_mtime_ns == made  # it is there already
     Corpus.languages.cache_clear()  # as in another process
     assert sorted(path.name for path in prepare(tmp_path).iterdir()) == [
         "router_train", "router_valid", "test_in", "test_out", "train", "valid"]

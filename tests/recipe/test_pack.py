@@ -58,3 +58,19 @@ def test_a_file_that_the_configuration_names_is_missing(tmp_path):
     with pytest.raises(SystemExit, match="config.yaml names stats_file .*stats.npz, which does not exist"):
         pack.main([*arguments, f"--outpath={tmp_path / 'model.zip'}"])
     assert not (tmp_path / "model.zip").exists()
+
+
+def test_every_file_that_the_configuration_names_goes_along(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for name in ("model.pth", "RESULTS.md", "stats", "pieces", "symbols"):
+        (tmp_path / name).write_text(name)
+    config = {"encoder_conf": {"languages": ["es"], "num_shared_blocks": 2, "num_moe_blocks": 3, "output_size": 64},
+              "normalize_conf": {"stats_file": str(tmp_path / "stats")}, "bpemodel": str(tmp_path / "pieces"),
+              "non_linguistic_symbols": str(tmp_path / "symbols")}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    files = (tmp_path / name for name in ("config.yaml", "model.pth", "RESULTS.md"))
+    names = pack.gather(tmp_path / "folder", *files)
+    assert names == ["README.md", "RESULTS.md", "bpe.model", "non_linguistic_symbols.txt", "feats_stats.npz"]
+    packed = yaml.safe_load((tmp_path / "folder/config.yaml").read_text(encoding="utf-8"))
+    named = packed["bpemodel"], packed["non_linguistic_symbols"], packed["normalize_conf"]["stats_file"]
+    assert [(tmp_path / "folder" / name).read_text() for name in named] == ["pieces", "symbols", "stats"]

@@ -164,3 +164,12 @@ def test_mistakes_end_in_one_sentence(copy, tmp_path, break_it, message):
     with pytest.raises(UserError, match=message):
         write_report(exp, data, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+def test_without_room_the_earlier_report_stays(experiment, tmp_path, fill_disk):
+    exp, _, data = experiment
+    (tmp_path / "report.html").write_text("before")
+    fill_disk("report.html")
+    with pytest.raises(UserError, match="report.html cannot be written: No space left on device; it is left as it was"):
+        write_report(exp, data, tmp_path / "report.html")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("report.html", "before")]

@@ -218,6 +218,16 @@ def test_mistakes_end_in_one_sentence_and_write_nothing(tmp_path, break_it, mess
     assert not list(exp.glob("**/result.txt"))
 
 
+@pytest.mark.parametrize(("name", "others"), [("result.txt", []), ("RESULTS.md", ["result.txt"] * 3)])
+def test_without_room_nothing_is_half_written(tmp_path, fill_disk, name, others):
+    exp, data = make_test_set(tmp_path, {"a1": ("es", "d", "uno")}, {"a1": "uno"}, {"a1": "es 0.9"})
+    fill_disk(name)
+    with pytest.raises(UserError, match=f"{name} cannot be written: No space left on device; it is left as it was"):
+        main([str(exp), "--data", str(data)])
+    written = [path.name for path in exp.glob("**/*") if path.is_file()]
+    assert sorted(written) == sorted(["text", "lang", *others])
+
+
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory):
     return make_experiment(tmp_path_factory.mktemp("experiment"))

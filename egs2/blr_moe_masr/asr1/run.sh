@@ -55,7 +55,7 @@ router_args=                # further options of router fine-tuning
 router_pairs=               # data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
                             # default: dump/raw/router_train or, if there is none, the ASR training set
 router_utterances=          # this many pairs of every language are enough; default: all
-allowed_languages="pairs; own"  # further decodings with the fine-tuned router, one for each item between semicolons:
+allowed_languages="pairs; own"  # lists, separated by semicolons, of further decodings with the fine-tuned router:
                             # own, an utterance's own language; groups of languages ("es,pt de,en" allows each utterance
                             # the languages of its group); pairs, groups of two in the order of their codes
 hf_repo=                    # user/model on the Hugging Face hub to upload to

@@ -1,5 +1,6 @@
 """The decoding program: results of data sets, lists of languages, mistakes."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 import soundfile
 import torch
 import yaml
+from espnet2.tasks.lm import LMTask
 from recognition import BEST_PATH
 from tiny import (
+    CONFIG,
     RATE,
     speech_of,
     write_data_dir,
@@ -208,6 +211,19 @@ def test_mistakes_in_the_language_options(decode):
 def test_a_beam_of_no_hypothesis(decode):
     with pytest.raises(SystemExit, match="^asr_inference: beam_size must be at least 1, not 0"):
         decode("--beam_size", "0")
+
+
+def test_options_of_a_beam_search_are_not_ignored(decode, tmp_path):
+    lm = {"lm": "seq_rnn", "lm_conf": {"unit": 8}, "model_conf": {}, "init": None, "token_list": CONFIG["token_list"]}
+    (tmp_path / "lm.yaml").write_text(yaml.safe_dump(lm), encoding="utf-8")
+    torch.save(LMTask.build_model(argparse.Namespace(**lm)).state_dict(), tmp_path / "lm.pth")
+    lm_file = ["--lm_train_config", str(tmp_path / "lm.yaml"), "--lm_file", str(tmp_path / "lm.pth")]
+    for name, options in ((lm_file[-1], lm_file), ("2", ["--nbest", "2"]), ("0.5", ["--penalty", "0.5"])):
+        option = options[-2].removeprefix("--")
+        sentence = f"{option} {name} needs a beam search: give a beam_size of more than 1, for example 10"
+        with pytest.raises(SystemExit, match=f"^asr_inference: {sentence}$"):
+            decode(*options)
+    assert decode(*lm_file, "--beam_size", "2")
 
 
 @pytest.mark.parametrize("kind", ["tiny_model", "plain_model"])

@@ -295,6 +295,16 @@ def test_commands_are_handed_their_arguments(command, module, monkeypatch):
     assert calls == [["a.wav", "--languages", "en", "--help"]]
 
 
+def test_messages_begin_with_the_name_that_was_typed(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["espnet-blrmoe"])
+    options = ["--model", str(tmp_path), "--languages", "en", "--output_dir", str(tmp_path / "out")]
+    with pytest.raises(SystemExit, match="^prune: "):
+        main.main(["prune", *options])
+    monkeypatch.setattr(sys, "argv", ["/somewhere/espnet_blrmoe/bin/prune_experts.py"])
+    with pytest.raises(SystemExit, match="^prune_experts: "):
+        prune_experts.main(options)
+
+
 def test_help_of_a_command_teaches_by_an_example(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["espnet-blrmoe"])
     with pytest.raises(SystemExit) as ended:

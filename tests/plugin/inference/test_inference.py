@@ -17,7 +17,8 @@ from tiny import (
     write_training_config,
 )
 
-from espnet_blrmoe import Speech2Text
+from espnet_blrmoe import Speech2Text, StreamingRecogniser
+from espnet_blrmoe.audio import LARGEST_SAMPLE
 
 
 @pytest.mark.parametrize("languages", SUBSETS, ids=",".join)
@@ -164,11 +165,24 @@ def test_audio_shorter_than_a_frame_is_padded(speech2text):
         (np.zeros(800, dtype=np.int16), "must be floating point"),
         (np.full(800, np.nan), "NaN or infinite"),
         (np.full(800, np.inf), "NaN or infinite"),
+        (np.full(800, -1e38), r"speech holds samples as large as 1e\+38; scale them to \[-1, 1\]"),
     ],
 )
 def test_unusable_audio(speech2text, speech, message):
     with pytest.raises(ValueError, match=message):
         speech2text.batch([SPEECHES[0], speech])
+
+
+def test_audio_that_nobody_has_scaled(speech2text):
+    transcript = speech2text(SPEECHES[0] * (LARGEST_SAMPLE / np.abs(SPEECHES[0]).max()))
+    assert 0 < transcript.language_probability <= 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_gpu_that_is_not_there(tiny_model):
+    for load in (Speech2Text.from_pretrained, StreamingRecogniser.from_pretrained):
+        with pytest.raises(ValueError, match="^cannot use device 'cuda': "):
+            load(tiny_model.config.parent, device="cuda")
 
 
 def test_a_file_that_cannot_be_used_is_named(speech2text, tmp_path):

@@ -9,6 +9,7 @@ import soundfile
 import torch
 from recognition import BEAM_SEARCH, BEST_PATH, SPEECHES, assert_same
 from tiny import (
+    CONFIG,
     LANGUAGES,
     RATE,
     speech_of,
@@ -43,6 +44,12 @@ def test_without_a_timeline(speech2text):
     with_timeline, without = speech2text(SPEECHES[0]), speech2text(SPEECHES[0], return_timeline=False)
     assert without.timeline == ()
     assert (without.text, without.frames) == (with_timeline.text, with_timeline.frames)
+
+
+def test_transcripts_are_equal_without_their_hypotheses(speech2text):
+    one, other, shorter = speech2text.batch([SPEECHES[0], SPEECHES[0], SPEECHES[0][: RATE // 2]])
+    assert one == other != shorter
+    assert one == dataclasses.replace(one, hypotheses=[])
 
 
 def test_short_audio_is_one_chunk(speech2text):
@@ -86,8 +93,12 @@ def test_long_audio_is_recognised_as_its_chunks_are(tiny_model, options):
     [(text, tokens, token_ids, hypothesis)] = transcript.hypotheses
     best = [piece.hypotheses[0] for piece in pieces]
     assert text == transcript.text
-    assert tokens == [token for _, tokens, _, _ in best for token in tokens]
-    assert token_ids == [token for _, _, ids, _ in best for token in ids]
+    assert " ".join("".join(tokens).replace("<space>", " ").split()) == text
+    assert [token for token in tokens if token != "<space>"] == [
+        token for _, tokens, _, _ in best for token in tokens if token != "<space>"
+    ]
+    assert [CONFIG["token_list"][token] for token in token_ids] == tokens
+    assert hypothesis.yseq.tolist()[1:-1] == token_ids
     assert float(hypothesis.score) == pytest.approx(sum(float(h.score) for *_, h in best), rel=1e-4)
 
 

@@ -170,6 +170,7 @@ BAD = np.array([0.1, np.nan], np.float32)
     [
         (np.zeros(0, np.float32), "speech is empty; it must have at least one sample"),
         (BAD, "speech holds NaN or infinite samples"),
+        (np.full(9, -1e38, np.float32), "speech holds samples as large as 1e+38; scale them to [-1, 1]"),
         (np.zeros(9, np.int16), "speech must be floating point in [-1, 1], got torch.int16; divide int16 by 32768"),
         (np.zeros((9, 2), np.float32), "a stream is fed with arrays of one channel, (samples,)"),
         ("talk.wav", "a stream is fed with arrays of one channel, (samples,)"),
@@ -231,6 +232,8 @@ def test_options_out_of_their_range(model, options, message):
 def test_models_and_streams_that_are_none(recogniser, tmp_path):
     assert "unknown language 'fr'" in one_sentence(recogniser.start, "fr")
     assert "the stream" in one_sentence(recogniser.start, None, 10)
+    message = "the stream has a sampling rate of '16000' Hz; it must be a number from 1000 to 1000000"
+    assert one_sentence(recogniser.start, None, "16000") == message
     other = write_model(tmp_path / "other")
     message = one_sentence(StreamingRecogniser, other.config, other.weights, CHUNK_MS)
     assert message.startswith("the model was not trained for streaming; train one with encoder_conf: chunk_sizes")

@@ -17,7 +17,7 @@ from tiny import HOP, RATE, speech_of, write_model
 
 from espnet_blrmoe import Speech2Text, Transcript
 from espnet_blrmoe.inference.stream_text import StreamText
-from espnet_blrmoe.inference.words import aligned, positions_of_words
+from espnet_blrmoe.inference.words import aligned, join_tokens, positions_of_words
 from espnet_blrmoe.writing import split_words
 
 FRAME = 4 * HOP / RATE  # seconds
@@ -142,6 +142,20 @@ def assert_streamed(tokens: list[str], tokenizer, languages: list[str]) -> None:
         assert word.confidence == pytest.approx(math.exp(-len(positions)))
         frames = [languages[first]] + [own for own in languages[first + 1 : last + 1] for _ in range(2)]
         assert frames.count(word.language) == max(map(frames.count, frames))
+
+
+@pytest.mark.parametrize(
+    ("texts", "token_list", "joined"),
+    [
+        (["ab", "", "c"], ["a", "b", "c", "<space>"], ["a", "b", "<space>", "c"]),
+        ([["a", "<space>"], ["b"], ["<space>", "c"]], ["a", "<space>"], ["a", "<space>", "b", "<space>", "c"]),
+        ([["▁A", "b"], ["▁C"], ["d"]], ["▁A", "b", "▁C", "d", "▁"], ["▁A", "b", "▁C", "▁", "d"]),
+        (["ab", "c"], ["a", "b", "c"], ["a", "b", "c"]),
+        ([], ["<space>"], []),
+    ],
+)
+def test_tokens_of_several_texts_have_spaces_between(texts, token_list, joined):
+    assert join_tokens(texts, token_list) == joined
 
 
 @given(st.data(), st.text("abü 你好ที่か", max_size=20))

@@ -14,6 +14,7 @@ from tiny import (
     NamelessRouter,
     batch_of,
     fine_tuning_options,
+    one_sentence,
     write_data_dir,
     write_model,
     write_training_config,
@@ -25,6 +26,7 @@ from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import build_asr_model, load_asr_model
 from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.inference import pauses
+from espnet_blrmoe.languages import LABEL_PADDING, LanguageStretch, encode_label
 from espnet_blrmoe.training.language_task import NewLanguageModel
 
 
@@ -118,6 +120,18 @@ def test_of_experts_of_low_rank_only_the_newest_difference_learns(conformer):
         assert parameter.grad.any() == (".up." in name)
     dropouts = [module for name, module in model.named_modules() if name.endswith("2.feed_forward.dropout")]
     assert len(dropouts) == 1 and dropouts[0].training
+
+
+@pytest.mark.parametrize("places", [(0, 1), (1, 0)])
+def test_stretches_of_another_language_are_refused(conformer, places):
+    model = NewLanguageModel(build_asr_model(config_of(conformer)), len(OLD_TOKENS))  # as if zh-CN were new
+    stretches = [LanguageStretch("zh-CN", 0.5 * places[0]), LanguageStretch("de", 0.5 * places[1])]
+    batch = batch_of(["zh-CN", "zh-CN"])
+    labels = [torch.from_numpy(encode_label(label)) for label in ("zh-CN", sorted(stretches, key=lambda s: s.start))]
+    batch["lid"] = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=LABEL_PADDING)
+    assert "utterance utt1 has language 'de' in utt2lang; give utterances in 'zh-CN' only" in one_sentence(
+        lambda: model(**batch)
+    )
 
 
 def test_utterances_of_another_language_are_refused(conformer, tmp_path):

@@ -11,6 +11,7 @@ Example:
 """
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 from shared.data_dir import parse_timeline
@@ -27,14 +28,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("utt2langs")
     args = parser.parse_args(argv)
     utt2languages = read_languages(Path(args.utt2lang))
-    languages = sorted({language for own in utt2languages.values() for language in own})
-    group_of = pairs(languages) if args.groups == "pairs" else parse_groups(args.groups)
+    group_of = groups_of(args.groups, {language for own in utt2languages.values() for language in own})
     write_table(args.utt2langs, {utt: allowed(own, group_of) for utt, own in utt2languages.items()})
 
 
 def allowed(languages: list[str], group_of: dict[str, str]) -> str:
     """These languages or their groups, comma-separated, each once."""
-    groups = ",".join(group_of.get(language, language) for language in languages)
+    groups = ",".join(group_of[language] for language in languages)
     return ",".join(dict.fromkeys(groups.split(",")))
 
 
@@ -47,25 +47,26 @@ def read_languages(utt2lang: Path) -> dict[str, list[str]]:
     return {utt: [language] for utt, language in read_table(utt2lang).items()}
 
 
-def pairs(languages: list[str]) -> dict[str, str]:
-    """language -> itself and its neighbour, comma-separated; of an odd number, the last has none."""
-    return {language: ",".join(languages[n - n % 2 :][:2]) for n, language in enumerate(languages)}
+def groups_of(given: str, languages: Iterable[str]) -> dict[str, str]:
+    """language -> the languages of its group, comma-separated.
 
-
-def parse_groups(groups: str) -> dict[str, str]:
-    """language -> the languages of its group, comma-separated; empty for the words `own` and `pairs`.
+    Args:
+        given: `own`, `pairs` (of an odd number of languages, the last is by itself), or groups: "es,pt de,en".
+        languages: those that there are; groups may name others.
 
     Raises:
         UserError: a language is in two groups.
     """
+    codes = sorted(languages)
+    named = {"own": codes, "pairs": [",".join(codes[n : n + 2]) for n in range(0, len(codes), 2)]}
     group_of: dict[str, str] = {}
-    for group in [] if groups in ("own", "pairs") else groups.split():
+    for group in named.get(given, given.split()):
         for language in group.split(","):
             if language in group_of:
                 raise UserError(f"--allowed_languages: language {language} is in two groups, {group_of[language]!r} "
                                 f"and {group!r}")
             group_of[language] = group
-    return group_of
+    return dict(zip(codes, codes)) | group_of
 
 
 if __name__ == "__main__":

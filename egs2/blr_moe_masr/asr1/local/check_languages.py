@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 import yaml
-from allowed_languages import parse_groups
+from allowed_languages import groups_of
 from shared.data_dir import stream_data_dir
 from shared.kaldi_tables import UserError
 
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
             return
         source, languages = args.asr_train_config, set(config["encoder_conf"]["languages"])
     listed = ", ".join(sorted(languages))
-    for language in parse_groups(args.groups):
+    for language in groups_of(args.groups, languages):
         if language not in languages:
             raise UserError(f"--allowed_languages: language {language} is not among those of {source}: {listed}")
     for folder in args.data_dirs:

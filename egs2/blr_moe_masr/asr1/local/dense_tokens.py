@@ -6,10 +6,10 @@ writes OUTPUT_DIR/tokens.txt and, for sentencepiece's, OUTPUT_DIR/bpe.model.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 
 from shared.kaldi_tables import UserError
+from shared.write_files import write_files
 
 from espnet_blrmoe.files.dense_models import find_dense_model, read_dense_config
 from espnet_blrmoe.files.extending import characters_of
@@ -37,13 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         check(config, args.token_type, args.fs, args.text)
     except ValueError as error:
         raise UserError(str(error)) from error
-    args.output_dir.mkdir(parents=True, exist_ok=True)
-    if args.token_type == "bpe":
-        shutil.copyfile(config["bpemodel"], args.output_dir / "bpe.model")
-    tokens = args.output_dir / "tokens.txt"
-    unfinished = tokens.with_name(f"{tokens.name}.unfinished")
-    unfinished.write_text("".join(f"{token}\n" for token in config["token_list"]), encoding="utf-8")
-    unfinished.replace(tokens)
+    contents = {"bpe.model": Path(config["bpemodel"]).read_bytes()} if args.token_type == "bpe" else {}
+    contents["tokens.txt"] = "".join(f"{token}\n" for token in config["token_list"])
+    write_files({args.output_dir / name: content for name, content in contents.items()})
 
 
 def check(config: dict, token_type: str, fs: int, text: str) -> None:

@@ -16,6 +16,7 @@ import yaml
 from espnet2.utils.yaml_no_alias_safe_dump import yaml_no_alias_safe_dump
 from shared.kaldi_tables import UserError
 
+from espnet_blrmoe.files.trained_model import NAMED_FILES, with_files
 from espnet_blrmoe.program import start
 
 TEMPLATE = Path(__file__).with_name("templates") / "model_card.md.j2"
@@ -60,19 +61,16 @@ def gather(folder: Path, config_file: Path, weights: Path, results: Path) -> lis
     Raises:
         UserError: a file that the configuration names does not exist.
     """
-    config = yaml.safe_load(config_file.read_text(encoding="utf-8"))
     options = ["README.md", "RESULTS.md"]
-    for part, option, name in (
-        (config, "bpemodel", "bpe.model"),
-        (config, "non_linguistic_symbols", "non_linguistic_symbols.txt"),
-        (config.get("normalize_conf") or {}, "stats_file", "feats_stats.npz"),
-    ):
-        if part.get(option):
-            if not Path(part[option]).is_file():
-                raise UserError(f"{config_file} names {option} {part[option]}, which does not exist")
-            shutil.copy(part[option], folder / name)
-            part[option] = name
-            options.append(name)
+
+    def copy(option: str, path: str) -> str:
+        if not Path(path).is_file():
+            raise UserError(f"{config_file} names {option} {path}, which does not exist")
+        options.append(NAMED_FILES[option][1])
+        shutil.copy(path, folder / options[-1])
+        return options[-1]
+
+    config = with_files(yaml.safe_load(config_file.read_text(encoding="utf-8")), copy)
     (folder / "config.yaml").write_text(yaml_no_alias_safe_dump(config, sort_keys=False), encoding="utf-8")
     (folder / "README.md").write_text(model_card(config, results.read_text(encoding="utf-8")), encoding="utf-8")
     shutil.copy(results, folder / "RESULTS.md")

@@ -323,7 +323,7 @@ def run(args: argparse.Namespace) -> None:
     if args.test_mixed is not None and not makers:
         raise UserError("--test_mixed: none of the corpora makes such a test; espeak does")
     for corpus in makers:
-        corpus.module.make_mixed(corpus.root, args.langs, args.test_mixed)
+        corpus.module.make_mixed(corpus.root, args.langs, args.test_mixed, args.nj)
     require_layout(corpora, "train")
     for split in ("valid", "test"):
         if not any(corpus.languages(split) for corpus in corpora):

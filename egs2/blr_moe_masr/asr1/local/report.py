@@ -31,6 +31,7 @@ from shared.diagnosis import IN_DOMAIN, SIGNATURES
 from shared.kaldi_tables import UserError, read_table
 from shared.report_plots import SERIES, change_dots, overview, rate_bars, timeline_bars, training_curves
 from shared.score_tables import TIMELINE_COLUMNS, accuracy, environment, signed_interval, timeline_row, with_interval
+from shared.write_files import write_files
 
 from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.program import start
@@ -308,8 +309,7 @@ def main(argv: list[str] | None = None) -> None:
 
     output = args.output or args.exp / "report.html"
     page = render(collect(args.exp, args.router_exp, args.data))
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(page, encoding="utf-8")
+    write_files({output: page})
     print(f"Report: {output} ({len(page.encode()) / 1e6:.1f} MB, opens in any browser)")
 
 

@@ -41,6 +41,7 @@ from shared.resampling import RESAMPLES, SEED, draws, interval
 from shared.score_tables import result_text, results_markdown, terminal_table
 from shared.text_normalization import DIGITS
 from shared.timelines import score_timelines
+from shared.write_files import write_files
 from tqdm import tqdm
 
 from espnet_blrmoe.program import start
@@ -150,7 +151,7 @@ def compare(resampled: dict[tuple, dict[str, np.ndarray]], entries: dict[tuple, 
 
 
 def score(decodings: list[Decoding], data: Path) -> dict:
-    """Score all decodings, and write `score_*/result.txt` beside each.
+    """Score all decodings, and write `score_*/result.txt` beside each; UserError if there is no room for them.
 
     Args:
         decodings: of one experiment.
@@ -183,10 +184,9 @@ def score(decodings: list[Decoding], data: Path) -> dict:
         if decoding.recordings is not None:
             timelines.append({**names, **score_timelines(decoding.recordings)})
         own = [entry for key, entry in entries.items() if key[:2] == (decoding.tag, decoding.test_set)]
-        for measure, alignments in aligned.items():
-            path = decoding.folder / f"score_{measure.lower()}" / "result.txt"
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(result_text(own, measure, decoding.references, alignments), encoding="utf-8")
+        write_files({decoding.folder / f"score_{measure.lower()}" / "result.txt":
+                     result_text(own, measure, decoding.references, alignments)
+                     for measure, alignments in aligned.items()})
     return {"interval": f"95 % bootstrap over utterances, {RESAMPLES:,} resamples, seed {SEED}",
             "scores": list(entries.values()), "confusions": confusions, "timelines": timelines,
             "changes": compare(resampled, entries), "diagnosis": diagnose(heard)}
@@ -213,8 +213,8 @@ def main(argv: list[str] | None = None) -> None:
     for decoding in decodings:
         warn_of_missing(decoding, args.data)
     results = {"digits": args.digits, **score(decodings, args.data)}
-    (args.exp / "scores.json").write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    (args.exp / "RESULTS.md").write_text(results_markdown(results, args.exp), encoding="utf-8")
+    write_files({args.exp / "scores.json": json.dumps(results, indent=1, ensure_ascii=False) + "\n",
+                 args.exp / "RESULTS.md": results_markdown(results, args.exp)})
     print(terminal_table(results))
     utterances = sum(len(d.references) for d in decodings)
     print(f"Scored {utterances:,} hypotheses of {len(decodings)} decodings: {args.exp / 'RESULTS.md'}, "

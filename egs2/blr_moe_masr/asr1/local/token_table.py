@@ -22,6 +22,7 @@ from espnet2.text.char_tokenizer import CharTokenizer
 from espnet2.text.sentencepiece_tokenizer import SentencepiecesTokenizer
 from shared.kaldi_tables import UserError
 from shared.transcripts import side_by_side
+from shared.write_files import write_files
 
 from espnet_blrmoe.program import start
 from espnet_blrmoe.tables import text_table
@@ -106,10 +107,8 @@ def main(argv: list[str] | None = None) -> None:
         for language, use in sorted(uses(folder, tokenize, known, args.fs, args.frame_ms / 1000).items()):
             rows.append([folder.name, language, *use.cells()])
             too_dense += use.too_dense
-    table = args.token_list.with_name("tokens_by_language.tsv")
-    unfinished = table.with_name(table.name + ".unfinished")
-    unfinished.write_text("".join("\t".join(row) + "\n" for row in (HEAD, *rows)), encoding="utf-8")
-    unfinished.replace(table)
+    table = "".join("\t".join(row) + "\n" for row in (HEAD, *rows))
+    write_files({args.token_list.with_name("tokens_by_language.tsv"): table})
     print(text_table(HEAD, rows, names=2))
     if too_dense:
         print(f"{too_dense} utterances have more tokens than the encoder has frames of {args.frame_ms:g} ms: CTC "

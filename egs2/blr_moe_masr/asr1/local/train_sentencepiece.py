@@ -19,6 +19,7 @@ import sentencepiece
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from shared.kaldi_tables import UserError
 from shared.transcripts import Transcript, read_transcripts
+from shared.write_files import write_files
 
 from espnet_blrmoe.program import start
 
@@ -153,18 +154,10 @@ def write(model: ModelProto, folder: Path) -> None:
     Raises:
         UserError: there is no room or no permission.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     vocab = "".join(f"{piece.piece}\t{piece.score:g}\n" for piece in model.pieces)
     tokens = "".join(f"{token}\n" for token in token_list(model))
-    contents = {"bpe.model": model.SerializeToString(), "bpe.vocab": vocab.encode(), "tokens.txt": tokens.encode()}
-    unfinished = {folder / name: folder / f"{name}.unfinished" for name in contents}
-    try:
-        for path, content in zip(unfinished.values(), contents.values()):
-            path.write_bytes(content)
-        for finished, path in unfinished.items():
-            path.replace(finished)
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written: {error.strerror}; it is left as it was") from error
+    contents = {"bpe.model": model.SerializeToString(), "bpe.vocab": vocab, "tokens.txt": tokens}
+    write_files({folder / name: content for name, content in contents.items()})
 
 
 def main(argv: list[str] | None = None) -> None:

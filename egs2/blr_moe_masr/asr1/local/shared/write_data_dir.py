@@ -14,8 +14,7 @@ from typing import TextIO
 
 from shared.data_dir import OPTIONAL, TABLES, Skipped, Summary, Utterance
 from shared.kaldi_tables import UserError, sort_lines, stream_table, write_inverse
-
-UNFINISHED = ".unfinished"
+from shared.write_files import UNFINISHED
 
 
 @contextmanager

@@ -23,11 +23,11 @@ def make(root: Path, languages: list[str], train_hours: float | None, test_sente
     recordings.make(root, languages or LANGUAGES, hours, sentences, nj)
 
 
-def make_mixed(root: Path, languages: list[str], recordings: int | None) -> None:
+def make_mixed(root: Path, languages: list[str], recordings: int | None, nj: int) -> None:
     from corpora.espeak import mixed
 
     said = {row["text"] for split in SPLITS if split != "test_mixed" for _, row in _rows(root, split)}
-    mixed.make(root / "mixed", list(dict.fromkeys(languages or LANGUAGES)), recordings, said)
+    mixed.make(root / "mixed", list(dict.fromkeys(languages or LANGUAGES)), recordings, said, nj)
 
 
 def languages(root: Path, split: str) -> list[str]:

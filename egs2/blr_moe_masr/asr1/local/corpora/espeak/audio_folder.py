@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import soundfile
+import torch
 from shared.kaldi_tables import write_table
 from shared.write_data_dir import replacing
 from tqdm import tqdm
@@ -19,11 +20,16 @@ MADE_FROM = "made_from"  # file in the folder: what its audio was made from
 
 
 class Recording(Protocol):
-    """One utterance to synthesise, a frozen dataclass; `file` is its path in the folder."""
+    """One recording to synthesise, a frozen dataclass; `file` is its path in the folder."""
 
-    id: str
-    language: str
-    text: str
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def language(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
 
     @property
     def domain(self) -> str: ...
@@ -35,7 +41,8 @@ class Recording(Protocol):
     def file(self) -> str: ...
 
 
-Write = Callable[[Recording, Path], None]  # synthesises a recording into its file below a folder
+# Synthesises a recording into its file below a folder; returns further fields of its clip, if it knows any.
+Write = Callable[[Recording, Path], dict | None]
 
 
 def make(folder: Path, data_sets: Mapping[str, Sequence[Recording]], write: Write, nj: int) -> None:
@@ -55,36 +62,38 @@ def make(folder: Path, data_sets: Mapping[str, Sequence[Recording]], write: Writ
         print(f"{folder}: has this audio already")
         return
     with replacing(folder) as unfinished:
-        write_audio(recordings, write, unfinished, nj)
+        told = write_audio(recordings, write, unfinished, nj)
         write_table(unfinished / "wav.scp", {r.id: str(folder / r.file) for r in recordings})
         for name, own in data_sets.items():
-            write_clips(unfinished / f"{name}.jsonl", own, transcribed=not name.startswith("router_"))
+            write_clips(unfinished / f"{name}.jsonl", own, told, transcribed=not name.startswith("router_"))
             seconds = sum(soundfile.info(unfinished / r.file).duration for r in own)
-            print(f"{folder}: {name} has {len(own)} sentences by {len({r.speaker for r in own})} voices, "
+            print(f"{folder}: {name} has {len(own)} recordings of {len({r.speaker for r in own})} voices, "
                   f"{seconds / 3600:.2f} hours")
         (unfinished / MADE_FROM).write_text(fingerprint)
 
 
-def write_audio(recordings: Sequence[Recording], write: Write, folder: Path, nj: int) -> None:
-    """Synthesise into files below the folder, side by side."""
+def write_audio(recordings: Sequence[Recording], write: Write, folder: Path, nj: int) -> dict[str, dict]:
+    """Synthesise into files below the folder, side by side: id -> what `write` returned."""
     for place in {(folder / r.file).parent for r in recordings}:
-        place.mkdir(parents=True)
-    with ProcessPoolExecutor(nj) as pool:
+        place.mkdir(parents=True, exist_ok=True)
+    with ProcessPoolExecutor(nj, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         # Ctrl-C reaches all processes, but this one ends the others, which are started here so that they ignore it.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         written = pool.map(partial(write, folder=folder), recordings, chunksize=16)
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            for _ in tqdm(written, total=len(recordings), desc="speaking", unit="sentence", disable=None, leave=False):
-                pass
+            told = tqdm(written, total=len(recordings), desc="speaking", unit="recording", disable=None, leave=False)
+            return {r.id: fields or {} for r, fields in zip(recordings, told)}
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def write_clips(table: Path, recordings: Iterable[Recording], transcribed: bool) -> None:
+def write_clips(
+    table: Path, recordings: Iterable[Recording], told: Mapping[str, dict], transcribed: bool
+) -> None:
     """Write the fields of `corpora.Clip`, a line of JSON for each recording."""
     with table.open("w", encoding="utf-8") as lines:
         for r in recordings:
             clip = {"name": r.id, "audio": r.file, "text": r.text if transcribed else None, "language": r.language,
-                    "speaker": r.speaker, "domain": r.domain, "id": r.id}
+                    "speaker": r.speaker, "domain": r.domain, "id": r.id, **told[r.id]}
             lines.write(json.dumps(clip, ensure_ascii=False) + "\n")

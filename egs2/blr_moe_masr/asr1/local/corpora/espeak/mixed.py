@@ -5,7 +5,6 @@ them are 0 to 1 s of room tone, besides the silence that eSpeak NG leaves around
 there alike often, in both orders. No sentence is in the rest of the corpus. The same options give the same samples.
 """
 
-import json
 import random
 import shutil
 from collections.abc import Iterator
@@ -17,11 +16,9 @@ import numpy as np
 import soundfile
 import soxr
 import torch
-from shared.kaldi_tables import UserError, write_table
-from shared.write_data_dir import replacing
-from tqdm import tqdm
+from shared.kaldi_tables import UserError
 
-from corpora.espeak import synthesis
+from corpora.espeak import audio_folder, synthesis
 from corpora.espeak.recordings import MARGIN, PEAK, RATE, ROOM_TONE, SETS
 from corpora.espeak.sentences import grammar, sentences
 from espnet_blrmoe.audio import extent
@@ -58,15 +55,37 @@ class MixedRecording:
     sentences: list[Sentence]
     seed: int
 
+    @property
+    def language(self) -> str:
+        """The one that it begins with."""
+        return self.sentences[0].language
 
-def make(folder: Path, langs: list[str], recordings: int | None, said: set[str], seed: int = 0) -> None:
-    """Make the audio and the table test_mixed.jsonl in a folder; it appears whole or not at all.
+    @property
+    def text(self) -> str:
+        return " ".join(s.text for s in self.sentences)
+
+    @property
+    def domain(self) -> str:
+        return "mixed"
+
+    @property
+    def speaker(self) -> str:
+        return f"mixed-{self.variant}"
+
+    @property
+    def file(self) -> str:
+        return f"{self.id}.wav"
+
+
+def make(folder: Path, langs: list[str], recordings: int | None, said: set[str], nj: int, seed: int = 0) -> None:
+    """Make the audio and the table test_mixed.jsonl in a folder, unless it holds the same; whole or not at all.
 
     Args:
         folder: for wav files and the table of clips.
         langs: language codes.
         recordings: how many; None: the folder is removed.
         said: sentences of the rest of the corpus.
+        nj: processes.
         seed: of sentences, voices and pauses.
 
     Raises:
@@ -77,18 +96,7 @@ def make(folder: Path, langs: list[str], recordings: int | None, said: set[str],
         return
     if recordings < 1 or len(langs) < 2:
         raise UserError("--test_mixed must be positive, and needs several languages")
-    with replacing(folder) as unfinished:
-        clips, seconds = [], 0.0
-        planned = plan(langs, recordings, said, seed)
-        for r in tqdm(planned, total=recordings, desc=NAME, unit="recording", disable=None, leave=False):
-            audio, timeline = speak(r)
-            soundfile.write(unfinished / f"{r.id}.wav", audio, RATE, subtype="PCM_16")
-            clips.append(clip_of(r, timeline))
-            seconds += len(audio) / RATE
-        lines = (f"{json.dumps(clip, ensure_ascii=False)}\n" for clip in clips)
-        (unfinished / f"{NAME}.jsonl").write_text("".join(lines), encoding="utf-8")
-        write_table(unfinished / "wav.scp", {clip["id"]: str(folder / clip["audio"]) for clip in clips})
-    print(f"{folder}: {NAME} has {recordings} recordings in two languages each, {seconds / 3600:.2f} hours")
+    audio_folder.make(folder, {NAME: list(plan(langs, recordings, said, seed))}, write_recording, nj)
 
 
 def plan(langs: list[str], recordings: int, said: set[str], seed: int) -> Iterator[MixedRecording]:
@@ -127,9 +135,8 @@ def speak(recording: MixedRecording) -> tuple[np.ndarray, list[tuple[float, floa
     return audio + ROOM_TONE * rng.standard_normal(len(audio), dtype=np.float32), timeline
 
 
-def clip_of(recording: MixedRecording, timeline: list[tuple[float, float, str, str]]) -> dict:
-    """The fields of `corpora.Clip`. The clip's language is the one that it begins with."""
-    return {"name": recording.id, "id": recording.id, "audio": f"{recording.id}.wav",
-            "text": " ".join(s.text for s in recording.sentences), "language": recording.sentences[0].language,
-            "other_language": recording.sentences[1].language, "speaker": f"mixed-{recording.variant}",
-            "domain": "mixed", "timeline": timeline}
+def write_recording(recording: MixedRecording, folder: Path) -> dict:
+    """Synthesise into a wav file below the folder; returns the clip's other language and its timeline."""
+    audio, timeline = speak(recording)
+    soundfile.write(folder / recording.file, audio, RATE, subtype="PCM_16")
+    return {"other_language": recording.sentences[1].language, "timeline": timeline}
