@@ -13,18 +13,22 @@ from torch import nn
 LEGACY_POSITIONS = 5000
 
 
-class AbsolutePositions(nn.Module):
-    """Adds sinusoids of the frames' positions (ESPnet: PositionalEncoding).
+class ScaledFrames(nn.Module):
+    """What all positions do to the frames: scale them to the sinusoids' size, and drop out.
 
     Args:
         size: D.
-        dropout_rate: of the sum.
+        dropout_rate: of the frames, and of the sinusoids.
     """
 
     def __init__(self, size: int, dropout_rate: float):
         super().__init__()
         self.scale = math.sqrt(size)
         self.dropout = nn.Dropout(dropout_rate)
+
+
+class AbsolutePositions(ScaledFrames):
+    """Adds sinusoids of the frames' positions (ESPnet: PositionalEncoding)."""
 
     def forward(
         self, x: torch.Tensor, span: int | None = None, first: torch.Tensor | None = None
@@ -41,18 +45,8 @@ class AbsolutePositions(nn.Module):
         return self.dropout(x * self.scale + sinusoids(positions, x)), None
 
 
-class RelativePositions(nn.Module):
-    """Gives sinusoids of all distances between frames to the attention (ESPnet: RelPositionalEncoding, "latest").
-
-    Args:
-        size: D.
-        dropout_rate: of the frames, and of the sinusoids.
-    """
-
-    def __init__(self, size: int, dropout_rate: float):
-        super().__init__()
-        self.scale = math.sqrt(size)
-        self.dropout = nn.Dropout(dropout_rate)
+class RelativePositions(ScaledFrames):
+    """Gives sinusoids of all distances between frames to the attention (ESPnet: RelPositionalEncoding, "latest")."""
 
     def forward(
         self, x: torch.Tensor, span: int | None = None, first: torch.Tensor | None = None
