@@ -1,4 +1,4 @@
-"""The order of the packages: each builds only on those before it."""
+"""The order of the packages, each of which builds only on those before it, and the size of modules and functions."""
 
 import ast
 from pathlib import Path
@@ -34,3 +34,15 @@ def test_no_package_builds_on_a_later_one():
         for imported in imported_by(path):
             other = room_of(imported)
             assert other == room or floors[other] < floors[room], f"{path.relative_to(PACKAGE)} imports {imported}"
+
+
+RECIPE = PACKAGE.parent / "egs2/blr_moe_masr/asr1/local"
+
+
+def test_modules_and_functions_are_short():
+    for path in [*PACKAGE.rglob("*.py"), *RECIPE.rglob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 350, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 50, f"{node.name} of {path}"
