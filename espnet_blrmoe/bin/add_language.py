@@ -29,7 +29,7 @@ from espnet_blrmoe.training.language_task import LanguageTask, write_extended_mo
 
 def get_parser():
     """ESPnet's parser of the task; ESPnet's documentation tools look for this name."""
-    return LanguageTask.get_parser()
+    return LanguageTask.get_parser().introduced_by(__doc__)
 
 
 def main(cmd: list[str] | None = None) -> None:

@@ -70,8 +70,7 @@ def with_own_options(
     espnets: argparse.ArgumentParser, description: str | None, of_streams: bool = False
 ) -> argparse.ArgumentParser:
     """The parser of one of ESPnet's programs with the options that name a model's folder and languages."""
-    parser = ConfigFileParser.of(espnets)
-    parser.description = description
+    parser = ConfigFileParser.of(espnets).introduced_by(description)
     parser.set_defaults(beam_size=None)  # Speech2Text knows better than ESPnet's program what a model needs
     add_model_options(parser.add_argument_group("The model's folder, instead of its two files"), espnet_has_files=True)
     group = add_language_options(parser, of_streams)

@@ -27,7 +27,7 @@ from espnet_blrmoe.training.trainer import link_model, trained_checkpoint
 
 def get_parser():
     """ESPnet's parser of the task; ESPnet's documentation tools look for this name."""
-    return BLRMoETask.get_parser()
+    return BLRMoETask.get_parser().introduced_by(__doc__)
 
 
 def main(cmd: list[str] | None = None) -> None:

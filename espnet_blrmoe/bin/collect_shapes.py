@@ -27,7 +27,7 @@ from espnet_blrmoe.training.asr_task import BLRMoETask
 
 def get_parser() -> argparse.ArgumentParser:
     """The training's parser."""
-    return BLRMoETask.get_parser()
+    return BLRMoETask.get_parser().introduced_by(__doc__)
 
 
 def main(cmd: list[str] | None = None) -> None:

@@ -24,7 +24,7 @@ from espnet_blrmoe.training.router_task import RouterTask, write_asr_model
 
 def get_parser():
     """ESPnet's parser of the task; ESPnet's documentation tools look for this name."""
-    return RouterTask.get_parser()
+    return RouterTask.get_parser().introduced_by(__doc__)
 
 
 def main(cmd: list[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """Configuration files that build on others: `base: ../train_asr.yaml` in a file that ESPnet takes with --config."""
 
+import argparse
 from pathlib import Path
 
 from espnet2.tasks.asr import ASRTask
@@ -16,13 +17,18 @@ class ConfigFileParser(config_argparse.ArgumentParser):
     @classmethod
     def of(cls, parser: config_argparse.ArgumentParser) -> "ConfigFileParser":
         """A parser with the options of another, which one of ESPnet's programs has made."""
+        formatters = (parser.formatter_class, argparse.RawDescriptionHelpFormatter)  # the latter keeps examples' lines
         return cls(
             parents=[parser],
             add_help=False,
             conflict_handler="resolve",  # both have --config
-            description=parser.description,
-            formatter_class=parser.formatter_class,
+            formatter_class=type("HelpFormatter", formatters, {}),
         )
+
+    def introduced_by(self, text: str | None) -> "ConfigFileParser":
+        """This parser, whose --help begins with a program's docstring in place of the names of ESPnet's options."""
+        self.usage, self.description = "%(prog)s [--config FILE] [options]", text
+        return self
 
     def parse_known_args(self, args=None, namespace=None):
         """Options of the --config file and its bases as defaults, then those of the command line."""

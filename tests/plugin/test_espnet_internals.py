@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from espnet_blrmoe.bin import asr_inference
+from espnet_blrmoe.bin import asr_inference, asr_train, router_train
 from espnet_blrmoe.espnet_internals import CONV_SUBSAMPLINGS
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.subsampling import InputLayer
@@ -59,3 +59,12 @@ def test_the_decoding_program_helps(capsys):
         asr_inference.main(["--help"])
     assert ended.value.code == 0
     assert "%%" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("program", [asr_inference, asr_train, router_train])
+def test_help_over_espnets_options_begins_with_an_example(program, capsys):
+    with pytest.raises(SystemExit):
+        program.main(["--help"])
+    usage, _, description = capsys.readouterr().out.partition("\n\n")
+    assert usage.count("\n") == 0 and usage.startswith("usage: ")
+    assert description.startswith(program.__doc__.strip())

@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import espnet_blrmoe
+from espnet_blrmoe.bin.main import COMMANDS
 
-PROGRAMS = ("transcribe", "prune_experts", "export_onnx", "router_eval", "summary")
-HEAVY = ("torch", "espnet2", "scipy", "torchaudio")
+TRAININGS = {"add_language", "router_train"}  # their options are ESPnet's
+PROGRAMS = {module for module, _ in COMMANDS.values()} - TRAININGS
+HEAVY = ("torch", "espnet2.tasks", "scipy", "torchaudio")
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
