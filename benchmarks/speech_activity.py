@@ -1,4 +1,4 @@
-"""How often speech is told as silence, and noise as speech.
+"""How often speech is taken for silence, and noise for speech.
 
     cd egs2/blr_moe_masr/asr1
     python ../../../benchmarks/speech_activity.py --noise 1 dump/raw/test_in/wav.scp downloads/espeak/es/*/*.wav

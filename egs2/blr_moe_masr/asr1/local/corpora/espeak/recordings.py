@@ -1,7 +1,7 @@
 """What eSpeak NG says in the default corpus, in which voices, and how it is recorded.
 
 Most of every language is recorded in one way, its own (OWN_WAY), as languages of real corpora often come from one
-archive; a sixth of it is clean. Who learns to tell languages from such speech learns to tell recordings.
+archive; a sixth of it is clean. A model that learns languages from such speech learns the recordings instead.
 
     train, valid                  training voices; valid has other sentences
     test_in                       other voices, clean and in each language's own way
