@@ -231,6 +231,13 @@ def draw_timelines(decodings: list[Decoding], colours: dict[str, str]) -> str | 
     return timeline_bars([(references[n].id, timelines) for n, timelines in zip(some, rows)], colours)
 
 
+def languages_in(decodings: list[Decoding], shown: dict[str, list[dict]]) -> set[str]:
+    """All languages that are said or recognised, whole utterances or stretches of them."""
+    languages = {u.language for d in decodings for u in d.references}
+    languages |= {span.language for d in decodings for r in d.recordings or [] for span in [*r.spans, *r.recognised]}
+    return languages | {span[2] for own in shown.values() for e in own for r in e["results"] for span in r["timeline"]}
+
+
 def language_colours(languages: set[str]) -> dict[str, str]:
     """One hue per language, evenly spaced; labels say the language too, so that it never depends on colour."""
     hues = ((200 / 360 + i / len(languages)) % 1 for i in range(len(languages)))
@@ -245,10 +252,7 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
                    for test_set in sorted({d.test_set for d in decodings})}
     unmixed = [t for t, own in by_test_set.items() if own[0].references[0].timeline is None]
     shown = {test_set: examples(by_test_set[test_set]) for test_set in unmixed}
-    languages = {u.language for d in decodings for u in d.references}
-    languages |= {span.language for d in decodings for r in d.recordings or [] for span in [*r.spans, *r.recognised]}
-    languages |= {span[2] for own in shown.values() for e in own for r in e["results"] for span in r["timeline"]}
-    colours = language_colours(languages)
+    colours = language_colours(languages_in(decodings, shown))
     scores, changes, checkpoint = results["scores"], results["changes"], read_checkpoint(exp)
     pooled = sorted((e for e in scores if e["by"] == "all"), key=lambda e: (e["test_set"], e["decoding"]))
     return {
