@@ -44,7 +44,6 @@ ROWS = (
     Row("dense", "dense", "decode_asr", "LR-MoE", tells_languages=False),
     Row("LR-MoE", "lr_moe", "decode_asr"),
     Row("LR-MoE, languages given", "lr_moe", "decode_asr_router_pruned", "LR-MoE"),
-    Row("LR-MoE, its router augmented", "lr_moe", "decode_asr_router", "LR-MoE"),
     Row("+ V experts", "lr_moe_v", "decode_asr", "LR-MoE"),
     Row("+ V and O experts", "lr_moe_vo", "decode_asr", "LR-MoE"),
     Row("+ K and Q experts", "lr_moe_kq", "decode_asr", "LR-MoE"),
