@@ -74,7 +74,7 @@ def make(args: argparse.Namespace) -> None:
     if args.output_dir.exists():
         raise ValueError(f"{args.output_dir} exists already; remove it or choose another --output_dir")
     files = find_dense_model(args)
-    dense_config = read_dense_config(files.config)
+    dense_config = read_dense_config(files.config, is_shared=bool(args.model_tag))
     if args.token_list:
         check_tokens(dense_config, files.config, args.token_list)
     dense = load_dense_model(dense_config, files)

@@ -146,6 +146,21 @@ def test_a_hostile_archive(tmp_path, monkeypatch):
     expect_a_sentence(archive, tmp_path / "new", "frontend: 's3prl', which may load files that", model="--model_tag")
 
 
+@pytest.mark.parametrize("option", ["bpemodel", "non_linguistic_symbols"])
+def test_a_shared_model_does_not_take_files_of_this_machine_along(option, dense_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
+    secret = tmp_path / "secret"
+    secret.write_text("of nobody's business", encoding="utf-8")
+    dense = shutil.copytree(dense_model, tmp_path / "dense")
+    for named in (str(secret), "../../secret"):
+        change_config(dense, **{option: named})
+        content = model_files((dense / "config.yaml").read_bytes())
+        content["model.pth"] = (dense / "valid.loss.ave.pth").read_bytes()
+        archive = write_archive(tmp_path / "dense.zip", content)
+        message = f"{option}: {named} did not come with the packed model"
+        expect_a_sentence(archive, tmp_path / "new", message, model="--model_tag")
+
+
 def test_a_folder_without_one_checkpoint(dense_model, tmp_path):
     expect_a_sentence(tmp_path / "nowhere", tmp_path / "new", "nowhere does not exist; give the folder with a model's")
     dense = shutil.copytree(dense_model, tmp_path / "dense")

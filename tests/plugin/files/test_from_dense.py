@@ -225,11 +225,15 @@ def test_half_precision_becomes_single(tmp_path):
 
 def test_a_shared_dense_model(tmp_path, monkeypatch):
     dense = write_dense_model(tmp_path / "dense")
-    content = model_files((dense / "config.yaml").read_bytes())
+    symbols = {"non_linguistic_symbols": "data/nlsyms.txt"}  # a file that comes along
+    change_config(dense, **symbols)
+    content = {**model_files((dense / "config.yaml").read_bytes()), "data/nlsyms.txt": b"<laugh>\n"}
     content["model.pth"] = (dense / "valid.loss.ave.pth").read_bytes()
     archive = write_archive(tmp_path / "dense.zip", content)
     monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
-    expect_equal_outputs(dense, convert(archive, tmp_path / "new", model="--model_tag"))
+    folder = convert(archive, tmp_path / "new", model="--model_tag")
+    expect_equal_outputs(dense, folder)
+    assert (folder / "non_linguistic_symbols.txt").read_bytes() == b"<laugh>\n"
 
 
 def test_what_matters_in_training_only_is_left_out_and_named(tmp_path, capsys):
