@@ -19,8 +19,8 @@ def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = No
         known: the languages of the model; None accepts every code.
 
     Raises:
-        ValueError: no code, a code that is not a string, a code twice, or one that is not among `known` (the message
-            lists those).
+        ValueError: no code, a code that is not a string or has a space in it, a code twice, or one that is not among
+            `known` (the message lists those).
     """
     codes = codes.split(",") if isinstance(codes, str) else list(codes)
     for code in codes:
@@ -29,6 +29,9 @@ def parse_languages(codes: str | Iterable[str], known: Sequence[str] | None = No
     codes = tuple(code.strip() for code in codes if code.strip())
     if not codes:
         raise ValueError("the list of languages is empty; name at least one, for example 'en,de'")
+    for code in codes:
+        if len(code.split()) > 1:
+            raise ValueError(f"language {code!r} has a space in it; separate languages by commas, as in 'en,de'")
     twice = sorted({code for code in codes if codes.count(code) > 1})
     if twice:
         raise ValueError(f"language {twice[0]!r} is listed twice in {','.join(codes)!r}")

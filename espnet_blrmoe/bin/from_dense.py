@@ -74,7 +74,7 @@ def make(args: argparse.Namespace) -> None:
     if args.output_dir.exists():
         raise ValueError(f"{args.output_dir} exists already; remove it or choose another --output_dir")
     files = find_dense_model(args)
-    dense_config = read_dense_config(files.config)
+    dense_config = read_dense_config(files.config, is_shared=bool(args.model_tag))
     if args.token_list:
         check_tokens(dense_config, files.config, args.token_list)
     dense = load_dense_model(dense_config, files)
@@ -87,7 +87,7 @@ def make(args: argparse.Namespace) -> None:
         print(f"left out, since it matters in training only: {option}")
     before, after = (format_size(own.weights.stat().st_size) for own in (files, written))
     print(f"largest difference of the two models' outputs on random audio, whatever the routing: {difference:.1e}")
-    print(f"{args.output_dir}: {len(model.languages)} languages ({', '.join(model.languages)}), {after} from {before}")
+    print(f"{args.output_dir}: languages {', '.join(model.languages)}; {after} from {before}")
 
 
 def new_config(args: argparse.Namespace, dense_config: dict) -> dict:
@@ -96,15 +96,16 @@ def new_config(args: argparse.Namespace, dense_config: dict) -> dict:
     Raises:
         ValueError: --config is missing or malformed, or the configurations or an option do not fit.
     """
-    from espnet_blrmoe.files.dense_options import OF_MODEL, blr_moe_config, refuse_changes
+    from espnet_blrmoe.files.dense_options import OF_MODEL, blr_moe_config, check_training, refuse_changes
     from espnet_blrmoe.training.asr_task import BLRMoETask
     from espnet_blrmoe.training.config_files import over, read_options
 
     training = {}
     if args.config:
         training = read_options(args.config, {action.dest for action in BLRMoETask.get_parser()._actions})
-    experts = over(training.pop("encoder_conf", None) or {}, expert_options(args))
     try:
+        check_training(training)
+        experts = over(training.pop("encoder_conf", {}), expert_options(args))
         refuse_changes(training, {option: dense_config.get(option) for option in OF_MODEL})
         return over(blr_moe_config(dense_config, experts), training)
     except ValueError as error:
@@ -122,10 +123,13 @@ def check_tokens(dense_config: dict, config_file: Path, token_list: str) -> None
     """Check that the dense model has the tokens of a file.
 
     Raises:
-        ValueError: it has others; names the first.
+        ValueError: it has others, of which the first is named; or the file is no text.
     """
-    with open(token_list, encoding="utf-8") as lines:
-        tokens = [line.rstrip() for line in lines]
+    try:
+        with open(token_list, encoding="utf-8") as lines:
+            tokens = [line[0] + line[1:].rstrip() for line in lines]  # as ESPnet does: a token may be a kind of space
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{token_list} is not text in UTF-8: {error.reason}") from error
     known = dense_config["token_list"]
     for n, (token, own) in enumerate(zip_longest(tokens, known), start=1):
         if token != own:

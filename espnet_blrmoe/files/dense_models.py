@@ -76,12 +76,17 @@ def find_dense_model(args: argparse.Namespace) -> ModelFiles:
     return ModelFiles(Path(fetched["asr_train_config"]), Path(fetched["asr_model_file"]))
 
 
-def read_dense_config(path: Path) -> dict:
+def read_dense_config(path: Path, is_shared: bool = False) -> dict:
     """Read the config.yaml of a trained ESPnet ASR model; the files that it names are found from where it was trained.
+
+    Args:
+        path: of the config.yaml.
+        is_shared: somebody else's, from a packed model, who must not have a file of this machine's copied into the new
+            model's folder: files are those that came with it.
 
     Raises:
         ValueError: it is missing, malformed, incomplete or of another task, has an option that cannot be carried over,
-            or names a file that is missing.
+            or names a file that is missing, or, if it is shared, did not come with it.
     """
     config = ADDED_LATER | read_config(path)
     if config.get("encoder") == OWSM_CTC:
@@ -101,7 +106,8 @@ def read_dense_config(path: Path) -> dict:
             )
     try:
         dense_encoder_conf(config)
-        config = with_files(config, lambda option, name: found(option, name, path.resolve().parents))
+        place = came_along if is_shared else found
+        config = with_files(config, lambda option, name: place(option, name, path.resolve().parents))
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     if config["token_type"] == "bpe":
@@ -121,6 +127,19 @@ def found(option: str, name: str, folders: Sequence[Path]) -> str:
         if place.is_file():
             return str(place)
     raise ValueError(f"{option}: {name} does not exist; start where the model was trained")
+
+
+def came_along(option: str, name: str, folders: Sequence[Path]) -> str:
+    """Where a file is that an option of a shared model names: in the folder, with meta.yaml, that the model unpacks to.
+
+    Raises:
+        ValueError: it is elsewhere, or does not exist.
+    """
+    unpacked = next(folder for folder in folders if (folder / "meta.yaml").is_file())
+    place = Path(name).resolve()  # where it came along; see espnet_blrmoe.files.sharing.with_places
+    if not (place.is_relative_to(unpacked) and place.is_file()):
+        raise ValueError(f"{option}: {name} did not come with the packed model; pack that file too")
+    return str(place)
 
 
 def load_dense_model(config: dict, files: ModelFiles) -> ESPnetASRModel:

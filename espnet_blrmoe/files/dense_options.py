@@ -41,6 +41,8 @@ OF_EXPERTS = (
     "languages", "experts", "num_shared_blocks", "num_moe_blocks", "attention_experts", "ffn_experts", "expert_rank",
     "router", "router_conf", "router_input", "label_routing",
 )  # fmt: skip
+# Classes of a BLR-MoE model.
+OWN_CLASSES = {"encoder": "blr_moe", "model": "blr_moe", "preprocessor": "blr_moe"}
 # Options of a training that say what the model is, and go with it.
 OF_MODEL = (
     "input_size", "frontend", "frontend_conf", "normalize", "normalize_conf", "preencoder", "preencoder_conf",
@@ -73,13 +75,11 @@ def blr_moe_config(config: dict, experts: dict) -> dict:
     refuse_changes(of_blocks, own_of_blocks, "encoder_conf: block_conf")
     languages, block_conf = list(parse_languages(experts["languages"])), {**own_of_blocks, **of_blocks}
     return {
-        "encoder": "blr_moe",
+        **OWN_CLASSES,
         "encoder_conf": {
             **own, "num_shared_blocks": shared, **experts, "block_conf": block_conf, "languages": languages
         },  # fmt: skip
-        "model": "blr_moe",
         "model_conf": {name: value for name, value in config["model_conf"].items() if name not in LOSSES},
-        "preprocessor": "blr_moe",
         **{option: config[option] for option in (*OF_MODEL, *OF_LEARNING) if option in config},
     }
 
@@ -133,6 +133,21 @@ def left_out(config: dict) -> list[str]:
     return [f"{name}: {value}" for name, value in options.items() if value and value != usual.get(name)]
 
 
+def check_training(training: dict) -> None:
+    """Check that the options of --config are those of a training of BLR-MoE.
+
+    Raises:
+        ValueError: one names another class, or is no mapping where there has to be one.
+    """
+    for option, own in OWN_CLASSES.items():
+        if training.get(option, own) != own:
+            raise ValueError(
+                f"{option}: {training[option]} is not {own}; give the configuration of the training that follows, such "
+                "as conf/train_from_dense.yaml, not the dense model's"
+            )
+        refuse_changes(training.get(f"{option}_conf", {}), {}, f"{option}_conf")
+
+
 def refuse_changes(given: dict, own: dict, where: str = "") -> None:
     """Check that options which somebody gives have the dense model's values, where they are the dense model's.
 
@@ -142,8 +157,10 @@ def refuse_changes(given: dict, own: dict, where: str = "") -> None:
         where: the mapping that they are in.
 
     Raises:
-        ValueError: one has another value; names it.
+        ValueError: one has another value, or `given` is no mapping; names it.
     """
+    if not isinstance(given, dict):
+        raise ValueError(f"{where} must be options and their values, not {given!r}")
     for option, value in given.items():
         name = f"{where}: {option}" if where else option
         if option not in own or value == own[option]:

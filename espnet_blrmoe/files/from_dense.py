@@ -1,6 +1,8 @@
 """A BLR-MoE model with the weights of a dense one, each dense matrix in all experts, and the proof that they agree."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -127,20 +129,20 @@ def prove_equal(dense: ESPnetASRModel, model: BLRMoEModel, config: dict) -> floa
         The largest difference, see `difference`, of encoder output and of the tokens' probabilities.
 
     Raises:
-        ValueError: it is more than MOST_DIFFERENCE, or one gives no numbers, or the dense model cannot be run.
+        ValueError: it is more than MOST_DIFFERENCE, or one of the models gives no numbers or cannot be run.
     """
     generator = torch.Generator().manual_seed(0)
-    speech = random_audio(dense, config, generator)
-    lengths = torch.full((len(speech),), speech.size(1))
-    try:
+    with _naming("dense"):
+        speech = random_audio(dense, config, generator)
+        lengths = torch.full((len(speech),), speech.size(1))
         expected = outputs_of(dense, speech, lengths)
-    except Exception as error:  # whatever somebody's options do to ESPnet
-        raise ValueError(f"the dense model recognises no random audio: {str(error).partition(chr(10))[0]}") from error
+    if not all(output.isfinite().all() for output in expected):
+        raise ValueError("the dense model's output for random audio is not finite; its weights are damaged")
     shape = *speech.shape[:2], len(model.languages)  # there are no more frames than that
     largest = 0.0
     for n in range(ROUTINGS + 1):
         prior = None if n == ROUTINGS else random_routing(shape, generator)  # at last as the router chooses
-        with model.encoder.route(choice=LanguageChoice(prior)):
+        with _naming("new"), model.encoder.route(choice=LanguageChoice(prior)):
             given = outputs_of(model, speech, lengths)
         differences = map(difference, given, expected)
         largest = max(largest, *differences)
@@ -150,6 +152,19 @@ def prove_equal(dense: ESPnetASRModel, model: BLRMoEModel, config: dict) -> floa
             f"than {MOST_DIFFERENCE:.0e}; nothing is written"
         )
     return largest
+
+
+@contextmanager
+def _naming(which: str) -> Iterator[None]:
+    """Inside the `with`, errors say which of the models is run: whatever options do to ESPnet's classes and others'.
+
+    Raises:
+        ValueError: instead of any other exception.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(f"the {which} model recognises no random audio: {str(error).partition(chr(10))[0]}") from error
 
 
 def difference(given: torch.Tensor, expected: torch.Tensor) -> float:

@@ -15,12 +15,20 @@ from espnet_blrmoe.files import from_dense
 
 MISTAKES = {
     "languages twice": (["--languages=de,en,de"], {}, "language 'de' is listed twice in 'de,en,de'"),
+    "languages with spaces": (["--languages=de en"], {}, "language 'de en' has a space in it; separate"),
     "no language": (["--languages=,"], {}, "the list of languages is empty"),
     "all blocks shared": (["--num_shared_blocks=3"], {}, "must be 0 to 2 of the dense model's 3, not 3"),
+    "a router that cannot be run": (
+        ["--encoder_conf", "router_conf.layers=0"], {}, "the new model recognises no random audio: mat1 and mat2",
+    ),
+    "more samples than any memory": (
+        [], {"frontend_conf": {**CONFIG["frontend_conf"], "fs": 10**12}}, "the dense model recognises no random audio",
+    ),
     "no such projection": (["--attention_experts=vx"], {}, "attention_experts must be any of q, k, v and o, not 'x'"),
     "no such router": (["--router=lstm"], {}, "cannot be built: encoder_conf: router must be .*, not 'lstm'"),
     "other tokens": (["--token_list=tokens.txt"], {}, "tokens.txt:3 has token 'x' where .*config.yaml has 'a'"),
     "fewer tokens": (["--token_list=few.txt"], {}, "few.txt:2 has token None where .*config.yaml has '<unk>'"),
+    "tokens that are no text": (["--token_list=dense/valid.loss.ave.pth"], {}, "ave.pth is not text in UTF-8: "),
     "no tokens": (["--token_list=nowhere.txt"], {}, "nowhere.txt"),
     "no training": (["--config=nowhere.yaml"], {}, "nowhere.yaml does not exist"),
     "another encoder": ([], {"encoder": "rnn"}, "config.yaml says 'encoder: rnn', which cannot be given experts"),
@@ -127,7 +135,8 @@ def test_weights_that_are_no_numbers(dense_model, tmp_path):
     weights = torch.load(dense / "valid.loss.ave.pth")
     weights["encoder.after_norm.bias"][3] = torch.nan
     torch.save(weights, dense / "valid.loss.ave.pth")
-    expect_a_sentence(dense, tmp_path / "new", "output differs from the dense model's by inf")
+    message = "the dense model's output for random audio is not finite; its weights are damaged"
+    expect_a_sentence(dense, tmp_path / "new", message)
 
 
 def test_weights_are_not_executed(dense_model, tmp_path):
@@ -144,6 +153,21 @@ def test_a_hostile_archive(tmp_path, monkeypatch):
     expect_a_sentence(archive, tmp_path / "new", "holds '../victim', a path outside its folder", model="--model_tag")
     archive = write_archive(tmp_path / "dense.zip", model_files(config))
     expect_a_sentence(archive, tmp_path / "new", "frontend: 's3prl', which may load files that", model="--model_tag")
+
+
+@pytest.mark.parametrize("option", ["bpemodel", "non_linguistic_symbols"])
+def test_a_shared_model_does_not_take_files_of_this_machine_along(option, dense_model, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
+    secret = tmp_path / "secret"
+    secret.write_text("of nobody's business", encoding="utf-8")
+    dense = shutil.copytree(dense_model, tmp_path / "dense")
+    for named in (str(secret), "../../secret"):
+        change_config(dense, **{option: named})
+        content = model_files((dense / "config.yaml").read_bytes())
+        content["model.pth"] = (dense / "valid.loss.ave.pth").read_bytes()
+        archive = write_archive(tmp_path / "dense.zip", content)
+        message = f"{option}: {named} did not come with the packed model"
+        expect_a_sentence(archive, tmp_path / "new", message, model="--model_tag")
 
 
 def test_a_folder_without_one_checkpoint(dense_model, tmp_path):

@@ -214,6 +214,14 @@ def test_a_configuration_of_an_older_or_newer_espnet(tmp_path):
     expect_equal_outputs(dense, convert(tmp_path / "other", tmp_path / "new"))
 
 
+def test_a_token_that_is_a_kind_of_space(tmp_path):
+    tokens = [*CONFIG["token_list"][:-1], "\u3000", "<sos/eos>"]
+    dense = write_dense_model(tmp_path / "dense", token_list=tokens)
+    (tmp_path / "tokens.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
+    folder = convert(dense, tmp_path / "new", "--token_list", str(tmp_path / "tokens.txt"))
+    assert read_config(folder / "config.yaml")["token_list"] == tokens
+
+
 def test_half_precision_becomes_single(tmp_path):
     dense = write_dense_model(tmp_path / "dense")
     weights = torch.load(dense / "valid.loss.ave.pth")
@@ -225,11 +233,15 @@ def test_half_precision_becomes_single(tmp_path):
 
 def test_a_shared_dense_model(tmp_path, monkeypatch):
     dense = write_dense_model(tmp_path / "dense")
-    content = model_files((dense / "config.yaml").read_bytes())
+    symbols = {"non_linguistic_symbols": "data/nlsyms.txt"}  # a file that comes along
+    change_config(dense, **symbols)
+    content = {**model_files((dense / "config.yaml").read_bytes()), "data/nlsyms.txt": b"<laugh>\n"}
     content["model.pth"] = (dense / "valid.loss.ave.pth").read_bytes()
     archive = write_archive(tmp_path / "dense.zip", content)
     monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
-    expect_equal_outputs(dense, convert(archive, tmp_path / "new", model="--model_tag"))
+    folder = convert(archive, tmp_path / "new", model="--model_tag")
+    expect_equal_outputs(dense, folder)
+    assert (folder / "non_linguistic_symbols.txt").read_bytes() == b"<laugh>\n"
 
 
 def test_what_matters_in_training_only_is_left_out_and_named(tmp_path, capsys):
@@ -316,6 +328,11 @@ def test_a_training_configuration_has_the_say_on_experts_and_training(tmp_path):
         ({"encoder_conf": {"block_conf": {"activation_type": "gelu"}}}, "activation_type: gelu is not the dense"),
         ({"encoder_conf": {"expert_rank": 17}}, "expert_rank is 17, but a matrix of 16 x 16 has a rank of 16 at most"),
         ({"encoder_conf": {"depth": 1}}, "unexpected keyword argument 'depth'"),
+        ({"encoder_conf": 5}, "encoder_conf must be options and their values, not 5"),
+        ({"model_conf": [1]}, r"model_conf must be options and their values, not \[1\]"),
+        ({"encoder_conf": {"block_conf": 5}}, "encoder_conf: block_conf must be options and their values, not 5"),
+        ({"encoder": "conformer"}, "encoder: conformer is not blr_moe; give the configuration of the training that"),
+        ({"preprocessor": "default"}, "preprocessor: default is not blr_moe"),
         ({"max_epochs": 1}, "unrecognized arguments: max_epochs .from .*training.yaml"),
     ],
 )

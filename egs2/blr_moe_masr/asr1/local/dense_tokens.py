@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         check_model_options(args)
-        config = read_dense_config(find_dense_model(args).config)
+        config = read_dense_config(find_dense_model(args).config, is_shared=bool(args.model_tag))
         check(config, args.token_type, args.fs, args.text)
     except ValueError as error:
         raise UserError(str(error)) from error
