@@ -62,7 +62,8 @@ class BLRMoEEncoder(AbsEncoder):
         padding_idx: for `input_layer: embed`.
 
     Raises:
-        ValueError: an option that does not exist, languages that are listed twice, or groups that do not fit them.
+        ValueError: an option that does not exist or is out of its range, languages that are listed twice, or groups
+            that do not fit them.
     """
 
     def __init__(
@@ -107,6 +108,8 @@ class BLRMoEEncoder(AbsEncoder):
         self.after_norm = LayerNorm(output_size)
         self._input_size, self._output_size = input_size, output_size
         self.put_router(router, router_conf, router_input)
+        if not isinstance(label_routing, (int, float)) or not 0 <= label_routing <= 1:
+            raise ValueError(f"encoder_conf: label_routing must be a probability, from 0 to 1, not {label_routing!r}")
         self.label_routing = label_routing
         check_chunks(chunk_sizes, left_context, self.pos_enc)
         self.chunk_sizes, self.left_context = chunk_sizes, left_context

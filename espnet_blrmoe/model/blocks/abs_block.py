@@ -58,8 +58,11 @@ class BlockOptions:
     expert_rank: int | None = None
 
     def __post_init__(self) -> None:
-        if unknown := ", ".join(sorted(set(self.attention_experts) - set("qkvo"))):
-            raise ValueError(f"encoder_conf: attention_experts must be any of q, k, v and o, not {unknown!r}")
+        experts = self.attention_experts
+        if not isinstance(experts, str) or not set(experts) <= set("qkvo"):
+            raise ValueError(f"encoder_conf: attention_experts must be any of q, k, v and o, as in vo, not {experts!r}")
+        if not isinstance(self.ffn_experts, bool):
+            raise ValueError(f"encoder_conf: ffn_experts must be true or false, not {self.ffn_experts!r}")
         rank = self.expert_rank
         if rank is not None and (isinstance(rank, bool) or not isinstance(rank, int) or rank < 1):
             raise ValueError(
