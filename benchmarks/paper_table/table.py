@@ -25,8 +25,8 @@ from shared.score_tables import markdown_table  # noqa: E402
 RESAMPLES = 2000
 MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.align
 TESTS = ("test_in", "test_out")
-COLOURS = {"dense": "tab:gray", "lr_moe": "tab:orange", "blr_moe": "tab:blue", "dense_half": "tab:gray",
-           "lr_moe_from_dense": "tab:orange", "blr_moe_from_dense": "tab:blue"}  # others: green
+COLOURS = {"dense": "tab:gray", "dense_half": "tab:gray", "lr_moe": "navajowhite", "lr_moe_from_dense": "tab:orange",
+           "blr_moe": "lightsteelblue", "blr_moe_from_dense": "tab:blue"}  # others: green
 
 
 @dataclass(frozen=True)
@@ -36,31 +36,33 @@ class Row:
     title: str
     system: str
     decoding: str
-    base: str = ""  # title of the row that it is compared with
+    bases: tuple[str, ...] = ()  # titles of the rows that it is compared with
     tells_languages: bool = True
 
 
+AUGMENTED = "BLR-MoE: its router augmented"
 ROWS = (
-    Row("dense", "dense", "decode_asr", "LR-MoE", tells_languages=False),
-    Row("LR-MoE", "lr_moe", "decode_asr"),
-    Row("LR-MoE, languages given", "lr_moe", "decode_asr_router_pruned", "LR-MoE"),
-    Row("+ V experts", "lr_moe_v", "decode_asr", "LR-MoE"),
-    Row("+ V and O experts", "lr_moe_vo", "decode_asr", "LR-MoE"),
-    Row("+ K and Q experts", "lr_moe_kq", "decode_asr", "LR-MoE"),
-    Row("+ K, Q, V and O experts", "lr_moe_kqvo", "decode_asr", "LR-MoE"),
-    Row("+ V and O experts, TDNN router", "blr_moe", "decode_asr", "LR-MoE"),
-    Row("BLR-MoE: its router augmented", "blr_moe", "decode_asr_router", "LR-MoE"),
-    Row("BLR-MoE, pruned to a pair", "blr_moe", "decode_asr_router_pairs", "BLR-MoE: its router augmented"),
-    Row("BLR-MoE, pruned to one", "blr_moe", "decode_asr_router_pruned", "BLR-MoE: its router augmented"),
-    Row("dense, half of the updates", "dense_half", "decode_asr", tells_languages=False),
-    Row("LR-MoE from it", "lr_moe_from_dense", "decode_asr", "LR-MoE"),
-    Row("LR-MoE from it, languages given", "lr_moe_from_dense", "decode_asr_given", "LR-MoE from it"),
-    Row("BLR-MoE from it", "blr_moe_from_dense", "decode_asr", "LR-MoE from it"),
-    Row("BLR-MoE from it: its router augmented", "blr_moe_from_dense", "decode_asr_router", "LR-MoE from it"),
-    Row("BLR-MoE from it, pruned to a pair", "blr_moe_from_dense", "decode_asr_router_pairs",
-        "BLR-MoE from it: its router augmented"),
-    Row("BLR-MoE from it, pruned to one", "blr_moe_from_dense", "decode_asr_router_pruned",
-        "LR-MoE from it, languages given"),
+    Row("dense", "dense", "decode_asr", ("LR-MoE",), tells_languages=False),
+    # From one dense model of half of the updates.
+    Row("LR-MoE", "lr_moe_from_dense", "decode_asr"),
+    Row("LR-MoE, languages given", "lr_moe_from_dense", "decode_asr_given", ("LR-MoE",)),
+    Row("+ V and O experts, TDNN router", "blr_moe_from_dense", "decode_asr", ("LR-MoE",)),
+    Row(AUGMENTED, "blr_moe_from_dense", "decode_asr_router", ("LR-MoE", "dense")),
+    Row("BLR-MoE, pruned to a pair", "blr_moe_from_dense", "decode_asr_router_pairs", (AUGMENTED,)),
+    Row("BLR-MoE, pruned to one", "blr_moe_from_dense", "decode_asr_router_pruned",
+        (AUGMENTED, "LR-MoE, languages given")),
+    Row("what they begin with", "dense_half", "decode_asr", tells_languages=False),
+    Row("LR-MoE from nothing", "lr_moe", "decode_asr", ("LR-MoE",)),
+    Row("the same, languages given", "lr_moe", "decode_asr_router_pruned", ("LR-MoE from nothing",)),
+    Row("+ V experts", "lr_moe_v", "decode_asr", ("LR-MoE from nothing",)),
+    Row("+ V and O experts", "lr_moe_vo", "decode_asr", ("LR-MoE from nothing",)),
+    Row("+ K and Q experts", "lr_moe_kq", "decode_asr", ("LR-MoE from nothing",)),
+    Row("+ K, Q, V and O experts", "lr_moe_kqvo", "decode_asr", ("LR-MoE from nothing",)),
+    Row("BLR-MoE from nothing", "blr_moe", "decode_asr", ("LR-MoE from nothing",)),
+    Row("the same, its router augmented", "blr_moe", "decode_asr_router", ("LR-MoE from nothing",)),
+    Row("the same, pruned to a pair", "blr_moe", "decode_asr_router_pairs", ("the same, its router augmented",)),
+    Row("the same, pruned to one", "blr_moe", "decode_asr_router_pruned",
+        ("the same, its router augmented", "the same, languages given")),
 )
 
 
@@ -151,15 +153,15 @@ def measure_all(results: Path) -> dict[Row, Measured]:
 
 
 def compare(measured: dict[Row, Measured], results: Path) -> list[list[str]]:
-    """How much fewer word errors each row has than its base, over the seeds that both have."""
+    """How much fewer word errors each row has than its bases, over the seeds that both have."""
     by_title = {row.title: row for row in measured}
+    pairs = [(row, by_title[base]) for row in measured for base in row.bases if base in by_title]
     lines = []
-    for row, found in measured.items():
-        base = by_title.get(row.base)
-        if base and (seeds := sorted(set(found.seeds) & set(measured[base].seeds))):
+    for row, base in pairs:
+        if seeds := sorted(set(measured[row].seeds) & set(measured[base].seeds)):
             before, after = (measure(one, results, seeds).rates for one in (base, row))
-            changes = (reductions(before[name], after[name]) for name in after)
-            lines.append([row.title, row.base, str(len(seeds)), *changes])
+            changes = [reductions(before[name], after[name]) for name in after]
+            lines.append([row.title, base.title, str(len(seeds)), *changes])
     return lines
 
 

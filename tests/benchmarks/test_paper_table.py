@@ -123,7 +123,8 @@ def test_rows_are_compared_over_the_seeds_that_both_have(tmp_path):
         write(system, seed, wrong)
     measured = table.measure_all(tmp_path)
     assert [len(found.seeds) for found in measured.values()] == [2, 1]
-    assert table.compare(measured, tmp_path)[0][:4] == ["+ V experts", "LR-MoE", "1", "+50.0 (+50.0 to +50.0)"]
+    compared = table.compare(measured, tmp_path)[0][:4]
+    assert compared == ["+ V experts", "LR-MoE from nothing", "1", "+50.0 (+50.0 to +50.0)"]
 
 
 def test_finished_systems_are_in_the_tables(tmp_path, capsys):
@@ -136,10 +137,11 @@ def test_finished_systems_are_in_the_tables(tmp_path, capsys):
         np.savez_compressed(tmp_path / "tiny" / f"lr_moe_seed{seed}.npz", **kept,
                             **{"domains/test_in": domains, "domains/test_out": domains})
     table.main(["--size", "tiny", "--results", str(tmp_path), "--plot", str(tmp_path / "plot.svg")])
-    assert "LR-MoE, languages given" in (tmp_path / "plot.svg").read_text()
+    assert "the same, languages given" in (tmp_path / "plot.svg").read_text()
     lines = capsys.readouterr().out.splitlines()
-    assert any(line.startswith("|LR-MoE|2|25.0|25.0|25.0|15.0|35.0|") for line in lines)
-    assert any(line.startswith("|LR-MoE, languages given|LR-MoE|2|+0.0 (+0.0 to +0.0)|") for line in lines)
+    assert any(line.startswith("|LR-MoE from nothing|2|25.0|25.0|25.0|15.0|35.0|") for line in lines)
+    given = "|the same, languages given|LR-MoE from nothing|2|+0.0 (+0.0 to +0.0)|"
+    assert any(line.startswith(given) for line in lines)
     assert not any(line.startswith("|dense|") for line in lines)
 
 

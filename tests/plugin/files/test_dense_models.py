@@ -24,7 +24,7 @@ MISTAKES = {
     "more samples than any memory": (
         [], {"frontend_conf": {**CONFIG["frontend_conf"], "fs": 10**12}}, "the dense model recognises no random audio",
     ),
-    "no such projection": (["--attention_experts=vx"], {}, "attention_experts must be any of q, k, v and o, as in vo, not 'vx'"),
+    "no such projection": (["--attention_experts=vx"], {}, "attention_experts must be any of q, .*, not 'vx'"),
     "no such router": (["--router=lstm"], {}, "cannot be built: encoder_conf: router must be .*, not 'lstm'"),
     "other tokens": (["--token_list=tokens.txt"], {}, "tokens.txt:3 has token 'x' where .*config.yaml has 'a'"),
     "fewer tokens": (["--token_list=few.txt"], {}, "few.txt:2 has token None where .*config.yaml has '<unk>'"),
