@@ -4,6 +4,8 @@ of those that are allowed."""
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -109,11 +111,48 @@ def _seconds(start: str | float) -> float:
 
 
 class LanguageStretch(NamedTuple):
-    """A stretch of an utterance in one language; start and end are parts of the utterance's length, from 0 to 1."""
+    """A stretch of an utterance in one language; start and end are parts of the utterance's length, from 0 to 1.
+
+    Of neighbours with the same start and end only the order is known: one follows the other at some time in between.
+    """
 
     language: str
     start: float = 0.0
     end: float = 1.0
+
+    def within(self, start: float, end: float) -> "LanguageStretch":
+        """The stretch as one of a longer utterance, of which its own utterance is the part from `start` to `end`."""
+        return LanguageStretch(self.language, *(start * (1 - time) + end * time for time in self[1:]))
+
+
+def parse_label(label: str) -> list[LanguageStretch]:
+    """What a line of `utt2lang` says after the utterance's id.
+
+        parse_label("en") == [LanguageStretch("en")]
+        parse_label("zh-CN en zh-CN")  # in this order, nobody knows when
+        parse_label("zh-CN:0:0.4 en:0.45:1") == [LanguageStretch("zh-CN", 0.0, 0.4), LanguageStretch("en", 0.45, 1.0)]
+
+    Raises:
+        ValueError: it is empty, or its stretches are not parts of the utterance, one after the other.
+    """
+    stretches = [_stretch(word) for word in label.split()]
+    if not stretches:
+        raise ValueError("there is no language")
+    for before, after in pairwise(stretches):
+        if after.start < before.end and after[1:] != before[1:]:
+            raise ValueError(f"stretches of {label!r} overlap or are not in the order of time")
+    return stretches
+
+
+@lru_cache(maxsize=1000)  # a corpus has few different ones, unless times are known
+def label_languages(label: str) -> tuple[str, ...]:
+    """The languages of a line of `utt2lang`, each once, in the order in which they come."""
+    return tuple(dict.fromkeys(word.partition(":")[0] for word in label.split()))
+
+
+def main_language(label: str) -> str:
+    """The language that an utterance counts as, of a line of `utt2lang`: the first."""
+    return label_languages(label)[0]
 
 
 def encode_label(label: str | Sequence[LanguageStretch]) -> np.ndarray:
@@ -123,19 +162,30 @@ def encode_label(label: str | Sequence[LanguageStretch]) -> np.ndarray:
     order.
 
     Args:
-        label: the code of an utterance in one language, or stretches in time order.
+        label: as in `utt2lang`, or stretches in time order.
     """
     if not isinstance(label, str):
-        label = " ".join(f"{language}:{start:.7f}:{end:.7f}" for language, start, end in label)
+        label = format_label(label)
     return np.array([ord(character) for character in label], dtype=np.int64)
 
 
 def decode_label(label: list[int]) -> list[LanguageStretch]:
     """The stretches of one row of a collated batch, padded with LABEL_PADDING."""
-    text = "".join(chr(character) for character in label if character != LABEL_PADDING)
-    return [_stretch(word) for word in text.split(" ")]
+    return parse_label("".join(chr(character) for character in label if character != LABEL_PADDING))
+
+
+def format_label(stretches: Iterable[LanguageStretch]) -> str:
+    """Stretches as `parse_label` reads them."""
+    return " ".join(f"{language}:{start:.7f}:{end:.7f}" for language, start, end in stretches)
 
 
 def _stretch(word: str) -> LanguageStretch:
     language, *times = word.rsplit(":", 2)
-    return LanguageStretch(language, *map(float, times))
+    try:
+        start, end = map(float, times or (0, 1))
+        if not 0 <= start <= end <= 1:
+            raise ValueError
+    except ValueError:
+        expected = "expected language:start:end, from 0 to 1 of the utterance's length"
+        raise ValueError(f"{expected}, found {word!r}") from None
+    return LanguageStretch(language, start, end)

@@ -26,7 +26,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--languages", required=True, help="languages to keep, for example en,de")
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write; must not hold a model yet")
     parser.add_argument("--text", help="transcripts (utterance, text): keep only the tokens that they use")
-    parser.add_argument("--utt2lang", help="their languages (utterance, code); those of other languages do not count")
+    parser.add_argument("--utt2lang", help="their languages (utterance, code); those with other languages do not count")
     return parser
 
 
@@ -73,16 +73,19 @@ def texts_of(text: str, utt2lang: str, languages: tuple[str, ...]) -> list[str]:
     Raises:
         ValueError: a file is missing or broken, an utterance has no language, or a language has no transcript.
     """
+    from espnet_blrmoe.languages import label_languages
     from espnet_blrmoe.tables import read_table
 
-    transcripts, language_of = read_table(text), read_table(utt2lang)
+    transcripts, labels = read_table(text), read_table(utt2lang)
     for utterance in transcripts:
-        if utterance not in language_of:
+        if utterance not in labels:
             raise ValueError(f"{utt2lang} has no line for utterance {utterance} of {text}; add its language")
+    kept = {utterance for utterance in transcripts if set(label_languages(labels[utterance])) <= set(languages)}
+    found = {language for utterance in kept for language in label_languages(labels[utterance])}
     for language in languages:
-        if language not in {language_of[utterance] for utterance in transcripts}:
+        if language not in found:
             raise ValueError(f"{text} has no transcript in {language}; its tokens would all be removed")
-    return [transcript for utterance, transcript in transcripts.items() if language_of[utterance] in languages]
+    return [transcript for utterance, transcript in transcripts.items() if utterance in kept]
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
         --data_dir dump/raw/test_in --data_dir dump/raw/test_out
 
 prints, for every data directory and each of its domains (utt2domain), the accuracy over frames and over utterances, the
-equal error rate over languages and the calibration error, all in %. Only what the router needs is run.
+equal error rate over languages and the calibration error, all in %. Only what the router needs is run. Utterances in
+several languages (docs/corpora.md) are left out.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def rows_of(data_dir: Path, folders: list[Path], ngpu: int = 0) -> list[tuple[st
         if model.encoder.router is None:
             raise ValueError(f"the model of {folder} has one language, and so no router to score")
         heard.append(hear(model, sampling_rate(read_blr_moe_config(files.config)), data_dir))
+    if not heard[0].domains:
+        print(f"{data_dir}: every utterance is in several languages, so nothing is scored there", file=sys.stderr)
     domains = sorted(set(heard[0].domains))
     parts: dict[str, list[HeardSpeech]] = {domain: [speech.of_domain(domain) for speech in heard] for domain in domains}
     if len(domains) > 1:

@@ -9,6 +9,7 @@ from torchmetrics.functional.classification import binary_eer, multiclass_calibr
 from tqdm import tqdm
 
 from espnet_blrmoe import audio
+from espnet_blrmoe.languages import label_languages, main_language
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.recordings.names import split_range
 from espnet_blrmoe.segments import read_audio_table
@@ -83,7 +84,7 @@ class LidScores:
 
 @torch.no_grad()
 def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
-    """Let a model's router hear all utterances of a data directory.
+    """Let a model's router hear all utterances of a data directory that are in one language.
 
     Args:
         model: in evaluation mode; only what its router needs is run.
@@ -98,7 +99,8 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
     # By size, so that a batch has little padding.
     utterances = sorted(files, key=lambda utterance: size(files[utterance]))
     device = next(model.parameters()).device
-    probs, frames = [], []
+    probs = [torch.empty(0, len(model.languages))]
+    frames = [torch.empty(0, len(model.languages), dtype=torch.int64)]
     for start in tqdm(range(0, len(utterances), READ_AT_ONCE), desc=str(data_dir), disable=None):
         waves = [audio.load(files[utterance], fs) for utterance in utterances[start : start + READ_AT_ONCE]]
         for batch in audio.in_batches(waves, BATCH_SECONDS * fs):
@@ -106,7 +108,7 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
             routing = model.route(speech.to(device), torch.tensor([len(waves[n]) for n in batch], device=device))
             probs.append(routing.utterance_probs.cpu())
             frames.append(routing.frame_counts().cpu())
-    right = torch.tensor([model.languages.index(languages[utterance]) for utterance in utterances])
+    right = torch.tensor([model.languages.index(languages[u]) for u in utterances], dtype=torch.int64)
     return HeardSpeech(tuple(domains[u] for u in utterances), right, torch.cat(probs), torch.cat(frames))
 
 
@@ -117,7 +119,7 @@ def size(path: str) -> int:
 
 
 def read_pairs(data_dir: Path, known: Sequence[str]) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Audio file, language and domain of every utterance of a data directory.
+    """Audio file, language and domain of every utterance of a data directory that is in one language.
 
     Raises:
         ValueError: see `hear`.
@@ -128,11 +130,14 @@ def read_pairs(data_dir: Path, known: Sequence[str]) -> tuple[dict[str, str], di
     for utterance, file in files.items():
         if utterance not in languages or utterance not in domains:
             raise ValueError(f"{data_dir}: utterance {utterance} is missing in utt2lang or utt2domain")
-        if languages[utterance] not in known:
-            raise ValueError(f"{data_dir / 'utt2lang'}: utterance {utterance} has language {languages[utterance]!r}; "
-                             f"the model knows {', '.join(known)}")
+        for language in label_languages(languages[utterance]):
+            if language not in known:
+                raise ValueError(f"{data_dir / 'utt2lang'}: utterance {utterance} has language {language!r}; "
+                                 f"the model knows {', '.join(known)}")
         if not Path(split_range(file)[0]).is_file():
             raise ValueError(f"{data_dir / 'wav.scp'}: utterance {utterance}: {file} does not exist")
     if not files:
         raise ValueError(f"{data_dir / 'wav.scp'} has no utterance")
-    return files, languages, domains
+    scored = [utterance for utterance in files if len(label_languages(languages[utterance])) == 1]
+    return ({utterance: files[utterance] for utterance in scored},
+            {utterance: main_language(languages[utterance]) for utterance in scored}, domains)

@@ -9,6 +9,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.asr.specaug.abs_specaug import AbsSpecAug
 from espnet2.torch_utils.device_funcs import force_gatherable
 from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
 
 from espnet_blrmoe.espnet_internals import extract_features
 from espnet_blrmoe.languages import decode_label
@@ -32,8 +33,9 @@ class BLRMoEModel(ESPnetASRModel):
 
     Args:
         lid_weight: weight of the LID loss.
-        lid_loss: "frame", cross-entropy of every frame with its language (frames in the pauses of joined utterances
-            have none), or "ctc", CTC over the sequence of languages, with a blank of constant logit 0.
+        lid_loss: "frame", cross-entropy of every frame with its language (frames in pauses have none; where only the
+            order of languages is known, the likelihood of that order, whenever the language changes), or "ctc", CTC
+            over the sequence of languages, with a blank of constant logit 0.
         added_tokens: for languages that were added to a trained model, those of their tokens that its vocabulary
             lacked. Where a prior excludes all languages of such a token, it is not recognised.
         Others: ESPnetASRModel's.
@@ -116,8 +118,8 @@ class BLRMoEModel(ESPnetASRModel):
             utt_id: utterance ids, for error messages.
 
         Returns:
-            loss, statistics (ESPnet's, `loss_lid`, `acc_lid` over frames and `acc_lid_utt`, of the
-            language that most of an utterance's frames are in), B.
+            loss, statistics (ESPnet's, `loss_lid`, `acc_lid` over the frames whose language is known and
+            `acc_lid_utt`, of the language that most of an utterance's frames are known to be in), B.
 
         Raises:
             ValueError: no labels, or a language that is not the model's (names the utterance).
@@ -244,6 +246,8 @@ class BLRMoEModel(ESPnetASRModel):
         targets = labels.spoken(routing.valid)
         if self.lid_loss == "frame":
             loss = F.cross_entropy(routing.logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="sum")
+            if labels.ordered:
+                loss = loss + self._order_loss(routing, labels)
             loss = loss / len(targets)
         else:
             loss = self._lid_ctc_loss(routing, labels)
@@ -253,16 +257,46 @@ class BLRMoEModel(ESPnetASRModel):
             stats = {
                 "loss_lid": loss.detach(),
                 "acc_lid": (routing.logits.argmax(dim=-1) == targets).sum() / frames.sum(),
-                "acc_lid_utt": (routing.utterance_probs.argmax(dim=-1) == frames.argmax(dim=-1)).float().mean(),
+                "acc_lid_utt": _share(routing.utterance_probs.argmax(dim=-1) == frames.argmax(dim=-1), frames),
             }
         return loss, stats
 
+    def _order_loss(self, routing: Routing, labels: LanguageLabels) -> torch.Tensor:
+        """The negative log-likelihood of the languages in their order, summed over the spans of which no more is known.
+
+        It sums over all times at which one language may follow the other: CTC without a blank, which for one language
+        would be the cross-entropy. A span with fewer frames than languages says nothing.
+        """
+        spans = [(span.utterance, frames, span.languages) for span, frames in labels.ordered_frames(routing.valid)
+                 if frames.stop - frames.start >= len(span.languages)]  # fmt: skip
+        if not spans:
+            return routing.logits.new_zeros(())
+        log_probs = pad_sequence([routing.log_probs[utterance, frames] for utterance, frames, _ in spans])
+        return F.ctc_loss(
+            F.pad(log_probs, (1, 0), value=LOG_ZERO),
+            torch.tensor([1 + language for *_, languages in spans for language in languages], device=log_probs.device),
+            [frames.stop - frames.start for _, frames, _ in spans],
+            [len(languages) for *_, languages in spans],
+            reduction="sum",
+        )
+
     def _lid_ctc_loss(self, routing: Routing, labels: LanguageLabels) -> torch.Tensor:
-        """CTC over the sequence of languages. The blank's logit is the constant 0: the router needs no class for it."""
+        """CTC over the sequence of languages. The blank's logit is the constant 0: the router needs no class for it.
+
+        An utterance with fewer frames than languages says nothing.
+        """
         log_probs = F.pad(routing.logits, (1, 0)).log_softmax(dim=-1)
         lengths = routing.valid.sum(dim=1)
         languages, target_lengths = labels.sequences()
-        return F.ctc_loss(log_probs.transpose(0, 1), languages + 1, lengths, target_lengths, reduction="none").mean()
+        losses = F.ctc_loss(
+            log_probs.transpose(0, 1), languages + 1, lengths, target_lengths, reduction="none", zero_infinity=True
+        )
+        return losses.mean()
+
+
+def _share(is_right: torch.Tensor, frames: torch.Tensor) -> torch.Tensor:
+    """The share of right utterances, (B,) bool, among those with frames in a known language, (B, E)."""
+    return is_right.float().masked_fill(frames.sum(dim=1) == 0, torch.nan).nanmean()
 
 
 def utterance_name(utt_id: list[str] | None, position: int) -> str:

@@ -311,17 +311,17 @@ class BLRMoEEncoder(AbsEncoder):
         else:
             logits = self.router(self.router_input(batch, shared), valid).float()
             logits = request.choice.weigh(logits, valid)
-            language = self._choose_languages(request.choice.choose(logits, valid), request.labels, valid)
+            language = self._choose_languages(request.choice.choose(logits, valid), request.labels, valid, logits)
         return Routing.of(logits, language, valid, batch.packed, self.groups.expert_of)
 
     def _choose_languages(
-        self, language: torch.Tensor, labels: LanguageLabels | None, valid: torch.Tensor
+        self, language: torch.Tensor, labels: LanguageLabels | None, valid: torch.Tensor, logits: torch.Tensor
     ) -> torch.Tensor:
         """(B, T) -> (B, T): the router's choice, or in training the label."""
         if not self.training or labels is None:
             return language
         by_label = torch.rand(len(language), 1, device=language.device) < self.label_routing
-        return torch.where(by_label, labels.routed(valid), language)
+        return torch.where(by_label, labels.routed(valid, logits), language)
 
     def _load_from_state_dict(self, state_dict, prefix, metadata, strict, missing, unexpected, errors):
         codes = state_dict.get(prefix + "language_codes")

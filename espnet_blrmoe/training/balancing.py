@@ -15,6 +15,7 @@ import numpy as np
 from espnet2.samplers.abs_sampler import AbsSampler
 from espnet2.samplers.build_batch_sampler import build_batch_sampler
 
+from espnet_blrmoe.languages import main_language
 from espnet_blrmoe.tables import read_table, text_table
 from espnet_blrmoe.training.joining import Joined, Joining, joined_id, joined_shape
 
@@ -196,7 +197,7 @@ def read_shapes(paths: Sequence[str]) -> tuple[list[str], list[list[str]]]:
 
 
 def languages_of(keys: list[str], utt2lang: str) -> tuple[list[str], np.ndarray]:
-    """The languages of utterances, and which of them each utterance has.
+    """The languages of utterances, and which of them each utterance has, or begins with.
 
     Raises:
         ValueError: the table is missing or broken, or an utterance has no language.
@@ -205,5 +206,5 @@ def languages_of(keys: list[str], utt2lang: str) -> tuple[list[str], np.ndarray]
     for key in keys:
         if not table.get(key, "").strip():
             raise ValueError(f"{utt2lang} has no language for utterance {key}; add it")
-    languages, language = np.unique([table[key].strip() for key in keys], return_inverse=True)
+    languages, language = np.unique([main_language(table[key]) for key in keys], return_inverse=True)
     return languages.tolist(), language

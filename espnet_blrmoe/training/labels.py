@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from espnet_blrmoe.languages import label_languages, parse_label
 from espnet_blrmoe.tables import read_table
 
 
@@ -30,9 +31,14 @@ def check_labels(args: argparse.Namespace, known: Sequence[str], needed: bool = 
 
 
 def _check_table(path: Path, known: Sequence[str]) -> None:
-    for utterance, language in read_table(path).items():
-        if language.strip() not in known:
-            raise ValueError(
-                f"{path}: utterance {utterance} has language {language!r}, but this training is of "
-                f"{', '.join(known)}; correct the table, or leave the utterance out"
-            )
+    for utterance, label in read_table(path).items():
+        try:
+            parse_label(label)
+        except ValueError as error:
+            raise ValueError(f"{path}: utterance {utterance}: {error}") from error
+        for language in label_languages(label):
+            if language not in known:
+                raise ValueError(
+                    f"{path}: utterance {utterance} has language {language!r}, but this training is of "
+                    f"{', '.join(known)}; correct the table, or leave the utterance out"
+                )

@@ -6,7 +6,7 @@ import numpy as np
 from espnet2.train.preprocessor import CommonPreprocessor
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.languages import LanguageStretch, encode_label
+from espnet_blrmoe.languages import LanguageStretch, encode_label, parse_label
 from espnet_blrmoe.training.conditions import Augmentation
 from espnet_blrmoe.training.joining import join_audio, read_joined_id
 from espnet_blrmoe.writing import join_texts
@@ -76,7 +76,8 @@ class BLRMoEPreprocessor(CommonPreprocessor):
         parts = [self._hear(*part) for part in zip(utterances, data[self.speech_name], strict=True)]
         data[self.speech_name], places = join_audio(parts, pauses, self._generator(uid))
         data[self.text_name] = join_texts(text.strip() for text in data[self.text_name])
-        return [LanguageStretch(label.strip(), *place) for label, place in zip(labels, places, strict=True)]
+        own = zip(map(parse_label, labels), places, strict=True)
+        return [stretch.within(*place) for stretches, place in own for stretch in stretches]
 
     def _hear(self, uid: str, speech: str | np.ndarray) -> np.ndarray:
         """An utterance's audio, loaded and augmented."""

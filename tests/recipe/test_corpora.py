@@ -417,7 +417,7 @@ def test_ids_of_a_manifest_are_kept_in_ids(root):
     ('{"audio": "a.wav", "lang": "de", "text": 21}', "train.jsonl:2: the field 'text' is missing or not text"),
     (r'{"audio": "a\ud800.wav", "lang": "de", "text": "a"}', "train.jsonl:2 has half a character"),
     ('{"audio": "", "lang": "de", "text": "a"}', "train.jsonl:2: 'audio' is empty"),
-    ('{"audio": "a.wav", "lang": "de DE", "text": "a"}', "train.jsonl:2: 'lang' must be a language code"),
+    ('{"audio": "a.wav", "lang": "de, en", "text": "a"}', "train.jsonl:2: 'lang' must be a language code"),
     ('{"audio": "a.wav", "lang": "de", "text": "a", "start": "soon", "end": 2}', "train.jsonl:2: 'start' must be a"),
     ('{"audio": "a.wav", "lang": "de", "text": "a", "start": 1}', "train.jsonl:2: .* needs both 'start' and 'end'"),
     ('{"audio": "a.wav", "lang": "de", "text": "a", "duration": NaN}', "train.jsonl:2: 'duration' must be a time"),

@@ -32,7 +32,7 @@ def test_tables_are_sorted_by_bytes_and_read_as_they_were_written(tmp_path):
 def test_summary_and_skipped(tmp_path):
     entries = [
         Skipped("b.tsv:9", "no such clip: x.mp3"), replace(ANNA, samples=5), Skipped("b.tsv:3", "no such clip: y"),
-        replace(ANNA, id="anna-2", language="de", samples=7), Skipped("anna-3", "silent"),
+        replace(ANNA, id="anna-2", label="de", samples=7), Skipped("anna-3", "silent"),
     ]  # fmt: skip
     summary = write_data_dir(tmp_path / "train", entries)
     assert (summary.utterances, summary.samples) == ({"fr": 1, "de": 1}, {"fr": 5, "de": 7})

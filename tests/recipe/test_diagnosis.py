@@ -39,7 +39,7 @@ def misspelt(u: Utterance, words: int) -> Utterance:
 
 
 def in_german(u: Utterance) -> Utterance:
-    return u if u.language == "de" else replace(u, language="de", text=" ".join(WORDS["de"][:5]))
+    return u if u.language == "de" else replace(u, label="de", text=" ".join(WORDS["de"][:5]))
 
 
 def experiment(root, decodings):
@@ -137,7 +137,7 @@ def test_figures_have_their_denominators(tmp_path):
 
 def test_the_utterances_that_show_it_best(tmp_path):
     def worse(u):
-        return {"es-test_in-07": in_german(u), "ru-test_in-03": replace(u, language="de", text=f"{u.text} haus")}.get(
+        return {"es-test_in-07": in_german(u), "ru-test_in-03": replace(u, label="de", text=f"{u.text} haus")}.get(
             u.id, u if number(u) % 2 else replace(u, text=f"vogel {u.text}"))
 
     exp, data, diagnosis = experiment(tmp_path, {(PLAIN, "test_in"): worse})

@@ -125,7 +125,7 @@ def test_routers_are_compared_before_and_after(tiny_demo):
 
 
 def test_pairs_in_a_language_that_the_model_lacks(tiny_demo, tmp_path):
-    pairs = [replace(u, text=None, language="fr") for u in read_data_dir(tiny_demo.folder / "dump/raw/valid")]
+    pairs = [replace(u, text=None, label="fr") for u in read_data_dir(tiny_demo.folder / "dump/raw/valid")]
     write_data_dir(tmp_path / "our pairs", pairs)
     options = ["--router_pairs", str(tmp_path / "our pairs")]
     run = run_recipe(tiny_demo.folder, "--stage", "16", "--stop_stage", "16", *options)

@@ -101,6 +101,17 @@ def test_table_by_data_and_domain(tiny_model, tmp_path, capsys):
     assert len(shown) == len(rows) and "calibration error %" in shown[0]
 
 
+def test_utterances_in_several_languages_are_left_out(tiny_model, tmp_path, capsys):
+    data = write_data_dir(tmp_path / "data", ["en", "de en", "de:0:0.4 en:0.5:1", "de:0.1:0.9"])
+    model = ["--model", str(tiny_model.config.parent)]
+    main([*model, "--data_dir", str(data)])
+    assert capsys.readouterr().out.splitlines()[1].split()[:4] == ["data", "data", tiny_model.config.parent.name, "2"]
+    mixed = write_data_dir(tmp_path / "mixed", ["de en", "en de"])
+    main([*model, "--data_dir", str(mixed), "--data_dir", str(data)])
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2 and "mixed: every utterance is in several languages" in shown.err
+
+
 def test_what_was_measured_is_shown_even_if_it_cannot_be_written(tiny_model, tmp_path, capsys):
     data = write_data_dir(tmp_path / "data", ["en", "de"])
     arguments = ["--model", str(tiny_model.config.parent), "--data_dir", str(data)]
@@ -116,6 +127,7 @@ def test_what_was_measured_is_shown_even_if_it_cannot_be_written(tiny_model, tmp
         (lambda data: (data / "utt2lang").write_text("utt0 en\n\nutt1 de\n"), "utt2lang has an empty line; remove it"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\n"), "utterance utt1 is missing in utt2lang"),
         (lambda data: (data / "utt2lang").write_text("utt0 en\nutt1 fr\n"), "has language 'fr'; the model knows en"),
+        (lambda data: (data / "utt2lang").write_text("utt0 en\nutt1 en fr\n"), "has language 'fr'; the model knows en"),
         (lambda data: (data / "utt1.wav").unlink(), "utterance utt1: .*utt1.wav does not exist"),
         (lambda data: (data / "utt1.wav").write_bytes(b"RIFF"), "utt1.wav cannot be read as audio"),
     ],

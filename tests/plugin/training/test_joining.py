@@ -236,7 +236,8 @@ def test_audio_text_and_labels_of_frames_follow_the_parts(lengths, pauses, codes
     middle = ((np.arange(frames) + 0.5) * len(speech) / frames)
     edges = np.array([start + edge for start, length in zip(starts, lengths) for edge in (0, length)])
     clear = abs(middle[:, None] - edges).min(axis=1) > 0.1  # rounding
-    for found, expected in ((labels.spoken(valid)[0], in_parts), (labels.routed(valid)[0], latest)):
+    routed = labels.routed(valid, torch.zeros(*valid.shape, len(LANGUAGES)))[0]
+    for found, expected in ((labels.spoken(valid)[0], in_parts), (routed, latest)):
         np.testing.assert_array_equal(found.numpy()[clear], expected[middle.astype(int)][clear])
 
 
@@ -244,11 +245,20 @@ def test_labels_of_a_batch():
     labels = LanguageLabels.of([decode_label([ord(c) for c in text]) for text in
                                 ("en", "de:0:0.25 en:0.5:0.75 en:0.75:1 zh-CN:1:1")], LANGUAGES)  # fmt: skip
     valid = torch.tensor([[True, True, True, False, False, False, False, False], [True] * 8])
-    assert labels.routed(valid)[0, :3].tolist() == [0, 0, 0]
+    routed = labels.routed(valid, torch.zeros(*valid.shape, len(LANGUAGES)))
+    assert routed[0, :3].tolist() == [0, 0, 0]
     assert labels.spoken(valid).tolist() == [[0, 0, 0, *[IGNORED] * 5], [1, 1, IGNORED, IGNORED, 0, 0, 0, 0]]
-    assert labels.routed(valid)[1].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert routed[1].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     languages, numbers = labels.sequences()
     assert languages.tolist() == [0, 1, 0, 2] and numbers.tolist() == [1, 3]
+
+
+def test_parts_in_several_languages_keep_their_order_and_times():
+    silence = np.zeros(1000, dtype=np.float32)
+    data = {"speech": (silence,) * 3, "text": ("a",) * 3, "lid": ("zh-CN en", "de:0:0.5 en:0.6:1\n", "en")}
+    joined = preprocessor()("one 1000 two 0 three", data)
+    assert decode_label(joined["lid"].tolist()) == [
+        ("zh-CN", 0, 0.25), ("en", 0, 0.25), ("de", 0.5, 0.625), ("en", 0.65, 0.75), ("en", 0.75, 1)]  # fmt: skip
 
 
 def test_pauses_are_room_tone_or_digital_silence():

@@ -1,6 +1,6 @@
 """Write the languages that each utterance may be recognised in (`utt2langs`), for decoding with --allowed_languages.
 
-`--groups own` allows every utterance only its own language: what a user who knows the language gets.
+`--groups own` allows every utterance only its own language, or languages: what a user who knows the language gets.
 `--groups "es,pt de,en"` allows it all languages of its group: what a user who knows two candidates gets. A
 language that is in no group is a group by itself. `--groups pairs` makes groups of two, in the order of their codes. A
 recording in which the language changes (`timeline` beside utt2lang) is allowed all of its languages, or those of their
@@ -11,12 +11,13 @@ Example:
 """
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from shared.data_dir import parse_timeline
 from shared.kaldi_tables import UserError, read_table, write_table
 
+from espnet_blrmoe.languages import label_languages
 from espnet_blrmoe.program import start
 
 
@@ -32,19 +33,19 @@ def main(argv: list[str] | None = None) -> None:
     write_table(args.utt2langs, {utt: allowed(own, group_of) for utt, own in utt2languages.items()})
 
 
-def allowed(languages: list[str], group_of: dict[str, str]) -> str:
+def allowed(languages: Sequence[str], group_of: dict[str, str]) -> str:
     """These languages or their groups, comma-separated, each once."""
     groups = ",".join(group_of[language] for language in languages)
     return ",".join(dict.fromkeys(groups.split(",")))
 
 
-def read_languages(utt2lang: Path) -> dict[str, list[str]]:
-    """The languages of every utterance: one, or those of its timeline."""
+def read_languages(utt2lang: Path) -> dict[str, Sequence[str]]:
+    """The languages of every utterance, or of its timeline."""
     timeline = utt2lang.with_name("timeline")
     if timeline.is_file():
         return {utt: [code for _, _, code, _ in parse_timeline(line, f"{timeline}: {utt}")]
                 for utt, line in read_table(timeline).items()}
-    return {utt: [language] for utt, language in read_table(utt2lang).items()}
+    return {utt: label_languages(label) for utt, label in read_table(utt2lang).items()}
 
 
 def groups_of(given: str, languages: Iterable[str]) -> dict[str, str]:

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("data_dirs", type=Path, nargs="+")
     args = parser.parse_args(argv)
     if args.train:
-        source, languages = args.train, {u.language for u in stream_data_dir(args.train)}
+        source, languages = args.train, {code for u in stream_data_dir(args.train) for code in u.languages}
     else:
         config = yaml.safe_load(args.asr_train_config.read_text(encoding="utf-8"))
         if "languages" not in config["encoder_conf"]:  # a model without experts takes any
@@ -39,9 +39,9 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError(f"--allowed_languages: language {language} is not among those of {source}: {listed}")
     for folder in args.data_dirs:
         for u in stream_data_dir(folder):
-            if u.language not in languages:
+            if unknown := [code for code in u.languages if code not in languages]:
                 raise UserError(
-                    f"{folder / 'utt2lang'}: utterance {u.id} has language {u.language}, which {source} lacks "
+                    f"{folder / 'utt2lang'}: utterance {u.id} has language {unknown[0]}, which {source} lacks "
                     f"({listed}): leave the language out with --langs, or train with it"
                 )
 

@@ -109,9 +109,11 @@ def format_clip(u: Utterance, recording: Recording, writer: ClipWriter) -> Utter
     if is_ready(recording, writer.rate) and u.speed in (None, 1):
         stretch = "" if end is None else f"[{first}:{end - 1}]"
         return replace(u, audio=recording.path + stretch, samples=len(samples), start=None, end=None, speed=None)
-    samples = resample(samples, recording.rate * (u.speed or 1), writer.rate)  # played faster, with the pitch
+    speed = u.speed or 1
+    samples = resample(samples, recording.rate * speed, writer.rate)  # played faster, with the pitch
     audio = writer.write(u.id, samples)
-    return replace(u, audio=audio, samples=len(samples), start=None, end=None, speed=None)
+    stretches = u.stretches and [(start / speed, end / speed, code) for start, end, code in u.stretches]
+    return replace(u, audio=audio, samples=len(samples), start=None, end=None, speed=None, stretches=stretches)
 
 
 def check(samples: np.ndarray, name: str) -> None:

@@ -27,7 +27,7 @@ from itertools import cycle, groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from shared.data_dir import MAX_SKIPPED, Skipped, Utterance, stream_data_dir
+from shared.data_dir import MAX_SKIPPED, Skipped, Utterance, stream_data_dir, with_times
 from shared.kaldi_tables import UserError, sort_lines
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
                        "--known_as", args.target, f"{jobs}/__JOB__.jsonl", unfinished / "data" / "format.__JOB__"]
             if subprocess.run([str(word) for word in command]).returncode:
                 raise UserError(f"{args.target}: a job failed; the directory is left as it was")
-            summary = write_tables(unfinished, read_results(Path(jobs)))
+            summary = write_tables(unfinished, read_results(Path(jobs), args.fs))
         for language, clips in expected.items():
             unusable = clips - summary.utterances[language]
             if unusable > MAX_SKIPPED * clips:
@@ -94,13 +94,20 @@ def write_jobs(utterances: Iterable[Utterance], folder: Path, nj: int) -> Counte
     return languages
 
 
-def read_results(folder: Path) -> Iterator[Utterance | Skipped]:
-    """What the jobs made of their utterances."""
+def read_results(folder: Path, fs: int) -> Iterator[Utterance | Skipped]:
+    """What the jobs made of their utterances; their languages' times, if they are known, are in `utt2lang` now.
+
+    Raises:
+        UserError: as `with_times`.
+    """
     for job in sorted(folder.glob("*.jsonl")):
         with job.with_suffix(".done").open() as lines:
             for line in lines:
                 entry = json.loads(line)
-                yield Utterance(**entry) if "id" in entry else Skipped(**entry)
+                if "id" in entry:
+                    yield with_times(Utterance(**entry), entry["samples"] / fs)
+                else:
+                    yield Skipped(**entry)
 
 
 if __name__ == "__main__":

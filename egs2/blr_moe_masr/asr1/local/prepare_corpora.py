@@ -34,13 +34,14 @@ if __name__ == "__main__":  # while the modules below are loaded, Ctrl-C needs n
     interrupt = signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from corpora import Clip
+from shared.code_switching import UnknownMark, transcript_of
 from shared.data_dir import MAX_SKIPPED, Skipped, Utterance
 from shared.find_corpora import Corpus, find_corpus, names
 from shared.kaldi_tables import UserError
 from shared.path_lists import split_paths
 from shared.scripts import foreign_script
 from shared.shared_clips import shared_clips
-from shared.text_normalization import DIGITS, normalise
+from shared.text_normalization import DIGITS
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 from tqdm import tqdm
 
@@ -207,14 +208,14 @@ def write_set(folder: Path, place: Path, sources: list[Source], rules: Rules) ->
     entries = tqdm(read_set(sources, rules, tally), desc=str(place), unit="clip", disable=None, leave=False)
     summary = write_tables(folder, with_audio_outside(place, entries))
     tally.check(place)
-    print(f"{place}: {summary.utterances.total():,} utterances in {len(summary.utterances)} languages")
+    print(f"{place}: {summary.utterances.total():,} utterances in {len(summary.languages)} languages")
     for domain in sorted({domain for domain, _ in tally.kept}):
         by_language = (f"{language} {n:,}" for (other, language), n in sorted(tally.kept.items()) if other == domain)
         print(f"  {domain}: {', '.join(by_language)}")
     if summary.skipped:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in summary.skipped.most_common())
         print(f"  skipped, and listed in {place / 'skipped'}: {reasons}")
-    return frozenset(summary.utterances)
+    return frozenset(summary.languages)
 
 
 def read_set(sources: list[Source], rules: Rules, tally: Tally) -> Iterator[Utterance | Skipped]:
@@ -226,7 +227,7 @@ def read_set(sources: list[Source], rules: Rules, tally: Tally) -> Iterator[Utte
     for corpus, split, languages in sources:
         for clip in corpus.read(split, languages):
             entry = make_entry(clip, corpus, rules)
-            tally.count(entry, clip.domain or corpus.domain, clip.language)
+            tally.count(entry, clip.domain or corpus.domain, clip.languages[0])
             yield entry
     if not tally.kept and not tally.skipped:
         folders = ", ".join(str(source.corpus.root) for source in sources)
@@ -240,15 +241,19 @@ def make_entry(clip: Clip, corpus: Corpus, rules: Rules) -> Utterance | Skipped:
     Unless the corpus has one, the id starts with a digest of the speaker, since Common Voice's labels have 128 digits
     and others white space; a clip without a speaker is its own.
     """
-    text = None if clip.text is None else normalise(clip.text, clip.language, rules.digits)
+    language, problem = clip.languages[0], clip.problem
+    try:
+        label, text = transcript_of(clip, rules.digits)
+    except UnknownMark as error:
+        label, text, problem = language, "", str(error)
     speaker, key, domain = clip.speaker, clip.id, clip.domain or corpus.domain
     if not key:
         speaker = blake2b(f"{domain} {clip.speaker or clip.name}".encode(), digest_size=6).hexdigest()
-        key = "-".join((speaker, clip.language, re.sub(r"[\s/]", "_", clip.name)))
-    utterance = Utterance(key, clip.audio, clip.language, speaker, domain, text, clip.start, clip.end,
+        key = "-".join((speaker, language, re.sub(r"[\s/]", "_", clip.name)))
+    utterance = Utterance(key, clip.audio, label, speaker, domain, text, clip.start, clip.end,
                           timeline=None if clip.timeline is None else json.dumps(clip.timeline, ensure_ascii=False),
                           source=clip.source)
-    problem = clip.problem or find_problem(clip, utterance, corpus, rules)
+    problem = problem or find_problem(clip, utterance, corpus, rules)
     return Skipped(clip.source, problem) if problem else utterance
 
 
@@ -273,9 +278,8 @@ def find_problem(clip: Clip, utterance: Utterance, corpus: Corpus, rules: Rules)
 
 
 def find_foreign_script(clip: Clip, utterance: Utterance, corpus: Corpus) -> str | None:
-    """The script of a clip that is foreign to its language, and to the one that it is mixed with; None: all is well."""
-    codes = filter(None, (clip.language, clip.other_language))
-    scripts = [foreign_script(utterance.text or "", code, corpus.scripts(code)) for code in codes]
+    """The script of a clip that is foreign to all of its languages; None: all is well."""
+    scripts = [foreign_script(utterance.text or "", code, corpus.scripts(code)) for code in clip.languages]
     return scripts[0] if all(scripts) else None
 
 

@@ -131,8 +131,9 @@ def expert_usage(decoding: Decoding) -> dict[str, Counter] | None:
     table = read_output(decoding, "expert_frames")
     if not table or decoding.detected is None:
         return None
-    usage = {language: Counter() for language in sorted({u.language for u in decoding.references})}
-    for u in decoding.references:
+    known = [u for u in decoding.references if u.has_one_language]
+    usage = {language: Counter() for language in sorted({u.language for u in known})}
+    for u in known:
         for field in table.get(u.id, "").split():
             expert, _, frames = field.rpartition(":")
             if not frames.isdigit():
@@ -233,7 +234,7 @@ def draw_timelines(decodings: list[Decoding], colours: dict[str, str]) -> str | 
 
 def languages_in(decodings: list[Decoding], shown: dict[str, list[dict]]) -> set[str]:
     """All languages that are said or recognised, whole utterances or stretches of them."""
-    languages = {u.language for d in decodings for u in d.references}
+    languages = {language for d in decodings for u in d.references for language in u.languages}
     languages |= {span.language for d in decodings for r in d.recordings or [] for span in [*r.spans, *r.recognised]}
     return languages | {span[2] for own in shown.values() for e in own for r in e["results"] for span in r["timeline"]}
 

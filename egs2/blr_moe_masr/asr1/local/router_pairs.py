@@ -3,8 +3,9 @@
     python local/router_pairs.py --utterances 100 dump/raw/train dump/raw/router_train exp/router/pairs
 
 writes the tables of one data directory, over the audio of the others, and `category2utt`, from which ESPnet draws all
-languages equally often (`batch_type: catpow`). An utterance that several directories have counts once. Any Kaldi folder
-will do; of `segments`, `wav.scp` then has "rec.wav[16000:47999]", the first and last sample of each.
+languages equally often (`batch_type: catpow`); an utterance in several languages counts as in its first. An utterance
+that several directories have counts once. Any Kaldi folder will do; of `segments`, `wav.scp` then has
+"rec.wav[16000:47999]", the first and last sample of each.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from shared.path_lists import split_paths
 from shared.stretches import located
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
 
+from espnet_blrmoe.languages import main_language
 from espnet_blrmoe.program import start
 from espnet_blrmoe.recordings.unusable import UnusableAudio
 
@@ -79,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         pairs = few_of_each(pairs, args.utterances, args.seed)
     with replacing(args.target) as unfinished:
         summary = write_tables(unfinished, with_audio_outside(args.target, pairs))
-        write_inverse(unfinished / "category2utt", unfinished / "utt2lang")
+        write_inverse(unfinished / "category2utt", unfinished / "utt2lang", main_language)
     print(f"{args.target}: " + ", ".join(f"{number} {name}" for name, number in sorted(summary.utterances.items())))
 
 

@@ -17,8 +17,8 @@ Rules:
   Hangul, each with its marks, and words of all others. It is left out where no reference has such characters.
 - Language identification (LID) is scored like a one-word transcript, so its tables read like the others. It is
   left out where nothing is detected: without `lang`, or where `utt2langs` allowed every utterance only one language.
-- Where the language changes within recordings (dump/raw/<test_set>/timeline), an utterance has no one language: instead
-  of LID, the recognised `timeline` is compared with the right one, and no scores are given by language.
+- An utterance in several languages has no one language: it is left out of LID and of scores by language. Where it is
+  said what is spoken when (dump/raw/<test_set>/timeline), the recognised `timeline` is compared with that.
 - An utterance without a hypothesis counts as completely deleted.
 - Intervals are 95 % percentile bootstrap over utterances. Utterances of one speaker are not independent, so the
   true uncertainty is somewhat larger.
@@ -49,6 +49,7 @@ from espnet_blrmoe.program import start
 # What the ending of a decode tag says was added to the decoding without that ending.
 CHANGES = {r"(.+)_router": "router fine-tuning", r"(.+_router)_pruned": "pruning to one",
            r"(.+_router)_(?!pruned)(.+)": r"pruning to \2"}
+NOTHING = jiwer.process_words("", "")  # an alignment that counts nowhere
 
 
 def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.CharacterOutput]]:
@@ -64,7 +65,7 @@ def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.Charact
             aligned[measure].append(way(u.text, hypothesis, u.language))
     if decoding.detected is not None:
         aligned["LID"] = [jiwer.process_words(u.language, decoding.detected.get(u.id, ""))
-                          for u in decoding.references]
+                          if u.has_one_language else NOTHING for u in decoding.references]
     return aligned
 
 
@@ -94,12 +95,12 @@ def bootstrap(counts: np.ndarray) -> np.ndarray:
 def groups(references: list[Utterance]) -> dict[tuple[str, str], list[int]]:
     """("all", "all"), then ("language", code) and ("domain", name) -> indices of the utterances.
 
-    Utterances in which the language changes are not grouped by language.
+    Utterances in several languages are not grouped by language.
     """
     found: dict[tuple[str, str], list[int]] = {("all", "all"): list(range(len(references)))}
-    for by in ("language", "domain") if references[0].timeline is None else ("domain",):
-        names = [getattr(u, by) for u in references]
-        for group in sorted(set(names)):
+    for by in ("language", "domain"):
+        names = [getattr(u, by) if by == "domain" or u.has_one_language else "" for u in references]
+        for group in sorted(set(names) - {""}):
             found[by, group] = [i for i, name in enumerate(names) if name == group]
     return found
 
@@ -109,22 +110,27 @@ def summarise(counts: np.ndarray, resampled: dict[str, np.ndarray]) -> dict[str,
     entries = {}
     for m, (measure, rates) in enumerate(resampled.items()):
         correct, substituted, deleted, inserted = counts[:, m].sum(axis=0).tolist()
+        utterances = correct + substituted + deleted if measure == "LID" else len(counts)
+        if not utterances:
+            continue
         entries[measure] = {
-            "Snt": len(counts),
+            "Snt": utterances,
             "Wrd": correct + substituted + deleted,
             "Corr": correct, "Sub": substituted, "Del": deleted, "Ins": inserted,
             "Err": float(error_rate(counts[:, m].sum(axis=0))),
-            "S.Err": float(100 * counts[:, m, 1:].any(axis=1).mean()),
+            "S.Err": float(100 * (counts[:, m, 1:].any(axis=1).sum() / utterances)),
             "interval": interval(rates),
         }
     return entries
 
 
 def confusion(decoding: Decoding) -> dict[str, dict[str, int]]:
-    """{true language: {detected language: utterances}}; utterances that were not decoded are left out."""
-    pairs = Counter((u.language, decoding.detected[u.id]) for u in decoding.references if u.id in decoding.detected)
+    """{true language: {detected language: utterances}}; utterances that were not decoded, and those in several
+    languages, are left out."""
+    known = [u for u in decoding.references if u.has_one_language]
+    pairs = Counter((u.language, decoding.detected[u.id]) for u in known if u.id in decoding.detected)
     return {true: {detected: n for (other, detected), n in sorted(pairs.items()) if other == true}
-            for true in sorted({u.language for u in decoding.references})}
+            for true in sorted({u.language for u in known})}
 
 
 def compare(resampled: dict[tuple, dict[str, np.ndarray]], entries: dict[tuple, dict]) -> list[dict]:

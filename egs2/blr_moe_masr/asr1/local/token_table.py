@@ -24,6 +24,7 @@ from shared.kaldi_tables import UserError
 from shared.transcripts import side_by_side
 from shared.write_files import write_files
 
+from espnet_blrmoe.languages import main_language
 from espnet_blrmoe.program import start
 from espnet_blrmoe.tables import text_table
 
@@ -85,7 +86,7 @@ def uses(folder: Path, tokenize: Callable[[str], list[str]], known: set[str], fs
     for utterance, language, text, samples in side_by_side(*tables):
         if not samples.isdecimal():
             raise UserError(f"{tables[-1]}: utterance {utterance} has {samples!r} for its number of samples")
-        found.setdefault(language, Use()).add(text, tokenize(text), int(samples) / fs, known, frame)
+        found.setdefault(main_language(language), Use()).add(text, tokenize(text), int(samples) / fs, known, frame)
     return found
 
 

@@ -39,7 +39,8 @@ class Clip:
         name: unique among the clips of its speaker and language.
         audio: path of the audio file.
         text: transcript, not normalised; None for an audio-language pair.
-        language: code.
+        language: code; or several, with blanks between them, in their order, which marks in the text (<en>) or scripts
+            correct.
         speaker: the corpus's label; "" if it has none.
         source: "file:line" that the clip is from.
         domain: "" for the corpus's own.
@@ -49,7 +50,8 @@ class Clip:
         id: the utterance's whole id, starting with the speaker, where the corpus has such; "": one is made.
         timeline: start and end in seconds, language, and what is said in it, of every stretch of a clip in which the
             language changes; None: it does not, or nobody knows when.
-        other_language: code of the language that the transcript is mixed with; "": it is in one language.
+        other_language: code of a language that the transcript is mixed with, in an order which marks in it or scripts
+            may tell; "": there is none.
     """
 
     name: str
@@ -66,6 +68,11 @@ class Clip:
     id: str = ""
     other_language: str = ""
     timeline: list[tuple[float, float, str, str]] | None = None
+
+    @property
+    def languages(self) -> list[str]:
+        """The codes of all languages that it may be in, each once; first the one that it counts as."""
+        return list(dict.fromkeys([*self.language.split(), *filter(None, [self.other_language])]))
 
 
 def unreadable(source: str, language: str, problem: str) -> Clip:

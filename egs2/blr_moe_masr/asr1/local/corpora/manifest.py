@@ -1,7 +1,8 @@
 """Recordings of your own: a folder with {train,valid,test}.jsonl (or .tsv), or one such file whose rows have a `split`.
 
-A row has `audio`, `text`, `lang`, and optionally `id`, `speaker`, `domain`, `start` and `end` or `duration` (seconds).
-A relative path of audio starts at the manifest's folder. A clip with `start` is a part of its audio file.
+A row has `audio`, `text`, `lang` (maybe several languages, "zh-CN en"), and optionally `id`, `speaker`, `domain`,
+`start` and `end` or `duration` (seconds). A relative path of audio starts at the manifest's folder. A clip with `start`
+is a part of its audio file.
 """
 
 import os
@@ -19,14 +20,14 @@ SPLITS = ("train", "valid", "test")
 
 
 def languages(root: Path, split: str) -> list[str]:
-    return list(dict.fromkeys(row["lang"] for _, row in _rows(root, split)))
+    return list(dict.fromkeys(code for _, row in _rows(root, split) for code in row["lang"].split()))
 
 
 def read(root: Path, split: str, languages: list[str]) -> Iterator[Clip]:
     folder = root.parent if root.is_file() else root
     wanted = set(languages)
     for source, row in _rows(root, split):
-        if row["lang"] in wanted:
+        if wanted.issuperset(row["lang"].split()):
             yield _clip(source, row, folder)
 
 
@@ -103,6 +104,8 @@ def _read(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, dict]]:
             raise UserError(f"{source} has more or fewer cells than the first line; there must be no tab in a text")
         if not row["audio"]:
             raise UserError(f"{source}: 'audio' is empty; it must name an audio file")
-        if not row["lang"] or not row["lang"].replace("-", "").replace("_", "").isalnum():
-            raise UserError(f"{source}: 'lang' must be a language code like en or zh-CN, not {row['lang']!r}")
+        codes = row["lang"].split(" ")
+        if not all(code.replace("-", "").replace("_", "").isalnum() for code in codes):
+            raise UserError(f"{source}: 'lang' must be a language code like en or zh-CN, or several with one blank "
+                            f"between them, not {row['lang']!r}")
         yield source, row

@@ -16,7 +16,11 @@ asr_stage() {
     case "$1" in
         speed) [ -z "${speed_perturb_factors}" ] || need_program sox ;;
         format) "${python}" -c "import resampy" 2> /dev/null \
-            || die "asr.sh formats audio with resampy, which $(command -v "${python}") lacks: pip install resampy" ;;
+            || die "asr.sh formats audio with resampy, which $(command -v "${python}") lacks: pip install resampy"
+            ! compgen -G "${datadir}/*/stretches" > /dev/null \
+                || die "asr.sh of ESPnet does not know ${datadir}/*/stretches: write the times into utt2lang" \
+                    "(docs/corpora.md)"
+            ;;
         decoding)
             find_folders
             "${python}" local/check_languages.py --asr_train_config "${asr_exp}/config.yaml" "${folders[@]}" || exit 1

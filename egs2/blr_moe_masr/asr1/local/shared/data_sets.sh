@@ -22,7 +22,8 @@ check_data() {
     "${python}" local/check_languages.py --train "${dumpdir}/raw/${train_set}" "${folders[@]}"
 }
 
-languages() { cut -d' ' -f2 "${dumpdir}/raw/${train_set}/utt2lang" | sort -u; }
+# The languages of the training set; an utterance may have several, and their times (docs/corpora.md).
+languages() { cut -d' ' -f2- "${dumpdir}/raw/${train_set}/utt2lang" | tr ' ' '\n' | cut -d: -f1 | sort -u; }
 
 # has_router NAME: whether there are several languages; otherwise says that the stage is left out.
 has_router() {

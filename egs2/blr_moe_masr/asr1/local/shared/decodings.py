@@ -18,8 +18,9 @@ class Decoding:
         references: the utterances of the test set, with normalised transcripts.
         hypotheses: id -> normalised transcript, maybe empty; an utterance that was not decoded is absent.
         detected: id -> detected language; None when the language was given (every utterance allowed only one), when
-            the recogniser detects none (a stock ESPnet model), or when the language changes within utterances.
-        given: id -> the language that was given; None when the recogniser had a choice.
+            the recogniser detects none (a stock ESPnet model), or when every utterance has several.
+        given: id -> the language that was given, or languages to an utterance that has several; None when the
+            recogniser had a choice.
         recordings: what is said when in the utterances, if the language changes within them, and what was recognised.
     """
 
@@ -68,8 +69,8 @@ def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
         raise UserError(f"{reference / 'text'} is missing or empty: scoring needs reference transcripts")
     mixed = references[0].timeline is not None
     tables = {"text": read_table(folder / "text", allow_empty=True)}
-    given = None if mixed else given_languages(folder)
-    if not mixed and (folder / "lang").is_file() and given is None:
+    given = None if mixed else given_languages(folder, references)
+    if any(u.has_one_language for u in references) and (folder / "lang").is_file() and given is None:
         tables["lang"] = read_table(folder / "lang")
     for name, table in tables.items():
         if unknown := table.keys() - {u.id for u in references}:
@@ -84,8 +85,8 @@ def read_decoding(folder: Path, reference: Path, digits: str) -> Decoding:
     return Decoding(folder, normalised, hypotheses, detected, given, recordings)
 
 
-def given_languages(folder: Path) -> dict[str, str] | None:
-    """id -> the only language that pruning left an utterance; None where some utterance had a choice."""
+def given_languages(folder: Path, references: list[Utterance]) -> dict[str, str] | None:
+    """id -> what pruning left an utterance; None where some utterance in one language had a choice."""
     allowed = folder / "utt2langs"
     given = read_table(allowed) if allowed.is_file() else {}
-    return given if given and all("," not in languages for languages in given.values()) else None
+    return given if given and all("," not in given.get(u.id, "") for u in references if u.has_one_language) else None

@@ -76,8 +76,10 @@ class Heard:
             np.array([a.hits + a.substitutions + a.deletions for a in alignments]),
             np.array([a.substitutions + a.deletions + a.insertions for a in alignments]),
             np.array([len(words) for words in found]),
-            [foreign_words(words, u.language, languages_of) for words, u in zip(found, decoding.references)],
-            None if languages is None else np.array([languages.get(u.id) == u.language for u in decoding.references]),
+            [foreign_words(words, u.language, languages_of) if u.has_one_language else []
+             for words, u in zip(found, decoding.references)],
+            None if languages is None else np.array([u.has_one_language and languages.get(u.id) == u.language
+                                                     for u in decoding.references]),
         )
 
     @property
@@ -112,7 +114,7 @@ def _transcripts(references: Mapping[str, list[Utterance]], data: Path) -> Itera
     """All utterances that have a transcript and are in one language."""
     folders = (path.parent for path in sorted(data.glob("*/text")))
     others = (stream_data_dir(folder) for folder in folders if folder.name not in references)
-    return (u for utterances in (*references.values(), *others) for u in utterances if u.timeline is None)
+    return (u for utterances in (*references.values(), *others) for u in utterances if u.has_one_language)
 
 
 def foreign_words(words: list[str], language: str, languages_of: Mapping[str, set[str]]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ coreutils' `sort`, in $TMPDIR: memory does not grow with them.
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -76,9 +76,10 @@ def write_table(path: str | Path, table: dict[str, object]) -> None:
         lines.writelines(f"{key} {table[key]}\n" for key in sorted(table))
 
 
-def write_inverse(path: str | Path, table: str | Path) -> None:
-    """Write value -> all ids that have it: `spk2utt` from `utt2spk`, `category2utt` from `utt2lang`."""
-    pairs = (line.split("\t") for line in sort_lines(f"{value}\t{key}" for key, value in stream_table(table)))
+def write_inverse(path: str | Path, table: str | Path, word: Callable[[str], str] = str) -> None:
+    """Write value -> all ids that have it: `spk2utt` from `utt2spk`, `category2utt` from `utt2lang`; `word` makes one
+    word of a value."""
+    pairs = (line.split("\t") for line in sort_lines(f"{word(value)}\t{key}" for key, value in stream_table(table)))
     with Path(path).open("w", encoding="utf-8") as lines:
         for value, group in groupby(pairs, key=lambda pair: pair[0]):
             lines.write(value)

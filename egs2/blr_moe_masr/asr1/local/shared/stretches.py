@@ -4,9 +4,10 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
+from espnet_blrmoe.recordings.names import split_range
 from espnet_blrmoe.recordings.recording import Recording, length
 from espnet_blrmoe.segments import find_stretch
-from shared.data_dir import Utterance
+from shared.data_dir import Utterance, with_times
 
 
 class Measured(NamedTuple):
@@ -22,11 +23,14 @@ def located(u: Utterance) -> Utterance:
 
     Raises:
         UnusableAudio: the recording cannot be read, or has no such stretch.
+        UserError: as `with_times`.
     """
     if u.start is not None:
         first, end = find_stretch(_measure(u.audio), u.start, u.end)
-        return replace(u, audio=f"{u.audio}[{first}:{end - 1}]", samples=u.samples or end - first, start=None, end=None)
-    return replace(u, samples=length(u.audio)) if u.samples is None else u
+        u = replace(u, audio=f"{u.audio}[{first}:{end - 1}]", samples=u.samples or end - first, start=None, end=None)
+    elif u.samples is None:
+        u = replace(u, samples=length(u.audio))
+    return u if u.stretches is None else with_times(u, length(u.audio) / _measure(split_range(u.audio)[0]).rate)
 
 
 @lru_cache(maxsize=10_000)  # the utterances of a recording need not be neighbours

@@ -5,6 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from espnet_blrmoe.languages import main_language
 from shared.kaldi_tables import UserError, decode
 
 
@@ -12,7 +13,7 @@ class Transcript(NamedTuple):
     """What an utterance says.
 
     Attributes:
-        language: its code.
+        language: its code; of several the first.
         text: empty where nothing is said.
     """
 
@@ -22,8 +23,8 @@ class Transcript(NamedTuple):
 
 def read_transcripts(folder: Path) -> Iterator[Transcript]:
     """The transcripts of a data directory; errors as for `side_by_side`."""
-    for _, language, text in side_by_side(folder / "utt2lang", folder / "text"):
-        yield Transcript(language, text)
+    for _, label, text in side_by_side(folder / "utt2lang", folder / "text"):
+        yield Transcript(main_language(label), text)
 
 
 def side_by_side(*tables: Path) -> Iterator[tuple[str, ...]]:

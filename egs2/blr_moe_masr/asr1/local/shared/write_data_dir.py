@@ -83,6 +83,7 @@ def write_tables(folder: Path, entries: Iterable[Utterance | Skipped]) -> Summar
         def create(name: str):
             return files.enter_context((folder / name).open("w", encoding="utf-8"))
 
+        stretches = create("stretches")
         tables = {create(name): attribute for name, attribute in (audio | TABLES | known).items()}
         segments, recordings = (create("segments"), create("recordings")) if summary.segments else (None, None)
         for u in chain([first], utterances):
@@ -91,8 +92,13 @@ def write_tables(folder: Path, entries: Iterable[Utterance | Skipped]) -> Summar
                 table.write(f"{u.id} {getattr(u, attribute)}\n")
             if segments:
                 _write_segment(u, segments, recordings)
+            if u.stretches:
+                stretches.writelines(f"{u.id} {start} {end} {language}\n" for start, end, language in u.stretches)
+            summary.languages.update(u.languages)
             summary.utterances[u.language] += 1
             summary.samples[u.language] += u.samples or 0
+    if not (folder / "stretches").stat().st_size:
+        (folder / "stretches").unlink()
     if summary.segments:
         _write_recordings(folder / "wav.scp", folder / "recordings")
     write_inverse(folder / "spk2utt", folder / "utt2spk")
@@ -131,17 +137,19 @@ def _check_fields(u: Utterance) -> None:
     where = u.source or u.audio
     if "/" in u.id:
         raise UserError(f"{where}: id {u.id!r}: must not have a '/', since it names the utterance's file")
-    for name in ("id", "language", "speaker"):
+    for name in ("id", "speaker"):
         value = getattr(u, name)
         if value.split() != [value]:
             raise UserError(f"{where}: {name} {value!r}: must be one word")
+    if not u.label or " ".join(u.label.split()) != u.label:
+        raise UserError(f"{where}: language {u.label!r}: must be one code, or several with one blank between them")
     for name in ("audio", "domain", "text"):
         value = getattr(u, name)
         if value is not None and (len(value.splitlines()) > 1 or not (value or name == "text")):
             raise UserError(f"{where}: {name} {value!r}: must be one line")
     if u.audio.strip() != u.audio:
         raise UserError(f"{where}: audio {u.audio!r}: must not begin or end with a blank; rename the file")
-    if not _is_utf8("".join((u.id, u.audio, u.language, u.speaker, u.domain, u.text or ""))):
+    if not _is_utf8("".join((u.id, u.audio, u.label, u.speaker, u.domain, u.text or ""))):
         raise UserError(f"{where!r}: {u.audio!r}: must be UTF-8; rename the file")
 
 
