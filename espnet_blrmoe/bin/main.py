@@ -48,8 +48,11 @@ def hand_over(parser: argparse.ArgumentParser, cmd: list[str] | None) -> None:
     if args.command is None:
         return parser.print_help()
     module, _ = COMMANDS[args.command]
-    sys.argv = [f"{ALL_COMMANDS} {args.command}", *args.arguments]  # what the command calls itself in its messages
-    importlib.import_module(f"espnet_blrmoe.bin.{module}").main(args.arguments)
+    typed, sys.argv = sys.argv, [f"{ALL_COMMANDS} {args.command}", *args.arguments]  # what its messages call it
+    try:
+        importlib.import_module(f"espnet_blrmoe.bin.{module}").main(args.arguments)
+    finally:
+        sys.argv = typed
 
 
 if __name__ == "__main__":
