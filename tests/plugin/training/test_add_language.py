@@ -125,7 +125,7 @@ def test_of_experts_of_low_rank_only_the_newest_difference_learns(conformer):
 @pytest.mark.parametrize("places", [(0, 1), (1, 0)])
 def test_stretches_of_another_language_are_refused(conformer, places):
     model = NewLanguageModel(build_asr_model(config_of(conformer)), len(OLD_TOKENS))  # as if zh-CN were new
-    stretches = [LanguageStretch("zh-CN", 0.5 * places[0]), LanguageStretch("de", 0.5 * places[1])]
+    stretches = [LanguageStretch(code, 0.5 * n, 0.5 + 0.5 * n) for code, n in zip(("zh-CN", "de"), places)]
     batch = batch_of(["zh-CN", "zh-CN"])
     labels = [torch.from_numpy(encode_label(label)) for label in ("zh-CN", sorted(stretches, key=lambda s: s.start))]
     batch["lid"] = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=LABEL_PADDING)
