@@ -51,7 +51,8 @@ def test_every_program_is_started_so(path):
 
 
 def test_interrupted_by_ctrl_c():
-    done = run("import os, signal\ndef main():\n  print('a line')\n  os.kill(os.getpid(), signal.SIGINT)")
+    heed = "import os, signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)"  # as in no background job
+    done = run(f"{heed}\ndef main():\n  print('a line')\n  os.kill(os.getpid(), signal.SIGINT)")
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"a line\n", b"")
 
 
