@@ -38,6 +38,7 @@ OWSM_CTC = "e_branchformer_ctc"
 KINDS = {  # of models with a CTC, and with a decoder that attends or without one
     "model": ("espnet", "blr_moe"),
     "preprocessor": ("default", "blr_moe"),
+    "token_type": ("char", "word", "phn", "bpe"),
     "encoder": SOURCES,
     "decoder": (
         None, "transformer", "lightweight_conv", "lightweight_conv2d", "dynamic_conv", "dynamic_conv2d", "rnn", "s4"

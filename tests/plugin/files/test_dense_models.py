@@ -32,6 +32,7 @@ MISTAKES = {
     "no tokens": (["--token_list=nowhere.txt"], {}, "nowhere.txt"),
     "no training": (["--config=nowhere.yaml"], {}, "nowhere.yaml does not exist"),
     "another encoder": ([], {"encoder": "rnn"}, "config.yaml says 'encoder: rnn', which cannot be given experts"),
+    "another kind of tokens": ([], {"token_type": "syllable"}, "says 'token_type: syllable', which cannot be given"),
     "a transducer": ([], {"decoder": "transducer"}, "config.yaml says 'decoder: transducer', which cannot be given"),
     "mask CTC": ([], {"model": "maskctc"}, "config.yaml says 'model: maskctc', which cannot be given experts"),
     "OWSM": ([], {"preprocessor": "s2t"}, "config.yaml says 'preprocessor: s2t', which cannot be given experts"),
