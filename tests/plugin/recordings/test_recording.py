@@ -119,7 +119,7 @@ def test_parts_with_one_and_two_channels(write):
 
 
 @pytest.mark.skipif(
-    np.lib.NumpyVersion(np.__version__) >= "2.5.0", reason="NumPy counts an array that grows twice, at its old place too"
+    np.lib.NumpyVersion(np.__version__) >= "2.5.0", reason="NumPy counts an array that grows at its old place too"
 )
 @pytest.mark.parametrize("name, channels", [("float wav", 1), ("float wav", 6), ("flac", 2)])
 def test_a_long_recording_fits_into_memory_once(write, name, channels):
