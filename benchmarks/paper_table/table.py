@@ -159,7 +159,10 @@ def compare(measured: dict[Row, Measured], results: Path) -> list[list[str]]:
     lines = []
     for row, base in pairs:
         if seeds := sorted(set(measured[row].seeds) & set(measured[base].seeds)):
-            before, after = (measure(one, results, seeds).rates for one in (base, row))
+            known = ((one, measured[one]) for one in (base, row))
+            before, after = (
+                (found if found.seeds == seeds else measure(one, results, seeds)).rates for one, found in known
+            )
             changes = [reductions(before[name], after[name]) for name in after]
             lines.append([row.title, base.title, str(len(seeds)), *changes])
     return lines
