@@ -59,14 +59,16 @@ class Size:
     further: tuple[str, ...] = ()
 
 
-# What all systems hear with size gpu: other speeds, some noise, rooms and telephones. Without it a recogniser of
+# What all systems hear with size engines: other speeds, some noise, rooms and telephones. Without it a recogniser of
 # synthetic speech follows no other synthesiser, whatever its routing.
 AUGMENTATION = "augmentation={speed: [0.85, 1.2], conditions: {clean: 8, noise: 2, reverberation: 2, telephone: 1}}"
+ON_GPU = ("--ngpu", "1", "--inference_args", "--batch_size 64")
 SIZES = {
     "cpu": Size("paper_table.demo", 4.5, 100, 800_000, 16, 80, 5),
+    "gpu": Size("paper_table.demo", 4.5, 300, 800_000, 16, 80, 5, further=ON_GPU),
     # Few and large batches, since a model of this size waits for Python there (benchmarks/NOTES.md). Not run yet.
-    "gpu": Size("paper_table.corpus", 4.5, 100, 9_600_000, 16, 100, 5, f"--preprocessor_conf '{AUGMENTATION}'",
-                ("--ngpu", "1", "--inference_args", "--batch_size 64")),
+    "engines": Size("paper_table.corpus", 4.5, 100, 9_600_000, 16, 100, 5, f"--preprocessor_conf '{AUGMENTATION}'",
+                    ON_GPU),
     "tiny": Size("espeak", 0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
 }
 
@@ -95,19 +97,28 @@ class System:
 
 
 TUNING = "conf/tuning/train_asr_demo"
-LR_MOE = f"{TUNING}_lr_moe.yaml"
-FROM_DENSE = f"{TUNING}_from_dense"
+
+
+def from_dense(title: str, ending: str, router: bool = False) -> System:
+    """A system whose first half is the dense one."""
+    config = f"{TUNING}_from_dense{ending}.yaml"
+    return System(title, config, router=router, given=not router, start="dense_half")
+
+
 SYSTEMS = {
     "dense": System("dense", f"{TUNING}_dense.yaml"),
-    "lr_moe": System("LR-MoE", LR_MOE, router=True),
-    "lr_moe_v": System("+ experts on V", LR_MOE, "--encoder_conf attention_experts=v"),
-    "lr_moe_vo": System("+ experts on V, O", LR_MOE, "--encoder_conf attention_experts=vo"),
-    "lr_moe_kq": System("+ experts on K, Q", LR_MOE, "--encoder_conf attention_experts=kq"),
-    "lr_moe_kqvo": System("+ experts on K, Q, V, O", LR_MOE, "--encoder_conf attention_experts=kqvo"),
+    "lr_moe": System("LR-MoE", f"{TUNING}_lr_moe.yaml", given=True),
     "blr_moe": System("BLR-MoE: V, O and a TDNN router", "conf/train_asr.yaml", router=True),
     "dense_half": System("dense, half of the updates", f"{TUNING}_dense.yaml", half=True),
-    "lr_moe_from_dense": System("LR-MoE from it", f"{FROM_DENSE}_lr_moe.yaml", given=True, start="dense_half"),
-    "blr_moe_from_dense": System("BLR-MoE from it", f"{FROM_DENSE}.yaml", router=True, start="dense_half"),
+    "dense_from_dense": System("the other half", f"{TUNING}_from_dense_dense.yaml", start="dense_half"),
+    "lr_moe_from_dense": from_dense("LR-MoE from it", "_lr_moe", router=True),
+    "blr_moe_from_dense": from_dense("BLR-MoE from it", "", router=True),
+    "lr_moe_v_from_dense": from_dense("LR-MoE with experts on V from it", "_lr_moe_v"),
+    "lr_moe_vo_from_dense": from_dense("LR-MoE with experts on V and O from it", "_lr_moe_vo"),
+    "lr_moe_kq_from_dense": from_dense("LR-MoE with experts on K and Q from it", "_lr_moe_kq"),
+    "lr_moe_kqvo_from_dense": from_dense("LR-MoE with experts on K, Q, V and O from it", "_lr_moe_kqvo"),
+    "low_rank_from_dense": from_dense("BLR-MoE with experts of low rank from it", "_low_rank"),
+    "groups_from_dense": from_dense("BLR-MoE with two experts from it", "_groups"),
 }
 
 
@@ -137,14 +148,17 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
                 f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'",
                 size.training, system.options]
     options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
-    made, first = [], "11"
+    made = []
     if system.start:
-        made, first = steps(system.start, seed, work, size), "5"  # with the tokens of what it begins with
-        options += ["--from_dense", str(work / f"exp/asr_{system.start}_seed{seed}")]
-    made.append(Step(tag, run_sh(work, size, "--stage", first, "--stop_stage", "13", *options, "--asr_args",
+        started = f"{system.start}_seed{seed}"
+        options += ["--from_dense", str(work / f"exp/asr_{started}")]
+        # Its tokens and lengths, which all systems that begin with it share.
+        tokens = run_sh(work, size, "--stage", "5", "--stop_stage", "10", *options)
+        made = [*steps(system.start, seed, work, size), Step(f"{started}, tokens", tokens, work / f"done/{started}_tokens")]
+    made.append(Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "13", *options, "--asr_args",
                                  " ".join(training)), work / f"done/{tag}"))
     if system.given:
-        made.append(Step(f"{tag}, languages given", decode_given(exp, work), work / f"done/{tag}_given"))
+        made.append(Step(f"{tag}, languages given", decode_given(exp, work, size), work / f"done/{tag}_given"))
     if system.router:
         router = f"--seed {seed} --max_epoch {size.router_epochs} --scheduler_conf epochs={size.router_epochs}"
         fine_tuning = ["--stage", "16", "--stop_stage", "18", *options, "--router_args", router]
@@ -152,10 +166,10 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     return made
 
 
-def decode_given(exp: Path, work: Path) -> tuple[str, ...]:
+def decode_given(exp: Path, work: Path, size: Size) -> tuple[str, ...]:
     """Decode the tests with each utterance's own language only."""
     return ("local/decode.sh", "--asr_train_config", str(exp / "config.yaml"), "--asr_model_file",
-            str(exp / "valid.cer_ctc.ave.pth"), "--allowed_languages", "own", "--output_dir",
+            str(exp / "valid.cer_ctc.ave.pth"), "--allowed_languages", "own", *size.further, "--output_dir",
             str(exp / "decode_asr_given"), "--", *(str(work / f"dump/raw/{name}") for name in TESTS))
 
 
