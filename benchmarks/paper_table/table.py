@@ -8,6 +8,7 @@ differences are paired. A figure is the mean over seeds.
 
 import argparse
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +26,12 @@ from shared.score_tables import markdown_table  # noqa: E402
 RESAMPLES = 2000
 MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.align
 TESTS = ("test_in", "test_out")
-COLOURS = {"dense": "tab:gray", "dense_half": "tab:gray", "lr_moe": "navajowhite", "lr_moe_from_dense": "tab:orange",
-           "blr_moe": "lightsteelblue", "blr_moe_from_dense": "tab:blue"}  # others: green
+GREY, ORANGE, BLUE = "tab:gray", "tab:orange", "tab:blue"
+COLOURS = {"dense": GREY, "dense_half": "lightgray", "dense_from_dense": GREY, "lr_moe": "navajowhite",
+           "lr_moe_from_dense": ORANGE, "blr_moe": "lightsteelblue", "blr_moe_from_dense": BLUE}  # others: green
+# Each utterance's own language only. Where the router was fine-tuned, stage 17 decodes so; the transcripts are those of
+# before to the letter.
+GIVEN = ("decode_asr_given", "decode_asr_router_pruned")
 
 
 @dataclass(frozen=True)
@@ -35,34 +40,43 @@ class Row:
 
     title: str
     system: str
-    decoding: str
+    decoding: str | tuple[str, ...]  # the first of these that is there
     bases: tuple[str, ...] = ()  # titles of the rows that it is compared with
     tells_languages: bool = True
 
 
-AUGMENTED = "BLR-MoE: its router augmented"
+LR_GIVEN, VO_GIVEN = "LR-MoE, languages given", "+ V and O experts, languages given"
+LR_AUGMENTED, AUGMENTED = "LR-MoE, its router augmented", "BLR-MoE: its router augmented"
+NOTHING = "LR-MoE from nothing"
+NOTHING_AUGMENTED, NOTHING_ONE = "BLR-MoE from nothing, its router augmented", "BLR-MoE from nothing, pruned to one"
 ROWS = (
-    Row("dense", "dense", "decode_asr", ("LR-MoE",), tells_languages=False),
     # From one dense model of half of the updates.
+    Row("dense", "dense_from_dense", "decode_asr", ("LR-MoE",), tells_languages=False),
     Row("LR-MoE", "lr_moe_from_dense", "decode_asr"),
-    Row("LR-MoE, languages given", "lr_moe_from_dense", "decode_asr_given", ("LR-MoE",)),
-    Row("+ V and O experts, TDNN router", "blr_moe_from_dense", "decode_asr", ("LR-MoE",)),
-    Row(AUGMENTED, "blr_moe_from_dense", "decode_asr_router", ("LR-MoE", "dense")),
+    Row(LR_GIVEN, "lr_moe_from_dense", GIVEN, ("LR-MoE", "dense")),
+    Row(LR_AUGMENTED, "lr_moe_from_dense", "decode_asr_router", ("LR-MoE",)),
+    Row("+ V experts", "lr_moe_v_from_dense", "decode_asr", ("LR-MoE",)),
+    Row("+ V experts, languages given", "lr_moe_v_from_dense", GIVEN, (LR_GIVEN,)),
+    Row("+ V and O experts", "lr_moe_vo_from_dense", "decode_asr", ("LR-MoE",)),
+    Row(VO_GIVEN, "lr_moe_vo_from_dense", GIVEN, (LR_GIVEN,)),
+    Row("+ K and Q experts", "lr_moe_kq_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
+    Row("+ K and Q experts, languages given", "lr_moe_kq_from_dense", GIVEN, (LR_GIVEN, VO_GIVEN)),
+    Row("+ K, Q, V and O experts", "lr_moe_kqvo_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
+    Row("+ K, Q, V and O experts, languages given", "lr_moe_kqvo_from_dense", GIVEN, (LR_GIVEN, VO_GIVEN)),
+    Row("+ V and O experts, TDNN router", "blr_moe_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
+    Row(AUGMENTED, "blr_moe_from_dense", "decode_asr_router", ("LR-MoE", LR_AUGMENTED, "dense")),
     Row("BLR-MoE, pruned to a pair", "blr_moe_from_dense", "decode_asr_router_pairs", (AUGMENTED,)),
-    Row("BLR-MoE, pruned to one", "blr_moe_from_dense", "decode_asr_router_pruned",
-        (AUGMENTED, "LR-MoE, languages given")),
+    Row("BLR-MoE, pruned to one", "blr_moe_from_dense", GIVEN, (AUGMENTED, LR_GIVEN, "dense")),
+    Row("BLR-MoE of low rank, languages given", "low_rank_from_dense", GIVEN, ("BLR-MoE, pruned to one",)),
+    Row("BLR-MoE with two experts, languages given", "groups_from_dense", GIVEN, ("BLR-MoE, pruned to one",)),
     Row("what they begin with", "dense_half", "decode_asr", tells_languages=False),
-    Row("LR-MoE from nothing", "lr_moe", "decode_asr", ("LR-MoE",)),
-    Row("the same, languages given", "lr_moe", "decode_asr_router_pruned", ("LR-MoE from nothing",)),
-    Row("+ V experts", "lr_moe_v", "decode_asr", ("LR-MoE from nothing",)),
-    Row("+ V and O experts", "lr_moe_vo", "decode_asr", ("LR-MoE from nothing",)),
-    Row("+ K and Q experts", "lr_moe_kq", "decode_asr", ("LR-MoE from nothing",)),
-    Row("+ K, Q, V and O experts", "lr_moe_kqvo", "decode_asr", ("LR-MoE from nothing",)),
-    Row("BLR-MoE from nothing", "blr_moe", "decode_asr", ("LR-MoE from nothing",)),
-    Row("the same, its router augmented", "blr_moe", "decode_asr_router", ("LR-MoE from nothing",)),
-    Row("the same, pruned to a pair", "blr_moe", "decode_asr_router_pairs", ("the same, its router augmented",)),
-    Row("the same, pruned to one", "blr_moe", "decode_asr_router_pruned",
-        ("the same, its router augmented", "the same, languages given")),
+    Row("dense from nothing", "dense", "decode_asr", ("dense",), tells_languages=False),
+    Row(NOTHING, "lr_moe", "decode_asr", ("LR-MoE",)),
+    Row("LR-MoE from nothing, languages given", "lr_moe", GIVEN, (NOTHING,)),
+    Row("BLR-MoE from nothing", "blr_moe", "decode_asr", (NOTHING,)),
+    Row(NOTHING_AUGMENTED, "blr_moe", "decode_asr_router", (NOTHING, "dense from nothing", AUGMENTED)),
+    Row("BLR-MoE from nothing, pruned to a pair", "blr_moe", "decode_asr_router_pairs", (NOTHING_AUGMENTED,)),
+    Row(NOTHING_ONE, "blr_moe", GIVEN, (NOTHING_AUGMENTED, "LR-MoE from nothing, languages given")),
 )
 
 
@@ -90,17 +104,23 @@ def write_counts(exp: Path, data: Path, results: Path) -> None:
         np.savez_compressed(file, **kept)
 
 
+def array_name(row: Row, test_set: str, arrays: Collection[str]) -> str | None:
+    """Which of the arrays that `write_counts` keeps is the row's for a test set."""
+    decodings = (row.decoding,) if isinstance(row.decoding, str) else row.decoding
+    return next((name for tag in decodings if (name := f"{tag}/{test_set}") in arrays), None)
+
+
 def finished_seeds(row: Row, results: Path) -> list[int]:
     """The seeds of which the row's decodings are there."""
     found = {int(path.stem.rpartition("_seed")[2]): np.load(path) for path in results.glob(f"{row.system}_seed*.npz")}
     return sorted(seed for seed, arrays in found.items()
-                  if all(f"{row.decoding}/{test_set}" in arrays for test_set in TESTS))
+                  if all(array_name(row, test_set, arrays) for test_set in TESTS))
 
 
 def read_row(row: Row, test_set: str, results: Path, seeds: list[int]) -> Counts:
     """The row's decodings of a test set by these seeds."""
     found = [np.load(results / f"{row.system}_seed{seed}.npz") for seed in seeds]
-    counts = np.stack([arrays[f"{row.decoding}/{test_set}"] for arrays in found])
+    counts = np.stack([arrays[array_name(row, test_set, arrays)] for arrays in found])
     return Counts(found[0][f"domains/{test_set}"], counts.astype(int))
 
 

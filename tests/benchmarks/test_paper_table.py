@@ -99,7 +99,7 @@ def test_a_start_is_trained_once(work):
 
 def test_both_halves_of_a_training_have_the_updates_of_one(tmp_path):
     size = run.SIZES["cpu"]
-    dense, experts = (" ".join(step.command) for step in run.steps("lr_moe_from_dense", 0, tmp_path, size)[:2])
+    dense, _, experts = (" ".join(step.command) for step in run.steps("lr_moe_from_dense", 0, tmp_path, size)[:3])
     assert f"--max_epoch {size.epochs // 2}" in dense and f"--max_epoch {size.epochs // 2}" in experts
     assert f"--from_dense {tmp_path}/exp/asr_dense_half_seed0" in experts and "--from_dense" not in dense
 
@@ -119,12 +119,13 @@ def test_rows_are_compared_over_the_seeds_that_both_have(tmp_path):
             "decode_asr/test_in": each, "decode_asr/test_out": each, "domains/test_in": domains,
             "domains/test_out": domains})
 
-    for system, seed, wrong in (("lr_moe", 0, [2, 2]), ("lr_moe", 1, [9, 9]), ("lr_moe_v", 0, [1, 1])):
+    for system, seed, wrong in (("lr_moe_from_dense", 0, [2, 2]), ("lr_moe_from_dense", 1, [9, 9]),
+                                ("lr_moe_v_from_dense", 0, [1, 1])):
         write(system, seed, wrong)
     measured = table.measure_all(tmp_path)
     assert [len(found.seeds) for found in measured.values()] == [2, 1]
     compared = table.compare(measured, tmp_path)[0][:4]
-    assert compared == ["+ V experts", "LR-MoE from nothing", "1", "+50.0 (+50.0 to +50.0)"]
+    assert compared == ["+ V experts", "LR-MoE", "1", "+50.0 (+50.0 to +50.0)"]
 
 
 def test_finished_systems_are_in_the_tables(tmp_path, capsys):
@@ -137,10 +138,10 @@ def test_finished_systems_are_in_the_tables(tmp_path, capsys):
         np.savez_compressed(tmp_path / "tiny" / f"lr_moe_seed{seed}.npz", **kept,
                             **{"domains/test_in": domains, "domains/test_out": domains})
     table.main(["--size", "tiny", "--results", str(tmp_path), "--plot", str(tmp_path / "plot.svg")])
-    assert "the same, languages given" in (tmp_path / "plot.svg").read_text()
+    assert "LR-MoE from nothing, languages given" in (tmp_path / "plot.svg").read_text()
     lines = capsys.readouterr().out.splitlines()
     assert any(line.startswith("|LR-MoE from nothing|2|25.0|25.0|25.0|15.0|35.0|") for line in lines)
-    given = "|the same, languages given|LR-MoE from nothing|2|+0.0 (+0.0 to +0.0)|"
+    given = "|LR-MoE from nothing, languages given|LR-MoE from nothing|2|+0.0 (+0.0 to +0.0)|"
     assert any(line.startswith(given) for line in lines)
     assert not any(line.startswith("|dense|") for line in lines)
 
