@@ -150,11 +150,8 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
     made = []
     if system.start:
-        started = f"{system.start}_seed{seed}"
-        options += ["--from_dense", str(work / f"exp/asr_{started}")]
-        # Its tokens and lengths, which all systems that begin with it share.
-        tokens = run_sh(work, size, "--stage", "5", "--stop_stage", "10", *options)
-        made = [*steps(system.start, seed, work, size), Step(f"{started}, tokens", tokens, work / f"done/{started}_tokens")]
+        made = [*steps(system.start, seed, work, size), tokens_step(system.start, seed, work, size)]
+        options += ["--from_dense", str(work / f"exp/asr_{system.start}_seed{seed}")]
     made.append(Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "13", *options, "--asr_args",
                                  " ".join(training)), work / f"done/{tag}"))
     if system.given:
@@ -164,6 +161,14 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
         fine_tuning = ["--stage", "16", "--stop_stage", "18", *options, "--router_args", router]
         made.append(Step(f"{tag}, router", run_sh(work, size, *fine_tuning), work / f"done/{tag}_router"))
     return made
+
+
+def tokens_step(start: str, seed: int, work: Path, size: Size) -> Step:
+    """The tokens and lengths for all systems that begin with one of this seed: those of the one that they begin with."""
+    tag = f"{start}_seed{seed}"
+    tokens = run_sh(work, size, "--stage", "5", "--stop_stage", "10", "--asr_tag", tag, "--asr_config",
+                    SYSTEMS[start].config, "--from_dense", str(work / f"exp/asr_{tag}"))
+    return Step(f"{tag}, tokens", tokens, work / f"done/{tag}_tokens")
 
 
 def decode_given(exp: Path, work: Path, size: Size) -> tuple[str, ...]:
