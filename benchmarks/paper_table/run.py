@@ -7,7 +7,8 @@ that was cut short goes on from its last epoch: with --minutes the program stops
 What a finished system got right and wrong, utterance by utterance, is kept in paper_table/results/<size>; a system that
 is there is not trained again, on any machine. `table.py` makes the tables of it.
 
-Size cpu takes the demo's corpus. The corpus of size gpu needs four synthesisers: paper_table/engines.py says which.
+Sizes cpu and gpu take the demo's corpus, gpu with three times as many tests. That of size engines needs four
+synthesisers: paper_table/engines.py says which.
 """
 
 import argparse
