@@ -44,6 +44,7 @@ setup(
             "soundfile", "soxr", "tqdm",
         ],  # fmt: skip
         "export": ["onnx"],
+        "ngram": ["kaldingram", "ufal.kenlm"],  # makes word n-grams; reads them: KenLM, built
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },

@@ -1,22 +1,19 @@
 """What hotwords add to the scores of ESPnet's beam search."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
-import torch
 from espnet2.bin import asr_inference
 
-from espnet_blrmoe.espnet_internals import BatchScorerInterface, takes_scorers
+from espnet_blrmoe.espnet_internals import takes_scorers
 from espnet_blrmoe.inference.hotword_trie import BOUNDARY, Trie
 from espnet_blrmoe.inference.hotwords import Hotwords, read_hotwords
+from espnet_blrmoe.inference.text_scorer import IS_BYTE, TextScorer, texts_of
+from espnet_blrmoe.inference.words import ToText
 from espnet_blrmoe.writing import is_unspaced
 
-CACHED_NODES = 2048  # of which the scores of all tokens are kept
-IS_BYTE = re.compile("<0x[0-9A-F]{2}>").fullmatch  # a token of sentencepiece's byte fallback
 
-
-class HotwordScorer(BatchScorerInterface):
+class HotwordScorer(TextScorer[int]):
     """Scores a text by the hotwords in it, and by the beginning of one at its end.
 
     A hotword brings its weight, an equal share with each of its letters. When the text goes on otherwise, or ends, what
@@ -33,40 +30,19 @@ class HotwordScorer(BatchScorerInterface):
         self, weights: Mapping[tuple[str, ...], float], letters: Sequence[tuple[str, ...]], eos: int
     ) -> None:
         self._trie = Trie(weights)
-        self._letters, self._eos = letters, eos
-        self._scores_after = lru_cache(CACHED_NODES)(self._compute_scores)
+        self._letters = letters
+        super().__init__(self._trie.start, len(letters), eos)
 
-    def batch_score(
-        self, ys: torch.Tensor, states: list[int | None], xs: torch.Tensor
-    ) -> tuple[torch.Tensor, list[int]]:
-        """Scores of every next token, (B, V), after texts (B, L), each with the node before its last token."""
-        nodes = [
-            self._trie.start if node is None else self._walk(node, token)[0]
-            for node, token in zip(states, ys[:, -1].tolist())
-        ]
-        return torch.stack([self._scores_after(node) for node in nodes]).to(xs), nodes
+    def _begun(self, state: int) -> float:
+        return self._trie.begun[state]
 
-    def score(self, y: torch.Tensor, state: int | None, x: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """As `batch_score`, of one text: (V,) after (L,)."""
-        scores, nodes = self.batch_score(y.unsqueeze(0), [state], x)
-        return scores[0], nodes[0]
-
-    def _compute_scores(self, node: int) -> torch.Tensor:
-        """(V,) scores of the tokens after a text that has led to a node."""
-        given = self._trie.begun[node]
-        scores = []
-        for token in range(len(self._letters)):
-            after, complete = self._walk(node, token)
-            scores.append(complete + (0.0 if token == self._eos else self._trie.begun[after]) - given)
-        return torch.tensor(scores)
-
-    def _walk(self, node: int, token: int) -> tuple[int, float]:
+    def _walk(self, state: int, token: int) -> tuple[int, float]:
         """The node after one more token, and the weight of the hotwords that it completes."""
         complete = 0.0
         for letter in (BOUNDARY,) if token == self._eos else self._letters[token]:
-            before, node = node, self._trie.step(node, letter)
-            complete += self._trie.complete[node] if node != before else 0.0
-        return node, complete
+            before, state = state, self._trie.step(state, letter)
+            complete += self._trie.complete[state] if state != before else 0.0
+        return state, complete
 
 
 class HotwordScorers:
@@ -114,16 +90,10 @@ class HotwordScorers:
         return letters
 
 
-def letters_of(tokens: Sequence[str], to_text: Callable[[Sequence[str]], str]) -> dict[str, tuple[str, ...]]:
-    """The letters of each token, with the boundaries of words; a byte of a longer letter is one of its own.
-
-    Args:
-        tokens: the model's, each of them.
-        to_text: makes text of tokens.
-    """
-    return {
-        token: (token,) if IS_BYTE(token) else _with_boundaries(to_text(["a", token, "a"])[1:-1]) for token in tokens
-    }
+def letters_of(tokens: Sequence[str], to_text: ToText) -> dict[str, tuple[str, ...]]:
+    """The letters of each token, with the boundaries of words; a byte of a longer letter is one of its own."""
+    texts = texts_of(tokens, to_text)
+    return {token: (token,) if IS_BYTE(token) else _with_boundaries(text) for token, text in texts.items()}
 
 
 def _with_boundaries(text: str) -> tuple[str, ...]:
