@@ -37,10 +37,11 @@ def add_hotword_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name hotwords."""
     group = parser.add_argument_group("Words that are likely to be said (hotwords)")
     group.add_argument("--hotwords", metavar="LIST",
-                       help="words, and phrases joined by _, each with or without a weight in nats: "
-                       f"\"Zamenhof:9.5 New_York\" (default weight: {DEFAULT_WEIGHT:g})")
+                       help="words, and phrases joined by _, each with or without a weight in nats, for all languages "
+                       f"or some: \"Zamenhof:9.5 New_York de=Zug\" (default weight: {DEFAULT_WEIGHT:g})")
     group.add_argument("--hotwords_file", metavar="FILE", type=Path,
-                       help="file with a word or phrase on each line, with or without a weight: New York:9.5")
+                       help="file with a word or phrase on each line, with or without a weight and languages: "
+                       "en,de=New York:9.5")
 
 
 def add_ngram_options(parser: argparse.ArgumentParser) -> None:

@@ -7,9 +7,10 @@ from espnet2.bin import asr_inference
 
 from espnet_blrmoe.espnet_internals import takes_scorers
 from espnet_blrmoe.inference.hotword_trie import BOUNDARY, Trie
-from espnet_blrmoe.inference.hotwords import Hotwords, read_hotwords
+from espnet_blrmoe.inference.hotwords import Hotwords, read_hotwords, split_languages
 from espnet_blrmoe.inference.text_scorer import IS_BYTE, TextScorer, texts_of
 from espnet_blrmoe.inference.words import ToText
+from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.writing import is_unspaced
 
 
@@ -56,23 +57,53 @@ class HotwordScorers:
         self._tokenizer, self._takes_scorers = speech2text.tokenizer, takes_scorers(speech2text)
         self._tokens: list[str] = speech2text.asr_model.token_list
         self._eos: int = speech2text.asr_model.eos
+        self._languages: Sequence[str] = speech2text.asr_model.languages
 
-    def of(self, given: Hotwords | None) -> HotwordScorer | None:
-        """The scorer of hotwords as people write them; none without hotwords.
+    def of(self, given: Hotwords | None) -> dict[str, HotwordScorer]:
+        """The scorer of each language that has hotwords, from hotwords as people write them; none without hotwords.
+
+        Where a hotword is given for all languages and for some, the latter counts in these.
 
         Raises:
-            ValueError: as `read_hotwords`; or the tokens cannot spell a hotword, or spell two of them alike, or the
-                recogniser's search is not one of tokens.
+            ValueError: as `read_hotwords`; or a language is not the model's, the tokens cannot spell a hotword, or
+                spell two of a language alike, or the recogniser's search is not one of tokens.
         """
+        weights = read_hotwords(given or {})
+        if weights and not self._takes_scorers:
+            raise ValueError("hotwords need ESPnet's search token by token: leave time_sync and partial_ar out")
+        general = self._spelled_weights({phrase: weights[phrase] for phrase in weights if "=" not in phrase})
+        special: dict[str, dict[str, float]] = {}
+        for phrase, weight in weights.items():
+            codes, word = split_languages(phrase)
+            for language in self._parsed(codes, phrase):
+                if word in special.setdefault(language, {}):
+                    raise ValueError(f"hotword {word!r} is there twice for {language}; remove one")
+                special[language][word] = weight
+        shared = self._scorer(general)
+        own = {language: self._scorer(general | self._spelled_weights(words)) for language, words in special.items()}
+        scorers = {language: own.get(language, shared) for language in self._languages}
+        return {language: scorer for language, scorer in scorers.items() if scorer is not None}
+
+    def _parsed(self, codes: str | None, phrase: str) -> tuple[str, ...]:
+        """The languages before a hotword; none without any."""
+        if codes is None:
+            return ()
+        try:
+            return parse_languages(codes, self._languages)
+        except ValueError as error:
+            raise ValueError(f"hotword {phrase!r}: {error}") from error
+
+    def _scorer(self, weights: dict[tuple[str, ...], float]) -> HotwordScorer | None:
+        return HotwordScorer(weights, list(self._letters.values()), self._eos) if weights else None
+
+    def _spelled_weights(self, words: Mapping[str, float]) -> dict[tuple[str, ...], float]:
         weights: dict[tuple[str, ...], float] = {}
-        for phrase, weight in read_hotwords(given or {}).items():
+        for phrase, weight in words.items():
             letters = self._spelled(phrase)
             if letters in weights:
                 raise ValueError(f"hotword {phrase!r} is there twice: the model spells another one so; remove one")
             weights[letters] = weight
-        if weights and not self._takes_scorers:
-            raise ValueError("hotwords need ESPnet's search token by token: leave time_sync and partial_ar out")
-        return HotwordScorer(weights, list(self._letters.values()), self._eos) if weights else None
+        return weights
 
     @cached_property
     def _letters(self) -> dict[str, tuple[str, ...]]:

@@ -21,7 +21,7 @@ from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.assembly import Assembly, best_text
 from espnet_blrmoe.inference.checks import check_best_path, checked_config
-from espnet_blrmoe.inference.hotword_scorer import HotwordScorers
+from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
 from espnet_blrmoe.inference.hotwords import Hotwords
 from espnet_blrmoe.inference.ngram_scorer import NGRAM_WEIGHT, NgramScorers
 from espnet_blrmoe.inference.pauses import VADS
@@ -62,8 +62,9 @@ class Speech2Text(asr_inference.Speech2Text):
             long as the clips that the model was trained on.
         vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
             speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so.
-        hotwords: words and phrases that are likely to be said; see espnet_blrmoe.inference.hotwords. With some, the
-            beam search replaces the CTC's best path, with a `beam_size` of TEXT_BEAM_SIZE.
+        hotwords: words and phrases that are likely to be said, in all languages or some; see
+            espnet_blrmoe.inference.hotwords. With some, the beam search replaces the CTC's best path, with a
+            `beam_size` of TEXT_BEAM_SIZE.
         ngram: folder with word n-grams, an ARPA file for each language, en.arpa; that of a chunk's detected language
             scores its words, in the beam search as above. `ngram_weight` weighs it, NGRAM_WEIGHT by default.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
@@ -201,8 +202,7 @@ class Speech2Text(asr_inference.Speech2Text):
         allowed = [self._allowed] * len(speeches)
         if languages is not None:
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
-        scorer = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
-        scorers: Scorers = {} if scorer is None else {"hotwords": scorer}
+        scorers = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
         # In order of length, so that batches have little padding.
         spoken = sorted((piece for piece in pieces if piece.has_speech), key=lambda piece: len(piece.wave))
@@ -246,7 +246,7 @@ class Speech2Text(asr_inference.Speech2Text):
         return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame, ())
 
     def _recognise(
-        self, batch: list[Piece], allowed: list[AllowedLanguages | None], scorers: Scorers
+        self, batch: list[Piece], allowed: list[AllowedLanguages | None], hotwords: dict[str, HotwordScorer]
     ) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""
         lengths = torch.tensor([len(piece.wave) for piece in batch], device=self.device)
@@ -258,8 +258,11 @@ class Speech2Text(asr_inference.Speech2Text):
         recognised = []
         for piece, out, excluded, own_probs, of_frames in zip(batch, outs, routing.excluded, probs, languages):
             of_frames = of_frames[: len(out)]
-            ngram = self._ngram_scorers.of(self._assembly.most_probable(own_probs)[0])
-            nbest, spans = self._nbest(out, excluded, {**scorers, **ngram})
+            language = self._assembly.most_probable(own_probs)[0]
+            scorers: Scorers = dict(self._ngram_scorers.of(language))
+            if language in hotwords:
+                scorers["hotwords"] = hotwords[language]
+            nbest, spans = self._nbest(out, excluded, scorers)
             words = self._words(nbest, spans, of_frames, piece.start / self.fs)
             place = (piece.utterance, piece.start, piece.end)
             recognised.append(RecognisedPiece(*place, nbest, own_probs, of_frames, words))
