@@ -63,7 +63,6 @@ class NgramScorers:
     Args:
         speech2text: ESPnet's, of which it needs the model, the tokenizer and the search.
         folder: with a file LANGUAGE.arpa for each language that has an n-gram; None: no language has.
-        languages: the model's.
         weight: of the log-probabilities.
 
     Raises:
@@ -71,9 +70,7 @@ class NgramScorers:
             weight is not a positive number, or the recogniser's search is not one of tokens.
     """
 
-    def __init__(
-        self, speech2text: asr_inference.Speech2Text, folder: str | Path | None, languages: Sequence[str], weight: float
-    ) -> None:
+    def __init__(self, speech2text: asr_inference.Speech2Text, folder: str | Path | None, weight: float) -> None:
         self._scorers: dict[str, NgramScorer] = {}
         if folder is None:
             return
@@ -83,7 +80,7 @@ class NgramScorers:
             raise ValueError("ngram needs ESPnet's search token by token: leave time_sync and partial_ar out")
         model = speech2text.asr_model
         texts = list(texts_of(model.token_list, speech2text.tokenizer.tokens2text).values())
-        for language, file in files_in(Path(folder), languages).items():
+        for language, file in files_in(Path(folder), model.languages).items():
             self._scorers[language] = NgramScorer(Ngram(file), texts, model.eos, weight)
 
     def of(self, language: str | None) -> dict[str, NgramScorer]:

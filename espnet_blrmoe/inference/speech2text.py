@@ -21,6 +21,7 @@ from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
 from espnet_blrmoe.inference.assembly import Assembly, best_text
 from espnet_blrmoe.inference.checks import check_best_path, checked_config
+from espnet_blrmoe.inference.confidence import Calibration
 from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
 from espnet_blrmoe.inference.hotwords import Hotwords
 from espnet_blrmoe.inference.ngram_scorer import NGRAM_WEIGHT, NgramScorers
@@ -119,8 +120,7 @@ class Speech2Text(asr_inference.Speech2Text):
         assert isinstance(self.asr_model, BLRMoEModel)
         self._hotword_scorers = HotwordScorers(self)
         self._hotwords = self._hotword_scorers.of(hotwords)
-        weight = espnet_options.get("ngram_weight", NGRAM_WEIGHT)
-        self._ngram_scorers = NgramScorers(self, ngram, self.asr_model.languages, weight)
+        self._ngram_scorers = NgramScorers(self, ngram, espnet_options.get("ngram_weight", NGRAM_WEIGHT))
         self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
         network()  # loaded before threads share it
         self._read_settings(config)
@@ -135,11 +135,12 @@ class Speech2Text(asr_inference.Speech2Text):
             LanguagePrior.allow([self._allowed], self.languages, language_penalty, times=torch.zeros(1, 1))
 
     def _read_settings(self, config: dict[str, Any]) -> None:
-        """What the model's configuration says of its audio and frames."""
+        """What the model's configuration says of its audio, frames and confidences."""
         embed = self.asr_model.encoder.embed
         hop = getattr(self.asr_model.frontend, "hop_length", 128)
         self.languages = self.asr_model.languages
         self.fs = sampling_rate(config)
+        self.calibration = Calibration.of_config(config)
         self.volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
         self.seconds_per_frame = embed.factor * hop / self.fs
 
@@ -301,7 +302,8 @@ class Speech2Text(asr_inference.Speech2Text):
         if not spans:
             return ()
         languages = [self.languages[language] for language in of_frames.tolist()]
-        return words_of(nbest[0][1], spans, self.tokenizer.tokens2text, languages, start, self.seconds_per_frame)
+        to_text, seconds = self.tokenizer.tokens2text, self.seconds_per_frame
+        return words_of(nbest[0][1], spans, to_text, languages, start, seconds, self.calibration)
 
     def _beam_search(self, encoder_out: torch.Tensor, scorers: Scorers) -> NBest:
         """ESPnet's search, with scorers of texts by name."""

@@ -84,7 +84,7 @@ STAGES=(  # number, name and what it makes; numbers are those of ESPnet's asr.sh
     "13 scoring    exp/asr_*/RESULTS.md: error rates and language identification"
     "16 router     exp/router_*/: router fine-tuning on audio-language pairs, without transcripts"
     "17 redecoding exp/asr_*/decode_*_router*/: with the fine-tuned router; all languages, and --allowed_languages"
-    "18 rescoring  exp/asr_*/RESULTS.md: by language and domain, and what each step changed"
+    "18 rescoring  exp/asr_*/RESULTS.md: by language and domain, and what each step changed; confidences are calibrated"
     "19 report     exp/asr_*/report.html"
     "20 pack       exp/asr_*/*.zip: the model for espnet_model_zoo"
     "21 upload     the same on the Hugging Face hub; without --hf_repo, a dry run"
@@ -279,6 +279,13 @@ if begin redecoding && has_router redecoding; then
 fi
 
 if begin rescoring; then
+    if [ "${streaming}" = false ]; then  # a stream's words have no calibration
+        find_packed
+        find_folders
+        "${python}" -m espnet_blrmoe.bin.calibrate "${packed[@]}" \
+            --device "$([ "${ngpu}" -gt 0 ] && echo cuda || echo cpu)" \
+            --data_dir "${dumpdir}/raw/valid" "${folders[@]/#/--eval_dir=}" --output "${asr_exp}/confidence.json"
+    fi
     "${python}" local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 
@@ -288,9 +295,7 @@ if begin report; then
 fi
 
 if begin pack; then
-    packed=(--model "${router_exp}")
-    has_router pack > /dev/null \
-        || packed=(--asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}")
+    find_packed
     "${python}" local/pack.py "${packed[@]}" --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
 fi
 
