@@ -97,7 +97,7 @@ def read_confidences(exp: Path) -> list[dict]:
     """How often words are right, by data set, before and after calibration (see bin/calibrate.py); none before stage 18.
 
     Returns:
-        name, words, right (%), drawing (SVG), before and after: calibration errors in %, None without a calibration.
+        name, words, right (%), drawing (SVG), before and after: calibration errors in %; None without calibration.
     """
     if not (exp / "confidence.json").is_file():
         return []
