@@ -94,10 +94,10 @@ def read_router_scores(router_exp: Path | None) -> list[list[str]]:
 
 
 def read_confidences(exp: Path) -> list[dict]:
-        name, words, right (%), drawing (SVG), before and after: calibration errors in %; None: not calibrated.
+    """How often words are right, by data set, before and after calibration (bin/calibrate.py); none before stage 18.
 
     Returns:
-        name, words, right (%), drawing (SVG), before and after: calibration errors in %; None without calibration.
+        name, words, right (%), drawing (SVG), before and after: calibration errors in %; None: not calibrated.
     """
     if not (exp / "confidence.json").is_file():
         return []
