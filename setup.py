@@ -27,6 +27,7 @@ setup(
         "PyYAML",  # configurations
         "rapidfuzz",  # counts errors where editdistance is not installed
         "requests",  # whether a shared model has changed; espnet_model_zoo downloads through it
+        "scikit-learn",  # calibration of confidences
         "scipy",  # audio conditions of the augmentation
         "sentencepiece",  # BPE tokens
         "silero-vad>=6.2.3",  # tells silence and noise; its network of 1 MB is inside
@@ -44,6 +45,7 @@ setup(
             "soundfile", "soxr", "tqdm",
         ],  # fmt: skip
         "export": ["onnx"],
+        "ngram": ["kaldingram", "ufal.kenlm"],  # makes word n-grams; reads them: KenLM, built
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },

@@ -22,7 +22,7 @@ from measuring import machine, read_data_dir
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.inference.hotwords import DEFAULT_WEIGHT
-from espnet_blrmoe.inference.speech2text import HOTWORD_BEAM_SIZE
+from espnet_blrmoe.inference.speech2text import TEXT_BEAM_SIZE
 from espnet_blrmoe.tables import read_table, text_table
 from espnet_blrmoe.writing import split_words
 
@@ -77,7 +77,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--letters", type=int, default=5)
     parser.add_argument("--all", action="store_true", help="draw among all words, not only those that were missed")
     parser.add_argument("--weights", type=float, nargs="+", default=[DEFAULT_WEIGHT], help="nats")
-    parser.add_argument("--beam_sizes", type=int, nargs="+", default=[HOTWORD_BEAM_SIZE])
+    parser.add_argument("--beam_sizes", type=int, nargs="+", default=[TEXT_BEAM_SIZE])
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

@@ -22,7 +22,7 @@ def split_words(text: str) -> list[str]:
     for before, character in pairwise(" " + text):
         if character.isspace():
             continue
-        if not before.isspace() and _belong_together(before, character):
+        if not before.isspace() and belong_together(before, character):
             words[-1] += character
         else:
             words.append(character)
@@ -45,13 +45,13 @@ def space_between(text: str, following: str) -> str:
     return "" if is_unspaced(text[-1]) and is_unspaced(following[0]) else " "
 
 
-def is_unspaced(character: str) -> bool:
-    """Whether a character is of a script that writes no spaces between words."""
-    return _IS_UNSPACED(character) is not None
-
-
-def _belong_together(before: str, character: str) -> bool:
+def belong_together(before: str, character: str) -> bool:
     """Whether two characters without a space between them are of one word."""
     if unicodedata.category(character)[0] == "M" or character in VOWEL_SIGNS or before in STACKING:
         return True
     return not is_unspaced(before) and not is_unspaced(character)
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether a character is of a script that writes no spaces between words."""
+    return _IS_UNSPACED(character) is not None

@@ -30,7 +30,13 @@ from espnet2.fileio.datadir_writer import DatadirWriter
 from espnet2.torch_utils.set_all_random_seed import set_all_random_seed
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.bin.options import add_hotword_options, add_language_options, check_options, load_model
+from espnet_blrmoe.bin.options import (
+    add_hotword_options,
+    add_language_options,
+    add_ngram_options,
+    check_options,
+    load_model,
+)
 from espnet_blrmoe.espnet_internals import DATA_READERS, inference_parser
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.trained_model import read_config
@@ -55,14 +61,18 @@ LONGEST_UTTERANCE = 30.0  # seconds; ESPnet's program decodes utterances whole, 
 # Options that ESPnet's program lacks, or does not hand on.
 OWN_OPTIONS = (
     "config", "model", "languages", "utt2langs", "language_penalty", "language_escape", "language_smoothing",
-    "language_switch_cost", "hotwords", "hotwords_file",
+    "language_switch_cost", "hotwords", "hotwords_file", "ngram",
 )  # fmt: skip
+
+UNSET = ("beam_size", "ngram_weight")  # options whose default depends on the model or on others
 
 
 def get_parser() -> argparse.ArgumentParser:
-    """ESPnet's parser with the options of languages and hotwords."""
+    """ESPnet's parser with the options of languages, hotwords and n-grams."""
     parser = with_own_options(inference_parser(), __doc__)
     add_hotword_options(parser)
+    add_ngram_options(parser)
+    parser.set_defaults(ngram_weight=None)  # its default is that of the n-gram that is given
     return parser
 
 
@@ -126,7 +136,7 @@ def options_for_espnet(args: argparse.Namespace, program: str, own_options: tupl
     if config is None or config.get("model") == "blr_moe":
         return None
     defaults = {"languages": None, "utt2langs": None, "language_smoothing": "frame", "language_switch_cost": None}
-    defaults |= {"hotwords": None, "hotwords_file": None}
+    defaults |= {"hotwords": None, "hotwords_file": None, "ngram": None}
     for name, default in defaults.items():
         if getattr(args, name, default) != default:
             raise ValueError(f"--{name} needs a BLR-MoE model; {args.asr_train_config} is of another kind")
@@ -134,8 +144,9 @@ def options_for_espnet(args: argparse.Namespace, program: str, own_options: tupl
     for file in filter(None, (args.asr_model_file, args.lm_file)):
         read_weights(file)  # ESPnet's program would execute what else is in it
     options = {name: value for name, value in vars(args).items() if name not in own_options}
-    if args.beam_size is None:
-        options["beam_size"] = inference_parser(program).get_default("beam_size")
+    for name in ("beam_size", "ngram_weight"):
+        if options.get(name, 0) is None:
+            options[name] = inference_parser(program).get_default(name)
     if args.batch_size > 1:
         logging.warning("ESPnet's program decodes one utterance at a time: batch_size is 1")
     # It reads in processes, and waits for ever where /dev/shm is too small for what they read.
@@ -146,8 +157,7 @@ def load(args: argparse.Namespace) -> Speech2Text:
     """The recogniser that the parsed options describe."""
     options = {name: value for name, value in vars(args).items() if name not in PROGRAM_OPTIONS}
     options |= {"device": "cuda" if args.ngpu else "cpu", "chunk_seconds": LONGEST_UTTERANCE}
-    if args.beam_size is None:
-        del options["beam_size"]
+    options = {name: value for name, value in options.items() if not (name in UNSET and value is None)}
     return load_model(args, options)
 
 

@@ -18,6 +18,7 @@ COMMANDS = {  # name: (module of espnet_blrmoe.bin, what it does)
     "add-language": ("add_language", "train an expert for one more language"),
     "train-router": ("router_train", "fine-tune the router of a model on audio with language labels"),
     "eval-router": ("router_eval", "score routers on audio with language labels, side by side"),
+    "calibrate": ("calibrate", "calibrate the confidences of a model's words"),
     "summary": ("summary", "print sizes and costs of models from their training configurations"),
     "export": ("export_onnx", "write a model as ONNX, also in int8"),
 }

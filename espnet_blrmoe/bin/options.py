@@ -1,4 +1,4 @@
-"""Options that several programs have: the model, the languages that it may detect, and hotwords."""
+"""Options that several programs have: the model, the languages that it may detect, hotwords, and n-grams."""
 
 from __future__ import annotations
 
@@ -37,10 +37,21 @@ def add_hotword_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that name hotwords."""
     group = parser.add_argument_group("Words that are likely to be said (hotwords)")
     group.add_argument("--hotwords", metavar="LIST",
-                       help="words, and phrases joined by _, each with or without a weight in nats: "
-                       f"\"Zamenhof:9.5 New_York\" (default weight: {DEFAULT_WEIGHT:g})")
+                       help="words, and phrases joined by _, each with or without a weight in nats, for all languages "
+                       f"or some: \"Zamenhof:9.5 New_York de=Zug\" (default weight: {DEFAULT_WEIGHT:g})")
     group.add_argument("--hotwords_file", metavar="FILE", type=Path,
-                       help="file with a word or phrase on each line, with or without a weight: New York:9.5")
+                       help="file with a word or phrase on each line, with or without a weight and languages: "
+                       "en,de=New York:9.5")
+
+
+def add_ngram_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of word n-grams; ESPnet's programs have --ngram_weight, for its n-grams of tokens."""
+    group = parser.add_argument_group("Which words follow each other (word n-grams; docs/ngram.md)")
+    group.add_argument("--ngram", metavar="FOLDER",
+                       help="folder with an ARPA file for each language, en.arpa; that of the detected one is used")
+    if "--ngram_weight" not in parser._option_string_actions:
+        group.add_argument("--ngram_weight", type=float, metavar="WEIGHT", default=argparse.SUPPRESS,
+                           help="of its log-probabilities (default: 0.5)")
 
 
 def check_options(

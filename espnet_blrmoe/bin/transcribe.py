@@ -27,7 +27,13 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from espnet_blrmoe.bin.options import add_hotword_options, add_language_options, check_options, load_model
+from espnet_blrmoe.bin.options import (
+    add_hotword_options,
+    add_language_options,
+    add_ngram_options,
+    check_options,
+    load_model,
+)
 from espnet_blrmoe.files.model_files import add_model_options
 from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
 from espnet_blrmoe.program import start
@@ -59,8 +65,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--beam_size",
         type=int,
         default=argparse.SUPPRESS,
-        help="hypotheses kept in the search (default: 1 for a model trained with CTC only, 10 with hotwords; "
-        "else ESPnet's)",
+        help="hypotheses kept in the search (default: 1 for a model trained with CTC only, 10 with hotwords "
+        "or n-grams; else ESPnet's)",
     )
     group.add_argument(
         "--chunk_seconds",
@@ -79,6 +85,7 @@ def get_parser() -> argparse.ArgumentParser:
     group.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     add_language_options(parser)
     add_hotword_options(parser)
+    add_ngram_options(parser)
     return parser
 
 

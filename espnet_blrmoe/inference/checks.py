@@ -10,6 +10,7 @@ from espnet2.tasks.asr import ASRTask
 from espnet2.tasks.lm import LMTask
 
 from espnet_blrmoe.files.trained_model import check_bpemodel, check_model, read_blr_moe_config, read_config
+from espnet_blrmoe.inference.ngram import KENLM
 
 # ESPnet's options of a beam search, and the values with which they ask for nothing.
 BEAM_SEARCH = {"nbest": 1, "penalty": 0.0, "lm_file": None, "ngram_file": None}
@@ -68,6 +69,6 @@ def check_tokens_and_ngram(config: dict[str, Any], espnet_options: Mapping[str, 
         raise ValueError(f"token_type {token_type}: the model's tokens are of the type {own}; leave the option out")
     if ngram_file is not None:
         if find_spec("kenlm") is None:
-            raise ValueError(f"ngram_file {ngram_file} needs kenlm, which is not installed: pip install kenlm")
+            raise ValueError(f"ngram_file {ngram_file} needs {KENLM}")
         if not Path(ngram_file).is_file():
             raise ValueError(f"ngram_file {ngram_file} does not exist")

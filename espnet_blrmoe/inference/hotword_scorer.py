@@ -1,22 +1,20 @@
 """What hotwords add to the scores of ESPnet's beam search."""
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
-import torch
 from espnet2.bin import asr_inference
 
-from espnet_blrmoe.espnet_internals import BatchScorerInterface, takes_scorers
+from espnet_blrmoe.espnet_internals import takes_scorers
 from espnet_blrmoe.inference.hotword_trie import BOUNDARY, Trie
-from espnet_blrmoe.inference.hotwords import Hotwords, read_hotwords
+from espnet_blrmoe.inference.hotwords import Hotwords, read_hotwords, split_languages
+from espnet_blrmoe.inference.text_scorer import IS_BYTE, TextScorer, texts_of
+from espnet_blrmoe.inference.words import ToText
+from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.writing import is_unspaced
 
-CACHED_NODES = 2048  # of which the scores of all tokens are kept
-IS_BYTE = re.compile("<0x[0-9A-F]{2}>").fullmatch  # a token of sentencepiece's byte fallback
 
-
-class HotwordScorer(BatchScorerInterface):
+class HotwordScorer(TextScorer[int]):
     """Scores a text by the hotwords in it, and by the beginning of one at its end.
 
     A hotword brings its weight, an equal share with each of its letters. When the text goes on otherwise, or ends, what
@@ -33,40 +31,19 @@ class HotwordScorer(BatchScorerInterface):
         self, weights: Mapping[tuple[str, ...], float], letters: Sequence[tuple[str, ...]], eos: int
     ) -> None:
         self._trie = Trie(weights)
-        self._letters, self._eos = letters, eos
-        self._scores_after = lru_cache(CACHED_NODES)(self._compute_scores)
+        self._letters = letters
+        super().__init__(self._trie.start, len(letters), eos)
 
-    def batch_score(
-        self, ys: torch.Tensor, states: list[int | None], xs: torch.Tensor
-    ) -> tuple[torch.Tensor, list[int]]:
-        """Scores of every next token, (B, V), after texts (B, L), each with the node before its last token."""
-        nodes = [
-            self._trie.start if node is None else self._walk(node, token)[0]
-            for node, token in zip(states, ys[:, -1].tolist())
-        ]
-        return torch.stack([self._scores_after(node) for node in nodes]).to(xs), nodes
+    def _begun(self, state: int) -> float:
+        return self._trie.begun[state]
 
-    def score(self, y: torch.Tensor, state: int | None, x: torch.Tensor) -> tuple[torch.Tensor, int]:
-        """As `batch_score`, of one text: (V,) after (L,)."""
-        scores, nodes = self.batch_score(y.unsqueeze(0), [state], x)
-        return scores[0], nodes[0]
-
-    def _compute_scores(self, node: int) -> torch.Tensor:
-        """(V,) scores of the tokens after a text that has led to a node."""
-        given = self._trie.begun[node]
-        scores = []
-        for token in range(len(self._letters)):
-            after, complete = self._walk(node, token)
-            scores.append(complete + (0.0 if token == self._eos else self._trie.begun[after]) - given)
-        return torch.tensor(scores)
-
-    def _walk(self, node: int, token: int) -> tuple[int, float]:
+    def _walk(self, state: int, token: int) -> tuple[int, float]:
         """The node after one more token, and the weight of the hotwords that it completes."""
         complete = 0.0
         for letter in (BOUNDARY,) if token == self._eos else self._letters[token]:
-            before, node = node, self._trie.step(node, letter)
-            complete += self._trie.complete[node] if node != before else 0.0
-        return node, complete
+            before, state = state, self._trie.step(state, letter)
+            complete += self._trie.complete[state] if state != before else 0.0
+        return state, complete
 
 
 class HotwordScorers:
@@ -80,23 +57,53 @@ class HotwordScorers:
         self._tokenizer, self._takes_scorers = speech2text.tokenizer, takes_scorers(speech2text)
         self._tokens: list[str] = speech2text.asr_model.token_list
         self._eos: int = speech2text.asr_model.eos
+        self._languages: Sequence[str] = speech2text.asr_model.languages
 
-    def of(self, given: Hotwords | None) -> HotwordScorer | None:
-        """The scorer of hotwords as people write them; none without hotwords.
+    def of(self, given: Hotwords | None) -> dict[str, HotwordScorer]:
+        """The scorer of each language that has hotwords, from hotwords as people write them; none without hotwords.
+
+        Where a hotword is given for all languages and for some, the latter counts in these.
 
         Raises:
-            ValueError: as `read_hotwords`; or the tokens cannot spell a hotword, or spell two of them alike, or the
-                recogniser's search is not one of tokens.
+            ValueError: as `read_hotwords`; or a language is not the model's, the tokens cannot spell a hotword, or
+                spell two of a language alike, or the recogniser's search is not one of tokens.
         """
+        weights = read_hotwords(given or {})
+        if weights and not self._takes_scorers:
+            raise ValueError("hotwords need ESPnet's search token by token: leave time_sync and partial_ar out")
+        general = self._spelled_weights({phrase: weights[phrase] for phrase in weights if "=" not in phrase})
+        special: dict[str, dict[str, float]] = {}
+        for phrase, weight in weights.items():
+            codes, word = split_languages(phrase)
+            for language in self._parsed(codes, phrase):
+                if word in special.setdefault(language, {}):
+                    raise ValueError(f"hotword {word!r} is there twice for {language}; remove one")
+                special[language][word] = weight
+        shared = self._scorer(general)
+        own = {language: self._scorer(general | self._spelled_weights(words)) for language, words in special.items()}
+        scorers = {language: own.get(language, shared) for language in self._languages}
+        return {language: scorer for language, scorer in scorers.items() if scorer is not None}
+
+    def _parsed(self, codes: str | None, phrase: str) -> tuple[str, ...]:
+        """The languages before a hotword; none without any."""
+        if codes is None:
+            return ()
+        try:
+            return parse_languages(codes, self._languages)
+        except ValueError as error:
+            raise ValueError(f"hotword {phrase!r}: {error}") from error
+
+    def _scorer(self, weights: dict[tuple[str, ...], float]) -> HotwordScorer | None:
+        return HotwordScorer(weights, list(self._letters.values()), self._eos) if weights else None
+
+    def _spelled_weights(self, words: Mapping[str, float]) -> dict[tuple[str, ...], float]:
         weights: dict[tuple[str, ...], float] = {}
-        for phrase, weight in read_hotwords(given or {}).items():
+        for phrase, weight in words.items():
             letters = self._spelled(phrase)
             if letters in weights:
                 raise ValueError(f"hotword {phrase!r} is there twice: the model spells another one so; remove one")
             weights[letters] = weight
-        if weights and not self._takes_scorers:
-            raise ValueError("hotwords need ESPnet's search token by token: leave time_sync and partial_ar out")
-        return HotwordScorer(weights, list(self._letters.values()), self._eos) if weights else None
+        return weights
 
     @cached_property
     def _letters(self) -> dict[str, tuple[str, ...]]:
@@ -114,16 +121,10 @@ class HotwordScorers:
         return letters
 
 
-def letters_of(tokens: Sequence[str], to_text: Callable[[Sequence[str]], str]) -> dict[str, tuple[str, ...]]:
-    """The letters of each token, with the boundaries of words; a byte of a longer letter is one of its own.
-
-    Args:
-        tokens: the model's, each of them.
-        to_text: makes text of tokens.
-    """
-    return {
-        token: (token,) if IS_BYTE(token) else _with_boundaries(to_text(["a", token, "a"])[1:-1]) for token in tokens
-    }
+def letters_of(tokens: Sequence[str], to_text: ToText) -> dict[str, tuple[str, ...]]:
+    """The letters of each token, with the boundaries of words; a byte of a longer letter is one of its own."""
+    texts = texts_of(tokens, to_text)
+    return {token: (token,) if IS_BYTE(token) else _with_boundaries(text) for token, text in texts.items()}
 
 
 def _with_boundaries(text: str) -> tuple[str, ...]:

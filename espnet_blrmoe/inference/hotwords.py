@@ -16,10 +16,11 @@ def read_hotwords(given: Hotwords) -> dict[str, float]:
     Args:
         given: "Zamenhof:9.5 Esperanto New_York": words, each with its weight behind a colon, or with DEFAULT_WEIGHT;
             the words of a phrase are joined by "_". A file has a word or phrase on each line, and a list in each
-            string: New York:9.5. Or {"New York": 9.5, "Esperanto": None}.
+            string: New York:9.5. Or {"New York": 9.5, "Esperanto": None}. Any may begin with the languages in which it
+            is likely to be said: "de,en=Zug:9.5".
 
     Returns:
-        weight of each hotword, in nats.
+        weight of each hotword, in nats; those of some languages have them before them still, see `split_languages`.
 
     Raises:
         ValueError: a weight is not a positive number, a hotword is empty, no string or there twice, or the file is
@@ -30,12 +31,18 @@ def read_hotwords(given: Hotwords) -> dict[str, float]:
         if not isinstance(phrase, str):  # YAML reads a bare no as false
             raise ValueError(f"{place}: {phrase!r} is not a string; put it in quotation marks")
         phrase = unicodedata.normalize("NFC", " ".join(phrase.split()))
-        if not phrase:
+        if not split_languages(phrase)[1]:
             raise ValueError(f"{place}: there is no word in it")
         if phrase in weights:
             raise ValueError(f"{place}: {phrase!r} is there twice; remove one")
         weights[phrase] = DEFAULT_WEIGHT if weight is None else _number(place, weight)
     return weights
+
+
+def split_languages(phrase: str) -> tuple[str | None, str]:
+    """The languages before a hotword, as one text, and the hotword: "de,en=Zug" is ("de,en", "Zug"); None: any."""
+    languages, is_for_some, rest = phrase.partition("=")
+    return (languages.strip(), rest.strip()) if is_for_some else (None, phrase)
 
 
 def _entries(given: Hotwords) -> Iterator[tuple[str, str, str | float | None]]:

@@ -15,19 +15,21 @@ from torchaudio.functional import TokenSpan
 from tqdm import tqdm
 
 from espnet_blrmoe import audio
-from espnet_blrmoe.espnet_internals import Hypothesis, decode_encoded
+from espnet_blrmoe.espnet_internals import BatchScorerInterface, decode_encoded
 from espnet_blrmoe.files.model_files import files_of
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.files.weights import load_weights
+from espnet_blrmoe.inference.assembly import Assembly, best_text
 from espnet_blrmoe.inference.checks import check_best_path, checked_config
+from espnet_blrmoe.inference.confidence import Calibration
 from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
 from espnet_blrmoe.inference.hotwords import Hotwords
+from espnet_blrmoe.inference.ngram_scorer import NGRAM_WEIGHT, NgramScorers
 from espnet_blrmoe.inference.pauses import VADS
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.speech_activity import network
-from espnet_blrmoe.inference.timeline import timeline_of
-from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript, Word
-from espnet_blrmoe.inference.words import aligned, join_tokens, words_of
+from espnet_blrmoe.inference.transcript import NBest, Transcript, Word
+from espnet_blrmoe.inference.words import aligned, words_of
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
@@ -35,9 +37,10 @@ from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
 # Audio that is encoded at once, padding included: bounds the memory, whatever is transcribed. On CPUs, more is slower.
 BATCH_SECONDS, CPU_BATCH_SECONDS = 300, 80
-HOTWORD_BEAM_SIZE = 10  # in place of the best path: benchmarks/NOTES.md
+TEXT_BEAM_SIZE = 10  # with hotwords or n-grams, in place of the best path: benchmarks/NOTES.md
 
 Audio = str | Path | np.ndarray | torch.Tensor
+Scorers = dict[str, BatchScorerInterface]
 Languages = str | Sequence[str] | Mapping[float, str | Sequence[str]] | AllowedLanguages  # see AllowedLanguages.of
 
 
@@ -60,8 +63,11 @@ class Speech2Text(asr_inference.Speech2Text):
             long as the clips that the model was trained on.
         vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
             speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so.
-        hotwords: words and phrases that are likely to be said; see espnet_blrmoe.inference.hotwords. With some, the
-            beam search replaces the CTC's best path, with a `beam_size` of HOTWORD_BEAM_SIZE.
+        hotwords: words and phrases that are likely to be said, in all languages or some; see
+            espnet_blrmoe.inference.hotwords. With some, the beam search replaces the CTC's best path, with a
+            `beam_size` of TEXT_BEAM_SIZE.
+        ngram: folder with word n-grams, an ARPA file for each language, en.arpa; that of a chunk's detected language
+            scores its words, in the beam search as above. `ngram_weight` weighs it, NGRAM_WEIGHT by default.
         espnet_options: options of espnet2.bin.asr_inference.Speech2Text: beam_size, ctc_weight, device, ...
             A model trained with CTC only is decoded with CTC only, whatever `ctc_weight` says. Its `beam_size` is 1 by
             default: the CTC's best path, for whole batches, which refuses options of a beam search, such as `lm_file`.
@@ -90,6 +96,7 @@ class Speech2Text(asr_inference.Speech2Text):
         chunk_seconds: float = CHUNK_SECONDS,
         vad: str = "silero",
         hotwords: Hotwords | None = None,
+        ngram: str | Path | None = None,
         **espnet_options: Any,
     ) -> None:
         if not chunk_seconds >= 1:
@@ -101,9 +108,9 @@ class Speech2Text(asr_inference.Speech2Text):
             espnet_options = {"beam_size": 1, **espnet_options, "ctc_weight": 1.0}
         self._is_best_path = espnet_options.get("beam_size") == 1 and config["model_conf"].get("ctc_weight") == 1.0
         if self._is_best_path:
-            if hotwords is None:
+            if hotwords is None and ngram is None:
                 check_best_path(espnet_options)
-            beam_size = min(HOTWORD_BEAM_SIZE, len(config["token_list"]) - 1)  # a beam of all tokens takes blanks
+            beam_size = min(TEXT_BEAM_SIZE, len(config["token_list"]) - 1)  # a beam of all tokens takes blanks
             espnet_options = espnet_options | {"beam_size": beam_size}
         if espnet_options.get("quantize_asr_model"):  # ESPnet has to load the weights, then quantizes them
             super().__init__(str(asr_train_config), str(asr_model_file), **espnet_options)
@@ -113,9 +120,11 @@ class Speech2Text(asr_inference.Speech2Text):
         assert isinstance(self.asr_model, BLRMoEModel)
         self._hotword_scorers = HotwordScorers(self)
         self._hotwords = self._hotword_scorers.of(hotwords)
+        self._ngram_scorers = NgramScorers(self, ngram, espnet_options.get("ngram_weight", NGRAM_WEIGHT))
         self._beam_search_lock = threading.Lock()  # ESPnet's scorers keep the utterance that they are at
         network()  # loaded before threads share it
         self._read_settings(config)
+        self._assembly = Assembly(self)
         self._chunk_seconds, self._cut = chunk_seconds, VADS[vad]
         self._penalty = language_penalty
         self._choice = LanguageChoice.smoothed(
@@ -126,11 +135,12 @@ class Speech2Text(asr_inference.Speech2Text):
             LanguagePrior.allow([self._allowed], self.languages, language_penalty, times=torch.zeros(1, 1))
 
     def _read_settings(self, config: dict[str, Any]) -> None:
-        """What the model's configuration says of its audio and frames."""
+        """What the model's configuration says of its audio, frames and confidences."""
         embed = self.asr_model.encoder.embed
         hop = getattr(self.asr_model.frontend, "hop_length", 128)
         self.languages = self.asr_model.languages
         self.fs = sampling_rate(config)
+        self.calibration = Calibration.of_config(config)
         self.volume = config.get("speech_volume_normalize")  # ESPnet's preprocessor scales the training's peaks to it
         self.seconds_per_frame = embed.factor * hop / self.fs
 
@@ -193,7 +203,7 @@ class Speech2Text(asr_inference.Speech2Text):
         allowed = [self._allowed] * len(speeches)
         if languages is not None:
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
-        scorer = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
+        scorers = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
         # In order of length, so that batches have little padding.
         spoken = sorted((piece for piece in pieces if piece.has_speech), key=lambda piece: len(piece.wave))
@@ -202,11 +212,11 @@ class Speech2Text(asr_inference.Speech2Text):
         with tqdm(total=len(spoken), unit="chunk", delay=5, leave=False, disable=None) as progress:
             for positions in audio.in_batches([piece.wave for piece in spoken], most):
                 batch = [spoken[position] for position in positions]
-                recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch], scorer)
+                recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch], scorers)
                 progress.update(len(batch))
         recognised.sort(key=lambda piece: (piece.utterance, piece.start))
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
-        return [self._transcript(list(chunks), return_timeline) for _, chunks in utterances]
+        return [self._assembly.transcript(list(chunks), return_timeline) for _, chunks in utterances]
 
     def batch_decode(
         self, speech: Sequence[Audio] | torch.Tensor, speech_lengths: Sequence[int] | torch.Tensor | None = None
@@ -232,12 +242,12 @@ class Speech2Text(asr_inference.Speech2Text):
 
     def _unspoken(self, piece: Piece) -> RecognisedPiece:
         """A piece in which there is nothing to recognise."""
-        hypotheses: NBest = [("", [], [], self._hypothesis([], torch.zeros(())))]
+        hypotheses: NBest = [("", [], [], self._assembly.hypothesis([], torch.zeros(())))]
         no_probs, no_frame = torch.zeros(len(self.languages)), torch.zeros(0, dtype=torch.int64)
         return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame, ())
 
     def _recognise(
-        self, batch: list[Piece], allowed: list[AllowedLanguages | None], hotwords: HotwordScorer | None
+        self, batch: list[Piece], allowed: list[AllowedLanguages | None], hotwords: dict[str, HotwordScorer]
     ) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its list of languages."""
         lengths = torch.tensor([len(piece.wave) for piece in batch], device=self.device)
@@ -249,7 +259,11 @@ class Speech2Text(asr_inference.Speech2Text):
         recognised = []
         for piece, out, excluded, own_probs, of_frames in zip(batch, outs, routing.excluded, probs, languages):
             of_frames = of_frames[: len(out)]
-            nbest, spans = self._nbest(out, excluded, hotwords)
+            language = self._assembly.most_probable(own_probs)[0]
+            scorers: Scorers = dict(self._ngram_scorers.of(language))
+            if language in hotwords:
+                scorers["hotwords"] = hotwords[language]
+            nbest, spans = self._nbest(out, excluded, scorers)
             words = self._words(nbest, spans, of_frames, piece.start / self.fs)
             place = (piece.utterance, piece.start, piece.end)
             recognised.append(RecognisedPiece(*place, nbest, own_probs, of_frames, words))
@@ -266,7 +280,7 @@ class Speech2Text(asr_inference.Speech2Text):
         return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
 
     def _nbest(
-        self, encoder_out: torch.Tensor, excluded: torch.Tensor, hotwords: HotwordScorer | None
+        self, encoder_out: torch.Tensor, excluded: torch.Tensor, scorers: Scorers
     ) -> tuple[NBest, list[TokenSpan]]:
         """The n-best list of (T, D), and where the best one's tokens are, if the model has a CTC.
 
@@ -276,11 +290,11 @@ class Speech2Text(asr_inference.Speech2Text):
         has_ctc = self.asr_model.ctc is not None
         with self.asr_model.recognise_among(languages):
             log_probs = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0] if has_ctc else torch.empty(0)
-            is_best_path = self._is_best_path and hotwords is None
-            nbest = self._best_path(log_probs) if is_best_path else self._beam_search(encoder_out, hotwords)
+            is_best_path = self._is_best_path and not scorers
+            nbest = self._best_path(log_probs) if is_best_path else self._beam_search(encoder_out, scorers)
         # Byte fallback can spell a line's end, which would break tables of texts.
         nbest = [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
-        has_words = has_ctc and _best_text(nbest)
+        has_words = has_ctc and best_text(nbest)
         return nbest, aligned(log_probs, nbest[0][2], self.asr_model.blank_id) if has_words else []
 
     def _words(self, nbest: NBest, spans: list[TokenSpan], of_frames: torch.Tensor, start: float) -> tuple[Word, ...]:
@@ -288,62 +302,18 @@ class Speech2Text(asr_inference.Speech2Text):
         if not spans:
             return ()
         languages = [self.languages[language] for language in of_frames.tolist()]
-        return words_of(nbest[0][1], spans, self.tokenizer.tokens2text, languages, start, self.seconds_per_frame)
+        to_text, seconds = self.tokenizer.tokens2text, self.seconds_per_frame
+        return words_of(nbest[0][1], spans, to_text, languages, start, seconds, self.calibration)
 
-    def _beam_search(self, encoder_out: torch.Tensor, hotwords: HotwordScorer | None) -> NBest:
-        """ESPnet's search."""
+    def _beam_search(self, encoder_out: torch.Tensor, scorers: Scorers) -> NBest:
+        """ESPnet's search, with scorers of texts by name."""
         with self._beam_search_lock:
-            return decode_encoded(self, encoder_out, {} if hotwords is None else {"hotwords": hotwords})
+            return decode_encoded(self, encoder_out, scorers)
 
     def _best_path(self, log_probs: torch.Tensor) -> NBest:
         """The most probable token of every frame, without repetitions and blanks, from (T, V)."""
         scores, ids = log_probs.max(dim=-1)
         token_ids = [token for token, _ in groupby(ids.tolist()) if token != self.asr_model.blank_id]
         tokens = self.converter.ids2tokens(token_ids)
-        return [(self.tokenizer.tokens2text(tokens), tokens, token_ids, self._hypothesis(token_ids, scores.sum()))]
-
-    def _hypothesis(self, token_ids: list[int], score: torch.Tensor) -> Hypothesis:
-        sos = self.asr_model.sos
-        return Hypothesis(yseq=torch.tensor([sos, *token_ids, sos]), score=score)
-
-    def _transcript(self, chunks: list[RecognisedPiece], return_timeline: bool) -> Transcript:
-        """The transcript of an utterance from its recognised chunks."""
-        number = len(self.languages)
-        counts = torch.stack([torch.bincount(chunk.frame_languages, minlength=number) for chunk in chunks])
-        share = counts.sum(dim=1, keepdim=True) / counts.sum().clamp(min=1)  # of the frames, by chunk
-        probs = torch.stack([chunk.probs for chunk in chunks])
-        language, probability = self._most_probable((share * probs).sum(dim=0))
-        nbests = [chunk.hypotheses for chunk in chunks if chunk.has_speech] or [chunks[0].hypotheses]
-        hypotheses = nbests[0] if len(nbests) == 1 else self._joined(nbests)
-        return Transcript(
-            text=_best_text(hypotheses),
-            language=language,
-            language_probability=probability,
-            timeline=timeline_of(chunks, self.languages, self.fs, self.seconds_per_frame) if return_timeline else (),
-            frames=dict(zip(self.languages, counts.sum(dim=0).tolist())),
-            hypotheses=hypotheses,
-            chunks=tuple(self._chunk(chunk) for chunk in chunks),
-            words=tuple(word for chunk in chunks for word in chunk.words),
-        )
-
-    def _chunk(self, piece: RecognisedPiece) -> Chunk:
-        start, end = (round(samples / self.fs, 3) for samples in (piece.start, piece.end))
-        return Chunk(start, end, _best_text(piece.hypotheses), *self._most_probable(piece.probs))
-
-    def _joined(self, nbests: list[NBest]) -> NBest:
-        """One hypothesis: the best of each chunk, one after another."""
-        best = [nbest[0] for nbest in nbests if nbest]
-        tokens = join_tokens((tokens for _, tokens, _, _ in best), self.asr_model.token_list)
-        token_ids = self.converter.tokens2ids(tokens)
-        score = sum((torch.as_tensor(hypothesis.score) for *_, hypothesis in best), torch.zeros(()))
-        text = " ".join(text for text in map(_best_text, nbests) if text)
-        return [(text, tokens, token_ids, self._hypothesis(token_ids, score))]
-
-    def _most_probable(self, probs: torch.Tensor) -> tuple[str | None, float]:
-        """Language and its probability, from (E,); none where all are zero."""
-        probability, language = probs.max(dim=-1)
-        return self.languages[int(language)] if probability else None, float(probability)
-
-
-def _best_text(nbest: NBest) -> str:
-    return nbest[0][0] if nbest else ""
+        hypothesis = self._assembly.hypothesis(token_ids, scores.sum())
+        return [(self.tokenizer.tokens2text(tokens), tokens, token_ids, hypothesis)]

@@ -28,7 +28,8 @@ class Word:
     Attributes:
         start, end: seconds, from its first letter to its last, as the CTC aligns them.
         text: in scripts without spaces, as above.
-        confidence: the product of the probabilities that the CTC gives its tokens, from 0 to 1. 0.0 where a decoder has
+        confidence: from 0 to 1: the product of the probabilities that the CTC gives its tokens, calibrated where the
+            model has a calibration (espnet_blrmoe.bin.calibrate), but not in streams. 0.0 where a decoder has
             found a text that the CTC cannot align: then the words are spread evenly over their chunk.
         language: of most of its frames.
     """

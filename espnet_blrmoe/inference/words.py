@@ -10,6 +10,7 @@ from statistics import mode
 import torch
 from torchaudio.functional import TokenSpan, forced_align, merge_tokens
 
+from espnet_blrmoe.inference.confidence import Calibration
 from espnet_blrmoe.inference.transcript import Word
 from espnet_blrmoe.writing import split_words
 
@@ -24,6 +25,7 @@ def words_of(
     languages: Sequence[str],
     start: float,
     seconds_per_frame: float,
+    calibration: Calibration = Calibration(),
 ) -> tuple[Word, ...]:
     """The words of a chunk.
 
@@ -34,6 +36,7 @@ def words_of(
         languages: (T,), of the frames.
         start: of the chunk in the recording, in seconds.
         seconds_per_frame: of an encoder frame.
+        calibration: makes confidences of the words' probabilities.
     """
     words = []
     for positions in positions_of_words(tokens, to_text):
@@ -41,7 +44,7 @@ def words_of(
         first, last = own[0].start, own[-1].end
         begin, end = (round(start + frame * seconds_per_frame, 3) for frame in (first, last))
         text = " ".join(to_text([tokens[position] for position in positions]).split())
-        confidence = math.exp(sum(span.score for span in own))
+        confidence = calibration.of(math.exp(sum(span.score for span in own)))
         words.append(Word(begin, end, text, confidence, mode(languages[first:last])))
     return tuple(words)
 

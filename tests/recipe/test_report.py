@@ -74,6 +74,20 @@ def test_report_is_whole_and_needs_nothing_else(experiment, tmp_path):
     assert "es (given)" in text
 
 
+def test_confidences_before_and_after_calibration(copy, tmp_path):
+    exp, _, data = copy
+    before = [{"words": 30, "confidence": 0.55, "right": 0.75}, {"words": 70, "confidence": 0.95, "right": 0.95}]
+    after = [{"words": 100, "confidence": 0.87, "right": 0.89}]
+    sets = [{"name": "valid", "words": 1100, "right": 0.89, "before": before, "after": after},
+            {"name": "test_in", "words": 100, "right": 0.5, "before": before, "after": None},
+            {"name": "silent", "words": 0, "right": 0.0, "before": [], "after": []}]
+    (exp / "confidence.json").write_text(json.dumps({"calibration": None, "data": sets}), encoding="utf-8")
+    html = write_report(exp, data, tmp_path / "report.html")
+    text = " ".join(" ".join(Page(html).text).split())
+    assert "valid 1,100 89.0 6.0 2.0" in text and "test_in 100 50.0 6.0 -" in text and "silent" not in text
+    assert html.count("right words in %") == 2
+
+
 def test_confusions_and_expert_usage_are_the_data(experiment):
     exp, _, data = experiment
     decoding = read_decoding(exp / "decode_asr" / "test_out", data / "test_out", "kept")

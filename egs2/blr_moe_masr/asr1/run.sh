@@ -46,6 +46,10 @@ from_dense=                 # start from a trained dense model of ESPnet: its fo
 asr_args=                   # further options of the training, with quotes as in a shell; the schedules of conf/ end with
                             # their max_epoch, so more epochs need --scheduler_conf too
 asr_tag=                    # of the experiment folder, exp/asr_TAG; default: configuration, corpora and tokens
+use_ngram=false             # true: a word n-gram for each language, of the training set's transcripts, and stages 12 and
+                            # 17 decode with them too (docs/ngram.md)
+ngram_num=3                 # words of an n-gram: 2 to 5
+lm_train_text=              # folder with further text for them: de.txt, en.txt, ..., a sentence a line
 inference_config=conf/decode_asr.yaml  # configuration of the decodings
 inference_args=             # further options of the decodings
 inference_asr_model=valid.cer_ctc.ave.pth  # checkpoint to decode with
@@ -71,13 +75,16 @@ STAGES=(  # number, name and what it makes; numbers are those of ESPnet's asr.sh
     " 3 format     dump/raw/org/: every clip as --fs mono; clips already in that form stay where they are"
     " 4 length     dump/raw/: clips that are too short or too long leave the training and validation sets"
     " 5 tokens     data/token_list/: sentencepiece BPE over all languages, or characters"
+    " 6 texts      exp/ngram_*/texts/: the text of each language, with --use_ngram true"
+    " 7 ngram      exp/ngram_*/*.arpa: a word n-gram for each language, with --use_ngram true"
+    " 8 perplexity exp/ngram_*/perplexity.tsv: what the n-grams know of the validation set, with --use_ngram true"
     "10 statistics exp/asr_stats_*/: lengths and feature statistics"
     "11 training   exp/asr_*/: the ASR model with its router"
     "12 decoding   exp/asr_*/decode_*/: transcripts, all languages allowed"
     "13 scoring    exp/asr_*/RESULTS.md: error rates and language identification"
     "16 router     exp/router_*/: router fine-tuning on audio-language pairs, without transcripts"
     "17 redecoding exp/asr_*/decode_*_router*/: with the fine-tuned router; all languages, and --allowed_languages"
-    "18 rescoring  exp/asr_*/RESULTS.md: by language and domain, and what each step changed"
+    "18 rescoring  exp/asr_*/RESULTS.md: by language and domain, and what each step changed; confidences are calibrated"
     "19 report     exp/asr_*/report.html"
     "20 pack       exp/asr_*/*.zip: the model for espnet_model_zoo"
     "21 upload     the same on the Hugging Face hub; without --hf_repo, a dry run"
@@ -170,6 +177,22 @@ if begin tokens; then
     "${python}" local/token_table.py --fs "${fs}" "${tokens[@]}" "${folders[@]}"
 fi
 
+if begin texts && [ "${use_ngram}" = true ]; then
+    need "${datadir}/train/text" data  # without speed perturbation, which has every sentence several times
+    "${python}" local/ngram_texts.py ${lm_train_text:+--text "${lm_train_text}"} --digits "${digits}" \
+        "${datadir}/train" "${ngram_exp}/texts"
+fi
+
+if begin ngram && [ "${use_ngram}" = true ]; then
+    need "${ngram_exp}/texts" texts
+    "${python}" local/train_ngram.py --ngram_num "${ngram_num}" "${ngram_exp}/texts" "${ngram_exp}"
+fi
+
+if begin perplexity && [ "${use_ngram}" = true ]; then
+    need "${dumpdir}/raw/valid/text" length
+    "${python}" local/ngram_perplexity.py "${ngram_exp}" "${dumpdir}/raw/valid"
+fi
+
 if begin statistics; then
     need "${token_list}" tokens
     check_data
@@ -205,6 +228,7 @@ if begin decoding; then
     else
         decode_test_sets "" --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}"
     fi
+    decode_with_ngram "" --asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}"
 fi
 
 if begin scoring; then
@@ -245,6 +269,7 @@ if begin redecoding && has_router redecoding; then
     [ ! "${asr_model_file}" -nt "${router_exp}/model.pth" ] \
         || die "${router_exp}/model.pth is older than ${asr_model_file}: fine-tune the router again"
     decode_test_sets _router --model "${router_exp}"
+    decode_with_ngram _router --model "${router_exp}"
     IFS=';' read -ra lists <<< "${allowed_languages}"
     for list in "${lists[@]}"; do
         list=$(xargs <<< "${list}")
@@ -254,6 +279,13 @@ if begin redecoding && has_router redecoding; then
 fi
 
 if begin rescoring; then
+    if [ "${streaming}" = false ]; then  # a stream's words have no calibration
+        find_packed
+        find_folders
+        "${python}" -m espnet_blrmoe.bin.calibrate "${packed[@]}" \
+            --device "$([ "${ngpu}" -gt 0 ] && echo cuda || echo cpu)" \
+            --data_dir "${dumpdir}/raw/valid" "${folders[@]/#/--eval_dir=}" --output "${asr_exp}/confidence.json"
+    fi
     "${python}" local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 
@@ -263,9 +295,7 @@ if begin report; then
 fi
 
 if begin pack; then
-    packed=(--model "${router_exp}")
-    has_router pack > /dev/null \
-        || packed=(--asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}")
+    find_packed
     "${python}" local/pack.py "${packed[@]}" --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
 fi
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import soundfile
 import yaml
+from arpa_files import write_arpa
 from dense import write_dense_model
 from streaming_model import write_streaming_model
 from tiny import CONFIG, RATE, speech_of, write_data_dir, write_model
@@ -47,6 +48,8 @@ def lay_out(root: Path) -> None:
     for part in ("train", "valid"):
         write_shapes(folder / "dump/raw" / part, folder / "exp/asr_stats" / part)
     write_models(folder)
+    for language in LANGUAGES:
+        write_arpa(folder / f"exp/ngram_3/{language}.arpa", {"a": -0.5, "b": -0.7, "c": -1, "</s>": -0.5})
     for n, wave in enumerate(WAVES):
         (folder / wave).parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(folder / wave, speech_of(1.0, seed=n), RATE)

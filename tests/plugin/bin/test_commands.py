@@ -26,7 +26,7 @@ from espnet_blrmoe import run
 
 SHORT = ["--max_epoch=1", "--num_iters_per_epoch=1", "--num_workers=0", "--batch_bins=20000"]
 SHORTER = {"asr_train": SHORT, "router_train": SHORT, "add_language": SHORT}
-LONG = {"speed", "training_step", "training_scale", "manifest", "many_streams", "hotwords"}  # minutes to hours
+LONG = {"speed", "training_step", "training_scale", "manifest", "many_streams", "hotwords", "ngram"}  # minutes to hours
 WRITTEN = {"folder", "output"}  # options of LONG that name what does not exist yet
 NEEDS = {"int8": ("export_onnx", "--model=exp/router", "--output_dir=exp/asr_onnx", "--quantize")}
 PROGRAM = re.compile(r"python |espnet-blrmoe ")

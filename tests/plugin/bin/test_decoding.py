@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 import yaml
+from arpa_files import write_arpa
 from espnet2.tasks.lm import LMTask
 from recognition import BEST_PATH
 from tiny import (
@@ -130,6 +131,23 @@ def test_decoding_with_hotwords(decode, tiny_model, recordings, tmp_path):
         assert "bb" in " ".join(read_table(folder / "text").values()).split()
 
 
+def test_decoding_with_ngrams(decode, tiny_model, recordings, tmp_path):
+    write_arpa(tmp_path / "ngram" / "de.arpa", {"bb": -0.5, "</s>": -1})
+    folder = str(tmp_path / "ngram")
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, languages="de", ngram=folder)
+    expect_results(decode("--languages", "de", "--ngram", folder), speech2text, recordings, [None] * 3)
+    speech2text = Speech2Text(tiny_model.config, tiny_model.weights, languages="de", ngram=folder, ngram_weight=6.0)
+    decoded = decode("--languages", "de", "--ngram", folder, "--ngram_weight", "6")
+    expect_results(decoded, speech2text, recordings, [None] * 3)
+
+
+def test_mistakes_in_the_ngrams(decode, plain_model, tmp_path):
+    with pytest.raises(SystemExit, match="^asr_inference: ngram .*nowhere is not a folder"):
+        decode("--ngram", str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit, match="^asr_inference: --ngram needs a BLR-MoE model"):
+        decode("--ngram", str(tmp_path), model=plain_model)
+
+
 def test_mistakes_in_the_hotwords(decode, plain_model, tmp_path, capsys):
     with pytest.raises(SystemExit, match="^asr_inference: hotword 'b:x': the weight must be a positive number"):
         decode("--hotwords", "a b:x")
@@ -238,7 +256,8 @@ def test_tokens_of_another_type_than_the_models(decode, kind, request):
 def test_an_ngram_that_cannot_be_read_is_told_before_a_model_is_loaded(decode, kind, request, monkeypatch, tmp_path):
     ngram = tmp_path / "4gram.bin"
     unread = ModelFiles(request.getfixturevalue(kind).config, tmp_path / "not_looked_at.pth")
-    for kenlm, message in ((None, "needs kenlm, which is not installed: pip install kenlm"), (True, "does not exist")):
+    missing = "needs kenlm, which is not installed: pip install ufal.kenlm"
+    for kenlm, message in ((None, missing), (True, "does not exist")):
         monkeypatch.setattr(checks, "find_spec", lambda name, found=kenlm: found)
         with pytest.raises(SystemExit, match=f"^asr_inference: ngram_file {ngram} {message}$"):
             decode("--ngram_file", str(ngram), model=unread)

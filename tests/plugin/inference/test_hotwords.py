@@ -12,7 +12,7 @@ from espnet2.text.sentencepiece_tokenizer import SentencepiecesTokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from recognition import SPEECHES
-from tiny import CONFIG, RATE, one_sentence, speech_of, write_model
+from tiny import CONFIG, LANGUAGES, RATE, one_sentence, speech_of, write_model
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.espnet_internals import BeamSearch
@@ -27,14 +27,14 @@ EOS = len(TOKENS) - 1
 
 
 def scorers_of(tokens: list[str], tokenizer) -> HotwordScorers:
-    model = SimpleNamespace(token_list=tokens, eos=len(tokens) - 1)
+    model = SimpleNamespace(token_list=tokens, eos=len(tokens) - 1, languages=LANGUAGES)
     return HotwordScorers(SimpleNamespace(asr_model=model, tokenizer=tokenizer, beam_search=Mock(BeamSearch)))
 
 
 def scorer_of(hotwords, tokens=TOKENS, tokenizer=None) -> HotwordScorer:
-    scorer = scorers_of(tokens, tokenizer or CharTokenizer()).of(hotwords)
-    assert scorer is not None
-    return scorer
+    scorers = scorers_of(tokens, tokenizer or CharTokenizer()).of(hotwords)
+    assert tuple(scorers) == LANGUAGES and len(set(scorers.values())) == 1
+    return scorers["en"]
 
 
 def scores_of(scorer: HotwordScorer, token_ids: list[int]) -> list[float]:
@@ -193,8 +193,33 @@ def test_words_that_the_tokens_cannot_spell():
     assert "cannot spell the hotword 'ABX'" in one_sentence(scorers.of, "abc ABX")
     assert "hotword 'Ab' is there twice: the model spells another one so" in one_sentence(scorers.of, "ab Ab")
     capitals = scorers_of(["<blank>", "<unk>", "A", "B", "<space>", "<sos/eos>"], CharTokenizer())
-    assert capitals.of("ab") is not None
-    assert capitals.of("") is capitals.of({}) is capitals.of(None) is None
+    assert capitals.of("ab")
+    assert capitals.of("") == capitals.of({}) == capitals.of(None) == {}
+
+
+def test_hotwords_of_some_languages(tmp_path):
+    file = tmp_path / "names.txt"
+    file.write_text("ab:2\nde, en = ba c:3\nde=ab:5\n", encoding="utf-8")
+    mapping = {"ab": 2, "de,en=ba c": 3, "de=ab": 5}
+    for hotwords in ("ab:2 de,en=ba_c:3 de=ab:5", file, mapping, ["ab:2", "de,en=ba c:3", "de=ab:5"]):
+        scorers = scorers_of(TOKENS, CharTokenizer()).of(hotwords)
+        weights = {language: sum(scores_of(scorer, ids("ab ba c"))) for language, scorer in scorers.items()}
+        assert weights == pytest.approx({"en": 5, "de": 8, "zh-CN": 2}, abs=1e-5)
+    assert scorers_of(TOKENS, CharTokenizer()).of("de=ab").keys() == {"de"}
+
+
+@pytest.mark.parametrize(
+    ("hotwords", "message"),
+    [
+        ("xx=ab", "hotword 'xx=ab': unknown language 'xx'"),
+        ("=ab", "hotword '=ab': "),
+        ("de=:2", "there is no word in it"),
+        ("de=ab:2 de,en=ab:3", "hotword 'ab' is there twice for de; remove one"),
+        ("de=ab:2 de=AB", "hotword 'AB' is there twice: the model spells another one so; remove one"),
+    ],
+)
+def test_languages_of_hotwords_that_make_no_sense(hotwords, message):
+    assert message in one_sentence(scorers_of(TOKENS, CharTokenizer()).of, hotwords)
 
 
 # ---------------------------------------------------------------------------------------------------------- recognition
@@ -245,6 +270,16 @@ def test_hotwords_of_one_call(tiny_model, speech2text):
     assert always(SPEECHES[0], hotwords="").text == speech2text(SPEECHES[0]).text
     assert "ab" in always(SPEECHES[0], hotwords={"ab": 18}).text.split()
     assert speech2text.beam_search.scorers.keys() == {"ctc"}
+
+
+def test_hotwords_count_in_their_language_only(tiny_model, speech2text):
+    hotwords = "de=bb:18"
+    assert "bb" in speech2text(SPEECHES[0], "de", hotwords=hotwords).text.split()
+    for language in ("en", "zh-CN"):
+        plain = speech2text(SPEECHES[0], language)
+        assert speech2text(SPEECHES[0], language, hotwords=hotwords).text == plain.text
+    with pytest.raises(ValueError, match="hotword 'fr=bb': unknown language 'fr'"):
+        speech2text(SPEECHES[0], hotwords="fr=bb")
 
 
 @pytest.mark.parametrize("language", ["de", "en,de"])

@@ -29,11 +29,20 @@ from shared.data_dir import Utterance
 from shared.decodings import Decoding, find_decodings
 from shared.diagnosis import IN_DOMAIN, SIGNATURES
 from shared.kaldi_tables import UserError, read_table
-from shared.report_plots import SERIES, change_dots, overview, rate_bars, timeline_bars, training_curves
+from shared.report_plots import (
+    SERIES,
+    change_dots,
+    overview,
+    rate_bars,
+    reliability_dots,
+    timeline_bars,
+    training_curves,
+)
 from shared.score_tables import TIMELINE_COLUMNS, accuracy, environment, signed_interval, timeline_row, with_interval
 from shared.write_files import write_files
 
 from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
+from espnet_blrmoe.inference.confidence import calibration_error
 from espnet_blrmoe.program import start
 
 EXAMPLES_PER_TEST_SET = 6
@@ -82,6 +91,20 @@ def read_router_scores(router_exp: Path | None) -> list[list[str]]:
     if router_exp is None or not (router_exp / "lid.tsv").is_file():
         return []
     return [line.split("\t") for line in (router_exp / "lid.tsv").read_text(encoding="utf-8").splitlines()]
+
+
+def read_confidences(exp: Path) -> list[dict]:
+    """How often words are right, by data set, before and after calibration (bin/calibrate.py); none before stage 18.
+
+    Returns:
+        name, words, right (%), drawing (SVG), before and after: calibration errors in %; None: not calibrated.
+    """
+    if not (exp / "confidence.json").is_file():
+        return []
+    return [{**entry, "right": 100 * entry["right"],
+             **{when: 100 * calibration_error(entry[when]) if entry[when] else None for when in ("before", "after")},
+             "drawing": reliability_dots(entry["before"], entry["after"] or [])}
+            for entry in json.loads((exp / "confidence.json").read_text(encoding="utf-8"))["data"] if entry["words"]]
 
 
 def curves(checkpoint: dict | None) -> str | None:
@@ -292,6 +315,7 @@ def collect(exp: Path, router_exp: Path | None, data: Path) -> dict:
         "asr_curves": curves(checkpoint),
         "router_curves": curves(read_checkpoint(router_training)),
         "router_scores": read_router_scores(router_exp),
+        "confidences": read_confidences(exp),
     }
 
 

@@ -48,7 +48,7 @@ from espnet_blrmoe.program import start
 
 # What the ending of a decode tag says was added to the decoding without that ending.
 CHANGES = {r"(.+)_router": "router fine-tuning", r"(.+_router)_pruned": "pruning to one",
-           r"(.+_router)_(?!pruned)(.+)": r"pruning to \2"}
+           r"(.+_router)_(?!pruned|ngram)(.+)": r"pruning to \2", r"(.+)_ngram": "word n-grams"}
 NOTHING = jiwer.process_words("", "")  # an alignment that counts nowhere
 
 

@@ -12,3 +12,12 @@ decode_test_sets() {
             --output_dir "${asr_exp}/${inference_tag}${size:+_${size}ms}$1" -- "${folders[@]}"
     done
 }
+
+# decode_with_ngram ENDING OPTION...: the same with the word n-grams of stage 7 into decode_...ENDING_ngram, if they are
+# wanted. What --inference_args say of them counts more.
+decode_with_ngram() {
+    [ "${use_ngram}" = true ] || return 0
+    need "${ngram_exp}/perplexity.tsv" perplexity
+    local inference_args="--ngram '${ngram_exp//\'/\'\\\'\'}' ${inference_args}"
+    decode_test_sets "$1_ngram" "${@:2}"
+}

@@ -21,6 +21,8 @@ choose bpe_per_language true false
 choose feats_normalize utterance_mvn global_mvn
 choose audio_format wav flac
 choose streaming true false
+choose use_ngram true false
+choose ngram_num 2 3 4 5
 
 for option in asr_args inference_args router_args torchrun; do
     words "${!option}" > /dev/null 2>&1 || die "--${option} ${!option}: a quote has no end"
@@ -41,6 +43,7 @@ done
 
 settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_domain "${out_of_domain}") || exit 1
 { read -r config_of_corpus; read -r corpus_tag || true; } <<< "${settings}"
+[ "${streaming}${use_ngram}" != truetrue ] || die "a stream's text is the CTC's best path: leave out --use_ngram"
 if [ "${streaming}" = true ]; then
     [ -n "${chunk_ms}" ] || die "--chunk_ms is empty; it lists chunks in milliseconds, as in \"160 320 640\""
     asr_config=${asr_config:-conf/tuning/train_asr_demo_streaming.yaml}
@@ -61,8 +64,9 @@ langs=${langs//,/ }
 
 inference_tag=${inference_tag:-$(basename "${inference_config}" .yaml)}
 [[ "${inference_tag}" == decode_* ]] || die "--inference_tag must begin with decode_, not '${inference_tag}'"
-[[ "${inference_tag}" != *_router* ]] \
-    || die "--inference_tag ${inference_tag}: _router stands for the fine-tuned router; leave it out"
+[[ "${inference_tag}" != *_router* && "${inference_tag}" != *_ngram ]] \
+    || die "--inference_tag ${inference_tag}: _router stands for the fine-tuned router, _ngram for word n-grams; leave" \
+        "it out"
 
 train_set=train${speed_perturb_factors:+_sp}
 tokens_tag=${token_type}
@@ -86,6 +90,7 @@ asr_stats_dir=${expdir}/asr_stats_${data_tag}
 asr_exp=${expdir}/asr_${asr_tag}
 dense_exp=${expdir}/asr_$(basename "${dense_config}" .yaml)_${data_tag}
 router_exp=${expdir}/router_${asr_tag}
+ngram_exp=${expdir}/ngram_${ngram_num}${corpus_tag}
 asr_model_file=${asr_exp}/${inference_asr_model}
 for folder in "${dumpdir}" "${router_exp}"; do
     [[ "${folder}" != *,* ]] || die "${folder}: options of ESPnet end a path at a comma; choose --dumpdir, --expdir and" \

@@ -154,6 +154,26 @@ def timeline_bars(recordings: list[tuple[str, dict[str, Sequence[LanguageSpan]]]
     return svg(figure)
 
 
+def reliability_dots(before: list[dict], after: list[dict]) -> str:
+    """Share of right words over their confidence, before and after calibration: dots, larger for more words.
+
+    Args:
+        before, after: `words`, and the means `confidence` and `right`, of words of similar confidence; none: no dots.
+    """
+    figure = Figure(figsize=(3.2, 3.0))
+    axes = figure.subplots()
+    axes.plot([0, 100], [0, 100], color=LINE, linewidth=0.9)
+    total = max(sum(own["words"] for own in before), 1)
+    for bins, colour, name in ((before, SERIES[0], "probability"), (after, SERIES[1], "calibrated")):
+        if bins:
+            axes.scatter([100 * own["confidence"] for own in bins], [100 * own["right"] for own in bins],
+                         [12 + 200 * own["words"] / total for own in bins], color=colour, label=name, alpha=0.8)
+    axes.set(xlim=(-4, 104), ylim=(-4, 104), xlabel="confidence in %", ylabel="right words in %")
+    axes.grid(linewidth=0.6)
+    axes.legend(fontsize=8, markerscale=0.6)
+    return svg(figure)
+
+
 PANELS = (  # title, factor to the unit, {reporter's key: name in the legend}
     ("Loss", 1, {"loss": "total", "loss_ctc": "CTC", "loss_att": "attention", "loss_lid": "LID"}),
     ("CER in %", 100, {"cer_ctc": "CTC, greedy", "cer": "attention"}),
