@@ -17,6 +17,7 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
+from espnet_blrmoe.files.model_files import CONFIG_NAME, check_is_file
 from espnet_blrmoe.language_groups import LanguageGroups
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.program import start
@@ -59,11 +60,14 @@ def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
     Raises:
         ValueError: an option, file or configuration is wrong.
     """
-    from espnet_blrmoe.training.footprint import as_dense, as_lr_moe
-
     languages = parse_size(args.languages)
     if args.vocab is not None and args.vocab <= len(SPECIAL_TOKENS):
         raise ValueError(f"--vocab must be more than the {len(SPECIAL_TOKENS)} special tokens, not {args.vocab}")
+    for path in args.config:
+        check_is_file(path, f"give a training configuration, or the {CONFIG_NAME} of a trained model")
+
+    from espnet_blrmoe.training.footprint import as_dense, as_lr_moe
+
     given = [(str(path), complete(path, languages, args.vocab)) for path in args.config]
     if len(given) > 1 or given[0][1]["encoder"] != "blr_moe":
         return given
