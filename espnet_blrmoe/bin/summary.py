@@ -95,6 +95,11 @@ def complete(path: Path, languages: list[str] | None, vocab: int | None) -> dict
 
     defaults = vars(BLRMoETask.get_parser().parse_args([]))
     config = {**defaults, **read_options(path, {*defaults, *WRITTEN_BY_TRAINING})}
+    if config["decoder"] is None and config["model_conf"].get("ctc_weight", 0.5) < 1:
+        raise ValueError(
+            f"{path} has neither a decoder nor model_conf: ctc_weight: 1.0; of a training after from-dense, give the "
+            f"{CONFIG_NAME} that from-dense writes, where both configurations are put together"
+        )
     if config["encoder"] == "blr_moe":
         languages = languages or config["encoder_conf"].get("languages") or parse_size("8")
         config = over(config, {"encoder_conf": {"languages": languages}})
@@ -112,11 +117,12 @@ def row(name: str, config: dict) -> tuple[str, ...]:
         ValueError: an option of the model, or a class, does not exist.
     """
     from espnet_blrmoe.training.footprint import Footprint
+    from espnet_blrmoe.training.option_errors import sentence_of
 
     try:
         footprint = Footprint.of(config)
     except (AssertionError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {sentence_of(error, argparse.Namespace(**config)) or error}") from error
     numbers = footprint.parameters, footprint.active, footprint.trainable, footprint.router
     millions = (f"{n / 1e6:.3f} M" if n else "-" for n in numbers)
     sizes = (format_size(size) for size in (footprint.checkpoint, footprint.gradients))
