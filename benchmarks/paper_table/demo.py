@@ -5,10 +5,11 @@ A corpus of the recipe: PYTHONPATH=benchmarks egs2/blr_moe_masr/asr1/run.sh --co
 """
 
 import random
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from corpora import espeak
+from corpora import Clip, espeak
 from corpora.espeak import audio_folder, recordings
 from corpora.espeak.sentences import sentences
 
@@ -39,7 +40,7 @@ def languages(root: Path, split: str) -> list[str]:
     return espeak.languages(*_place(root, split))
 
 
-def read(root: Path, split: str, languages: list[str]):
+def read(root: Path, split: str, languages: list[str]) -> Iterator[Clip]:
     return espeak.read(*_place(root, split), languages)
 
 

@@ -37,6 +37,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
+from measuring import read_data_dir  # noqa: E402
 from score import bootstrap, count, error_rate  # noqa: E402
 from shared.alignments import align_characters, align_words  # noqa: E402
 from shared.resampling import interval  # noqa: E402
@@ -46,8 +47,6 @@ from espnet_blrmoe import Speech2Text, audio  # noqa: E402
 from espnet_blrmoe.languages import LABEL_PADDING, encode_label  # noqa: E402
 from espnet_blrmoe.model.attention import SelfAttention  # noqa: E402
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior  # noqa: E402
-from espnet_blrmoe.segments import read_audio_table  # noqa: E402
-from espnet_blrmoe.tables import read_table  # noqa: E402
 
 SHARES = (0.05, 0.1, 0.2, 0.4)
 KINDS = ("frames", "utterances")
@@ -73,12 +72,9 @@ class Speech:
         """All of them, or so many, evenly spread over the list.
 
         Raises:
-            ValueError: a table is missing or lacks an utterance of `text`.
+            SystemExit: a table is missing or broken, or lacks an utterance.
         """
-        texts, languages = (read_table(data_dir / name) for name in ("text", "utt2lang"))
-        files = read_audio_table(data_dir / "wav.scp")
-        if lacking := texts.keys() - (files.keys() & languages.keys()):
-            raise ValueError(f"{data_dir}: wav.scp or utt2lang lacks {min(lacking)}, which is in text")
+        files, texts, languages = read_data_dir(data_dir, "text", "utt2lang")
         ids = [sorted(texts)[n] for n in spread(utterances or len(texts), len(texts))]
         return cls(ids, *([table[u] for u in ids] for table in (files, texts, languages)))
 

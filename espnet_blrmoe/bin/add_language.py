@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 from espnet_blrmoe.files.model_files import ModelFiles
-from espnet_blrmoe.files.trained_model import refuse_to_overwrite
+from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
 from espnet_blrmoe.training.finetuning import reason_of, train_part
 from espnet_blrmoe.training.language_task import LanguageTask, write_extended_model
@@ -47,11 +47,11 @@ def add(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError, OSError: a file is missing, damaged or does not fit, the model cannot take in the
-            language, or the folder holds a model already.
+            language, or the folder cannot be written or holds a model already.
     """
     folder = Path(args.output_dir)
     written = ModelFiles.in_folder(folder)
-    refuse_to_overwrite(written.config, written.weights)
+    check_new(written.config, written.weights)
     if trained := train_part(LanguageTask, args):
         model = write_extended_model(args, trained, folder)
         print(

@@ -39,6 +39,7 @@ from espnet_blrmoe.bin.options import (
 )
 from espnet_blrmoe.espnet_internals import DATA_READERS, inference_parser
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.output_folder import check_writable
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.files.weights import read_weights
 from espnet_blrmoe.inference.checks import check_tokens_and_ngram
@@ -171,10 +172,12 @@ def decode(args: argparse.Namespace, load: Callable, recognise: Callable, write:
         write: writer, utterance, its result.
 
     Raises:
-        ValueError: a file is missing or does not fit, a language is unknown, or an utterance is unusable.
-        OSError: the results cannot be written.
+        ValueError: a file is missing or does not fit, a language is unknown, an utterance is unusable, or --output_dir
+            cannot be written.
+        OSError: there is no room for the results.
     """
     logging.basicConfig(level=args.log_level, format="%(asctime)s (%(module)s:%(lineno)d) %(levelname)s: %(message)s")
+    check_writable(Path(args.output_dir))
     set_all_random_seed(args.seed)
     recordings = read_recordings(args.data_path_and_name_and_type, args.key_file)
     recogniser = load(args)

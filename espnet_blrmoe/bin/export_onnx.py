@@ -33,6 +33,7 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
 
 
@@ -59,21 +60,18 @@ def export(args: argparse.Namespace) -> None:
     """Read the model, write it as ONNX.
 
     Raises:
-        ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file would be overwritten.
+        ValueError, OSError: a file is missing or damaged, the model cannot be exported, or a file exists or cannot be
+            written.
     """
+    names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
+    check_new(*(args.output_dir / name for name in names))
+    files = ModelFiles.of_options(args)
+
     from espnet_blrmoe.files.export import RecogniserGraph, export_onnx, metadata_of, quantise
     from espnet_blrmoe.files.export_streaming import StreamingGraph
-    from espnet_blrmoe.files.trained_model import (
-        load_asr_model,
-        read_blr_moe_config,
-        refuse_to_overwrite,
-        sampling_rate,
-    )
+    from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, sampling_rate
     from espnet_blrmoe.model.streaming import frames_of
 
-    names = ["model.onnx", "model.int8.onnx"] if args.quantize else ["model.onnx"]
-    refuse_to_overwrite(*(args.output_dir / name for name in names))
-    files = ModelFiles.of_options(args)
     model, config = load_asr_model(files), read_blr_moe_config(files.config)
     if args.chunk_ms is None:
         graph = RecogniserGraph(model)

@@ -18,7 +18,8 @@ from pathlib import Path
 from espnet2.utils.nested_dict_action import NestedDictAction
 from humanfriendly import format_size
 
-from espnet_blrmoe.files.model_files import add_model_options, check_model_options
+from espnet_blrmoe.files.model_files import add_model_options, check_model_options, find_dense_model
+from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
 
 HEAD = ("parameters", "tensors", "elements", "what became of them")
@@ -63,17 +64,17 @@ def make(args: argparse.Namespace) -> None:
 
     Raises:
         ValueError, OSError: a file is missing, damaged or hostile, the model is none that can be given experts, an
-            option does not fit it, the two models differ, the folder exists, or there is no room.
+            option does not fit it, the two models differ, the folder exists or cannot be written, or there is no room.
     """
-    from espnet_blrmoe.files.dense_models import find_dense_model, load_dense_model, read_dense_config
+    check_new(args.output_dir)
+    files = find_dense_model(args)
+
+    from espnet_blrmoe.files.dense_models import load_dense_model, read_dense_config
     from espnet_blrmoe.files.dense_options import left_out
     from espnet_blrmoe.files.from_dense import from_dense, prove_equal, summarised
     from espnet_blrmoe.files.trained_model import write_new_model
     from espnet_blrmoe.tables import text_table
 
-    if args.output_dir.exists():
-        raise ValueError(f"{args.output_dir} exists already; remove it or choose another --output_dir")
-    files = find_dense_model(args)
     dense_config = read_dense_config(files.config, is_shared=bool(args.model_tag))
     if args.token_list:
         check_tokens(dense_config, files.config, args.token_list)

@@ -88,6 +88,9 @@ def load_model(args: argparse.Namespace, options: dict, recogniser: str = "Speec
     Raises:
         ValueError: as that class and its from_pretrained.
     """
+    tag = getattr(args, "model_tag", None)
+    files = None if tag else ModelFiles.of_options(args)  # first: PyTorch takes seconds to load
+
     from espnet_blrmoe.inference.checks import check_device
 
     options = dict(options)
@@ -95,6 +98,6 @@ def load_model(args: argparse.Namespace, options: dict, recogniser: str = "Speec
         options["hotwords"] = file
     recogniser_class = getattr(espnet_blrmoe, recogniser)
     check_device(options["device"])  # before a model is fetched
-    if getattr(args, "model_tag", None):
-        return recogniser_class.from_pretrained(args.model_tag, **options)
-    return recogniser_class(**options | ModelFiles.of_options(args).as_options())
+    if files is None:
+        return recogniser_class.from_pretrained(tag, **options)
+    return recogniser_class(**options | files.as_options())

@@ -16,6 +16,7 @@ from pathlib import Path
 from humanfriendly import format_size
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
 
 
@@ -46,14 +47,15 @@ def prune(args: argparse.Namespace) -> None:
     """Read the whole model, write the pruned one.
 
     Raises:
-        ValueError, OSError: a file is missing, damaged or does not fit, a language is unknown, or the folder holds a
-            model already.
+        ValueError, OSError: a file is missing, damaged or does not fit, a language is unknown, or the folder cannot be
+            written or holds a model already.
     """
-    from espnet_blrmoe.files.pruning import prune_languages, prune_vocabulary
-    from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, refuse_to_overwrite, write_model
-
     files, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
-    refuse_to_overwrite(written.config, written.weights)
+    check_new(written.config, written.weights)
+
+    from espnet_blrmoe.files.pruning import prune_languages, prune_vocabulary
+    from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, write_model
+
     config, model = read_blr_moe_config(files.config), load_asr_model(files)
     languages, tokens = len(model.languages), len(config["token_list"])
     config = prune_languages(config, model, args.languages)

@@ -57,12 +57,13 @@ def rows_of(data_dir: Path, folders: list[Path], ngpu: int = 0) -> list[tuple[st
     Raises:
         ValueError: a file is missing or does not fit, or a model has one language, and so no router.
     """
+    models = [ModelFiles.of_folder(folder) for folder in folders]
+
     from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, sampling_rate
     from espnet_blrmoe.inference.lid_scores import LidScores, hear
 
     heard = []
-    for folder in folders:
-        files = ModelFiles.of_folder(folder)
+    for folder, files in zip(folders, models):
         model = load_asr_model(files).eval().to("cuda" if ngpu else "cpu")
         if model.encoder.router is None:
             raise ValueError(f"the model of {folder} has one language, and so no router to score")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
+from espnet_blrmoe.files.model_files import CONFIG_NAME, check_is_file
 from espnet_blrmoe.language_groups import LanguageGroups
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.program import start
@@ -59,11 +60,14 @@ def models(args: argparse.Namespace) -> list[tuple[str, dict]]:
     Raises:
         ValueError: an option, file or configuration is wrong.
     """
-    from espnet_blrmoe.training.footprint import as_dense, as_lr_moe
-
     languages = parse_size(args.languages)
     if args.vocab is not None and args.vocab <= len(SPECIAL_TOKENS):
         raise ValueError(f"--vocab must be more than the {len(SPECIAL_TOKENS)} special tokens, not {args.vocab}")
+    for path in args.config:
+        check_is_file(path, f"give a training configuration, or the {CONFIG_NAME} of a trained model")
+
+    from espnet_blrmoe.training.footprint import as_dense, as_lr_moe
+
     given = [(str(path), complete(path, languages, args.vocab)) for path in args.config]
     if len(given) > 1 or given[0][1]["encoder"] != "blr_moe":
         return given
@@ -91,6 +95,11 @@ def complete(path: Path, languages: list[str] | None, vocab: int | None) -> dict
 
     defaults = vars(BLRMoETask.get_parser().parse_args([]))
     config = {**defaults, **read_options(path, {*defaults, *WRITTEN_BY_TRAINING})}
+    if config["decoder"] is None and config["model_conf"].get("ctc_weight", 0.5) < 1:
+        raise ValueError(
+            f"{path} has neither a decoder nor model_conf: ctc_weight: 1.0; of a training after from-dense, give the "
+            f"{CONFIG_NAME} that from-dense writes, where both configurations are put together"
+        )
     if config["encoder"] == "blr_moe":
         languages = languages or config["encoder_conf"].get("languages") or parse_size("8")
         config = over(config, {"encoder_conf": {"languages": languages}})
@@ -108,11 +117,12 @@ def row(name: str, config: dict) -> tuple[str, ...]:
         ValueError: an option of the model, or a class, does not exist.
     """
     from espnet_blrmoe.training.footprint import Footprint
+    from espnet_blrmoe.training.option_errors import sentence_of
 
     try:
         footprint = Footprint.of(config)
     except (AssertionError, TypeError, ValueError) as error:
-        raise ValueError(f"{name}: {error}") from error
+        raise ValueError(f"{name}: {sentence_of(error, argparse.Namespace(**config)) or error}") from error
     numbers = footprint.parameters, footprint.active, footprint.trainable, footprint.router
     millions = (f"{n / 1e6:.3f} M" if n else "-" for n in numbers)
     sizes = (format_size(size) for size in (footprint.checkpoint, footprint.gradients))

@@ -57,26 +57,6 @@ class DenseTask(ASRTask):
         return model
 
 
-def find_dense_model(args: argparse.Namespace) -> ModelFiles:
-    """Where the dense model is that a program's options name, --model_tag among them; a shared one is fetched.
-
-    In a folder that ESPnet's training wrote it is the averaged checkpoint, if there is one.
-
-    Raises:
-        ValueError: it is nowhere, or cannot be fetched, or is damaged or hostile.
-    """
-    if args.model:
-        files, averaged = ModelFiles.in_folder(args.model), sorted(Path(args.model).glob("*.ave.pth"))
-        if files.config.is_file() and not files.weights.is_file() and len(averaged) == 1:
-            return ModelFiles(files.config, averaged[0])
-    if not args.model_tag:
-        return ModelFiles.of_options(args)
-    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
-
-    fetched = fetch_model(args.model_tag)
-    return ModelFiles(Path(fetched["asr_train_config"]), Path(fetched["asr_model_file"]))
-
-
 def read_dense_config(path: Path, is_shared: bool = False) -> dict:
     """Read the config.yaml of a trained ESPnet ASR model; the files that it names are found from where it was trained.
 

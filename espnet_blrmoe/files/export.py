@@ -85,7 +85,7 @@ class TracedNormalisation(nn.Module):
     def forward(self, features: torch.Tensor, lengths: None) -> tuple[torch.Tensor, None]:
         """(1, T_in, input_size) -> (1, T_in, input_size)."""
         if isinstance(self.how, GlobalMVN):
-            mean, std = self.how.mean, self.how.std
+            mean, std = self.how.mean.float(), self.how.std.float()  # a model that has not been run has them as float64
         else:
             precise = features.double()  # a float32 sum of thousands of frames, one by one, would lose five digits
             mean = precise.mean(dim=1, keepdim=True)

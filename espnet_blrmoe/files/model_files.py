@@ -7,6 +7,8 @@ from typing import Any
 
 CONFIG_NAME, WEIGHTS_NAME = "config.yaml", "model.pth"
 GIVE_FOLDER = f"give the folder with a model's {CONFIG_NAME} and {WEIGHTS_NAME}"
+OF_TRAINING = f"give the {CONFIG_NAME} that training writes to exp/"
+TRAIN_FIRST = "train a model first or correct the path"
 WAYS = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE"
 
 
@@ -50,14 +52,45 @@ class ModelFiles:
         """The files that a program's options name, those of `add_model_options`.
 
         Raises:
-            ValueError: they name none or two, or the folder is not a model's.
+            ValueError: they name none or two, the folder is not a model's, or a file is missing.
         """
         check_model_options(args)
-        return cls.of_folder(args.model) if args.model else cls(Path(args.asr_train_config), Path(args.asr_model_file))
+        if args.model:
+            return cls.of_folder(args.model)
+        files = cls(Path(args.asr_train_config), Path(args.asr_model_file))
+        check_is_file(files.config, OF_TRAINING)
+        check_is_file(files.weights, TRAIN_FIRST)
+        return files
 
     def as_options(self) -> dict[str, str]:
         """ESPnet's options that name the files."""
         return {"asr_train_config": str(self.config), "asr_model_file": str(self.weights)}
+
+
+def find_dense_model(args: argparse.Namespace) -> ModelFiles:
+    """Where the dense model is that a program's options name, --model_tag among them; a shared one is fetched.
+
+    In a folder that ESPnet's training wrote it is the averaged checkpoint, if there is one.
+
+    Raises:
+        ValueError: it is nowhere, or cannot be fetched, or is damaged or hostile.
+    """
+    if args.model:
+        files, averaged = ModelFiles.in_folder(args.model), sorted(Path(args.model).glob("*.ave.pth"))
+        if files.config.is_file() and not files.weights.is_file() and len(averaged) == 1:
+            return ModelFiles(files.config, averaged[0])
+    if not args.model_tag:
+        return ModelFiles.of_options(args)
+    from espnet_blrmoe.files.sharing import fetch_model  # whose libraries take a second to import
+
+    fetched = fetch_model(args.model_tag)
+    return ModelFiles(Path(fetched["asr_train_config"]), Path(fetched["asr_model_file"]))
+
+
+def check_is_file(path: Path, advice: str) -> None:
+    """Raise ValueError, with what to do about it, unless there is a file."""
+    if not path.is_file():
+        raise ValueError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; {advice}")
 
 
 def files_of(model_tag: str | Path, cachedir: str | Path | None) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from espnet2.tasks.abs_task import AbsTask
 from espnet2.tasks.asr import ASRTask
 from torch.overrides import TorchFunctionMode
 
-from espnet_blrmoe.files.model_files import CONFIG_NAME, WEIGHTS_NAME, ModelFiles
+from espnet_blrmoe.files.model_files import CONFIG_NAME, OF_TRAINING, WEIGHTS_NAME, ModelFiles, check_is_file
+from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.files.weights import load_weights, put_weights, read_weights, refuse_compressed
 from espnet_blrmoe.files.yaml_files import read_mapping, write_mapping
 from espnet_blrmoe.model.asr_model import BLRMoEModel
@@ -35,11 +36,8 @@ def read_config(path: str | Path) -> dict:
     Raises:
         ValueError: it is missing, not a YAML mapping, or has YAML aliases.
     """
-    path = Path(path)
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist"
-        raise ValueError(f"{path} {reason}; give the {CONFIG_NAME} that training writes to exp/")
-    return read_mapping(path)
+    check_is_file(Path(path), OF_TRAINING)
+    return read_mapping(Path(path))
 
 
 def read_blr_moe_config(path: str | Path) -> dict:
@@ -200,19 +198,6 @@ def build_asr_model(config: dict) -> BLRMoEModel:
     return ASRTask.build_model(argparse.Namespace(**config))
 
 
-def refuse_to_overwrite(*files: Path) -> None:
-    """Check that none of these files is there yet.
-
-    Raises:
-        ValueError: one of the files exists, or its folder is a file.
-    """
-    for path in files:
-        if path.parent.exists() and not path.parent.is_dir():
-            raise ValueError(f"{path.parent} is a file; choose a folder as --output_dir")
-        if path.exists():
-            raise ValueError(f"{path} exists already; remove it or choose another --output_dir")
-
-
 def write_model(config: dict, weights: dict[str, torch.Tensor], folder: Path) -> ModelFiles:
     """Write a model's two files into a folder, which may have those of another: both, or neither.
 
@@ -236,13 +221,12 @@ def write_new_model(config: dict, weights: dict[str, torch.Tensor], folder: Path
     Args:
         config: names files, such as `bpemodel`, where they are now; they are copied.
         weights: may be views, which are written out.
-        folder: must not exist; takes its place when everything is in it.
+        folder: must not exist; takes its place when everything is in it. Of several runs, the first to end writes it.
 
     Raises:
-        ValueError: there is no room, or something cannot be written.
+        ValueError: there is no room, something cannot be written, or another run has written the folder.
     """
     size = sum(value.numel() * value.element_size() for value in weights.values())
-    unfinished, written = folder.with_name(f"{folder.name}.unfinished"), ModelFiles.in_folder(folder)
 
     def copy(option: str, path: str) -> str:
         name = NAMED_FILES[option][1]
@@ -250,15 +234,16 @@ def write_new_model(config: dict, weights: dict[str, torch.Tensor], folder: Path
         return str(folder / name)
 
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed
-        unfinished.mkdir(parents=True)
-        if shutil.disk_usage(unfinished).free < size:
-            raise OSError(f"it takes {humanfriendly.format_size(size)}, and there is less room")
-        write_mapping(unfinished / CONFIG_NAME, with_files(config, copy))
-        torch.save({name: value.contiguous() for name, value in weights.items()}, unfinished / WEIGHTS_NAME)
-        unfinished.rename(folder)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.unfinished.") as own:
+            unfinished = Path(own) / folder.name  # with the usual permissions, which `own` does not have
+            unfinished.mkdir()
+            if shutil.disk_usage(unfinished).free < size:
+                raise OSError(f"it takes {humanfriendly.format_size(size)}, and there is less room")
+            write_mapping(unfinished / CONFIG_NAME, with_files(config, copy))
+            torch.save({name: value.contiguous() for name, value in weights.items()}, unfinished / WEIGHTS_NAME)
+            check_new(folder)
+            unfinished.rename(folder)
     except (OSError, RuntimeError) as error:  # RuntimeError: torch's of a full disk
         raise ValueError(f"{folder} cannot be written: {str(error).strip().partition(chr(10))[0]}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return written
+    return ModelFiles.in_folder(folder)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from espnet_blrmoe.files.model_files import TRAIN_FIRST, check_is_file
+
 ROUTER_PREFIX = "encoder.router."
 
 
@@ -22,9 +24,7 @@ def read_weights(path: str | Path) -> dict[str, torch.Tensor]:
         ValueError: it is missing, broken, holds anything but tensors, unpacks to more than its size, or cannot be read.
     """
     path = Path(path)
-    if not path.is_file():
-        reason = "is a folder" if path.is_dir() else "does not exist"
-        raise ValueError(f"{path} {reason}; train a model first or correct the path")
+    check_is_file(path, TRAIN_FIRST)
     refuse_compressed(path)
     try:
         weights = torch.load(path, map_location="cpu", weights_only=True)

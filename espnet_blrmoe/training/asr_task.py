@@ -4,6 +4,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from espnet2.asr.espnet_model import ESPnetASRModel
@@ -13,7 +14,8 @@ from espnet2.tasks.abs_task import IteratorOptions
 from espnet2.utils.nested_dict_action import NestedDictAction
 
 from espnet_blrmoe.espnet_internals import replace_loaders
-from espnet_blrmoe.files.trained_model import sampling_rate
+from espnet_blrmoe.files.output_folder import check_writable
+from espnet_blrmoe.files.trained_model import check_bpemodel, sampling_rate
 from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
@@ -21,12 +23,9 @@ from espnet_blrmoe.training.config_files import ConfigFileTask
 from espnet_blrmoe.training.freezing import freeze
 from espnet_blrmoe.training.joining import JoinedLoader, Joining
 from espnet_blrmoe.training.labels import check_labels
+from espnet_blrmoe.training.option_errors import OptionError, naming_options
 from espnet_blrmoe.training.sound import read_stretches
 from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch
-
-
-class ModelOptionError(ValueError):
-    """An option of the model is wrong."""
 
 
 class BLRMoETask(ConfigFileTask):
@@ -38,7 +37,7 @@ class BLRMoETask(ConfigFileTask):
     def main_worker(cls, args: argparse.Namespace) -> None:
         """ESPnet's training in one process, which reads stretches of recordings.
 
-        A damaged file or a wrong option of the model ends in a sentence.
+        A missing or damaged file or a wrong option ends in a sentence.
 
         Raises:
             ChildProcessError: a process that reads ahead has ended.
@@ -47,34 +46,34 @@ class BLRMoETask(ConfigFileTask):
         try:
             with missing_no_batch(), naming_damaged_files():
                 super().main_worker(args)
-        except (UnusableFile, ModelOptionError) as error:
+        except (UnusableFile, OptionError) as error:
             sys.exit(f"asr_train: error: {error}")
+        except OSError as error:
+            if error.filename is None:
+                raise
+            sys.exit(f"asr_train: error: {error.filename}: {error.strerror}")
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> ESPnetASRModel:
         """The model of the options; the recipe names its languages to every encoder, but only BLR-MoE's has experts.
 
         Raises:
-            ModelOptionError: a class does not know an option or its value.
+            OptionError: a class does not know an option or its value, or a file is missing.
         """
         if args.encoder != "blr_moe":
             args.encoder_conf.pop("languages", None)
-        try:
+        with naming_options(args):
             return super().build_model(args)
-        except ValueError as error:
-            raise ModelOptionError(str(error)) from error
 
     @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: ESPnetASRModel) -> list[torch.optim.Optimizer]:
         """ESPnet's, of what `freeze_param` leaves to learn; here it may have patterns.
 
         Raises:
-            ModelOptionError: one of its names fits no parameter.
+            OptionError: one of its names fits no parameter, or the optimizer or its schedule cannot be made.
         """
-        try:
+        with naming_options(args):
             freeze(model, args.freeze_param)
-        except ValueError as error:
-            raise ModelOptionError(str(error)) from error
         return super().build_optimizers(args, model)
 
     @classmethod
@@ -109,6 +108,11 @@ class BLRMoETask(ConfigFileTask):
         try:
             check_balancing(args)
             check_joining(args)
+            check_criteria(args)
+            if args.output_dir is not None:
+                check_writable(Path(args.output_dir))
+            if args.token_type == "bpe" and args.bpemodel:
+                check_bpemodel(args.bpemodel)
             if args.encoder == "blr_moe" and "languages" in args.encoder_conf:
                 check_labels(args, parse_languages(args.encoder_conf["languages"]), needed=args.model == "blr_moe")
         except ValueError as error:
@@ -205,6 +209,19 @@ def check_balancing(args: argparse.Namespace) -> None:
         raise ValueError("language_batches: single and shuffle_within_batch cannot be combined")
     if wants_balancing(args) and args.train_data_path_and_name_and_type:
         language_table(args.train_data_path_and_name_and_type)
+
+
+def check_criteria(args: argparse.Namespace) -> None:
+    """Check --best_model_criterion.
+
+    Raises:
+        ValueError: one is not of three words.
+    """
+    for criterion in args.best_model_criterion:
+        if isinstance(criterion, str) or len(criterion) != 3:
+            raise ValueError(
+                f"best_model_criterion: {criterion} is not a set, a measure and min or max: [valid, cer_ctc, min]"
+            )
 
 
 def check_joining(args: argparse.Namespace) -> None:

@@ -1,12 +1,16 @@
 """Configuration files that build on others: `base: ../train_asr.yaml` in a file that ESPnet takes with --config."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from espnet2.iterators.abs_iter_factory import AbsIterFactory
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils import config_argparse
 
 from espnet_blrmoe.files.yaml_files import read_mapping
+from espnet_blrmoe.training.option_errors import check_numbers, check_scheduler, naming_options
 
 BASE = "base"  # the key that names the file which a configuration builds on, relative to its own folder
 
@@ -43,12 +47,44 @@ class ConfigFileParser(config_argparse.ArgumentParser):
 
 
 class ConfigFileTask(ASRTask):
-    """ESPnet's ASRTask, whose configuration files may build on others."""
+    """ESPnet's ASRTask, whose configuration files may build on others; what is wrong in them is told in a sentence."""
 
     @classmethod
     def get_parser(cls) -> ConfigFileParser:
         """ESPnet's parser of the task."""
         return ConfigFileParser.of(super().get_parser())
+
+    @classmethod
+    def build_optimizers(cls, args: argparse.Namespace, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
+        """ESPnet's; their schedules, which follow, are checked, too.
+
+        Raises:
+            OptionError: a class or an option does not exist.
+        """
+        check_numbers(args.optim_conf, "optim_conf")
+        check_scheduler(args)
+        with naming_options(args, "optim"):
+            return super().build_optimizers(args, model)
+
+    @classmethod
+    def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable | None:
+        """ESPnet's.
+
+        Raises:
+            OptionError: a class or an option does not exist, or a file of tokens is missing or broken.
+        """
+        with naming_options(args):
+            return super().build_preprocess_fn(args, train)
+
+    @classmethod
+    def build_iter_factory(cls, args: argparse.Namespace, *others, **options) -> AbsIterFactory:
+        """ESPnet's.
+
+        Raises:
+            OptionError: an option of batches is wrong, or a table is missing or broken.
+        """
+        with naming_options(args):
+            return super().build_iter_factory(args, *others, **options)
 
 
 def read_options(path: str | Path, known: set[str]) -> dict:

@@ -10,6 +10,7 @@ from espnet2.asr.espnet_model import ESPnetASRModel
 from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.output_folder import check_writable
 from espnet_blrmoe.files.weights import naming_damaged_files
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.tables import read_table
@@ -111,11 +112,12 @@ def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | N
 
     Raises:
         ValueError, OSError: a file is missing, damaged or does not fit, no audio is named, a language is not the
-            training's, or OUTPUT_DIR is the trained model's own.
+            training's, or OUTPUT_DIR is the trained model's own or cannot be written.
     """
     trained, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
     if trained.config.resolve() == written.config.resolve():
         raise ValueError(f"{args.output_dir} is the folder of the trained model; choose another --output_dir")
+    check_writable(Path(args.output_dir))
     for option in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
         if not (getattr(args, option) or args.dry_run):
             raise ValueError(f"no audio; add --{option} FOLDER/wav.scp,speech,sound")

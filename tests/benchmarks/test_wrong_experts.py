@@ -1,6 +1,7 @@
 """The benchmark of wrong experts: what goes wrong, what is seen of the attention, and its tables."""
 
 import math
+import shutil
 import sys
 from pathlib import Path
 
@@ -111,6 +112,12 @@ def test_mistakes_end_in_one_sentence(models, tmp_path, capsys):
     assert "give models as NAME=FOLDER" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="^wrong_experts: .*nowhere"):
         wrong_experts.main([f"KQ={models / 'nowhere'}", *options])
+    (tmp_path / "data").mkdir()
+    for table in ("wav.scp", "text", "utt2lang"):
+        shutil.copy(models / "data" / table, tmp_path / "data")
+    (tmp_path / "data/text").write_text("utt0 ab c\n", encoding="utf-8")
+    with pytest.raises(SystemExit, match="data/text has no line for utterance utt1; add it, or take it out of wav.scp"):
+        wrong_experts.main([f"KQ={models / 'KQ'}", "--data_dir", str(tmp_path / "data"), *options[2:]])
     write_model(tmp_path / "one", encoder_conf={**CONFIG["encoder_conf"], "experts": {"all": list(LANGUAGES)}})
     with pytest.raises(SystemExit, match="one has one expert, so there is no wrong one"):
         wrong_experts.main([f"one={tmp_path / 'one'}", *options])

@@ -13,6 +13,7 @@ from espnet_blrmoe.bin import from_dense
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import load_asr_model
 from espnet_blrmoe.model.asr_model import BLRMoEModel
+from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 
 ENCODER = {"output_size": 16, "attention_heads": 2, "linear_units": 24, "num_blocks": 3}
 DECODER = {"attention_heads": 2, "linear_units": 8, "num_blocks": 1}
@@ -67,3 +68,32 @@ def change_config(folder: Path, **changes) -> None:
     config = {name: value for name, value in {**config, **changes}.items() if value is not None or name not in changes}
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
+
+def write_statistics(path: Path) -> dict:
+    """Statistics of features; returns the options that name them."""
+    mean, variance = np.random.default_rng(0).uniform(1, 3, (2, 20))
+    np.savez(path, count=10, sum=10 * mean, sum_square=10 * (mean**2 + variance))
+    return {"normalize": "global_mvn", "normalize_conf": {"stats_file": str(path)}}
+
+
+def random_routing(time: int, languages: int, seed: int) -> LanguageChoice:
+    """Each frame of a batch like SPEECH in one random language."""
+    generator = torch.Generator().manual_seed(seed)
+    expert = torch.randint(languages, (len(SPEECH), time, 1), generator=generator)
+    shut = torch.full((len(SPEECH), time, languages), -torch.inf)
+    return LanguageChoice(LanguagePrior(shut.scatter(2, expert, 0.0)))
+
+
+@torch.no_grad()
+def expect_equal_outputs(dense_folder: Path, folder: Path) -> None:
+    """The written model gives what ESPnet gives for the dense one, whatever the routing."""
+    dense, model = load_dense(dense_folder), load(folder)
+    expected, lengths = dense.encode(SPEECH, LENGTHS)
+    for seed in range(3):
+        choice = random_routing(RATE, len(model.languages), seed)
+        output, output_lengths, routing = model.encode_with_routing(SPEECH, LENGTHS, choice)
+        assert len(routing.language.unique()) == min(len(model.languages), routing.language.numel())
+        assert output_lengths.equal(lengths)
+        torch.testing.assert_close(output, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.encode(SPEECH, LENGTHS)[0], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.ctc.log_softmax(output), dense.ctc.log_softmax(expected), atol=1e-5, rtol=0)

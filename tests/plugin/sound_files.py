@@ -4,9 +4,12 @@ import io
 import struct
 
 import numpy as np
+import pytest
 import soundfile
 
 from espnet_blrmoe.recordings.ogg import checksum_of
+from espnet_blrmoe.recordings.recording import read
+from espnet_blrmoe.recordings.unusable import UnusableAudio
 
 RATE = 16000
 # Name -> format and coding, as soundfile calls them.
@@ -23,6 +26,9 @@ FORMATS = {
 def noise(seconds: float = 1.0, seed: int = 0) -> np.ndarray:
     """(samples,) float32 at RATE."""
     return 0.1 * np.random.default_rng(seed).standard_normal(round(seconds * RATE), np.float32)
+
+
+NOISE = noise(1.3)
 
 
 def encoded(name: str, samples: np.ndarray, rate: int = RATE) -> bytes:
@@ -63,3 +69,11 @@ def ogg_page(body: bytes) -> bytes:
     """An ogg file of a single page."""
     page = struct.pack("<4sBBqIIIBB", b"OggS", 0, 2 | 4, 0, 1, 0, 0, 1, len(body)) + body
     return put(page, 22, struct.pack("<I", checksum_of(page)))
+
+
+def refusal(path) -> UnusableAudio:
+    """The sentence with which a file is not read."""
+    with pytest.raises(UnusableAudio) as refused:
+        read(path)
+    assert str(refused.value).startswith(f"{path} ")
+    return refused.value

@@ -37,6 +37,12 @@ def test_no_package_builds_on_a_later_one():
 
 
 RECIPE = PACKAGE.parent / "egs2/blr_moe_masr/asr1/local"
+TESTS = Path(__file__).resolve().parents[1]
+
+
+def test_files_of_tests_are_short():
+    for path in TESTS.rglob("*.py"):
+        assert path.read_text(encoding="utf-8").count("\n") <= 350, path
 
 
 def test_modules_and_functions_are_short():

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 import espnet_blrmoe
 from espnet_blrmoe.bin.main import COMMANDS
 
@@ -41,6 +43,32 @@ def test_help_loads_neither_pytorch_nor_espnet():
     for program in PROGRAMS:
         assert loaded_by(f"from espnet_blrmoe.bin.{program} import main\n{asking}") == "", program
     assert loaded_by(f"from espnet_blrmoe.bin.main import main\n{asking}") == ""
+
+
+@pytest.mark.parametrize(
+    ("program", "options"),
+    [
+        ("transcribe", ["talk.wav", "--model=nowhere"]),
+        ("transcribe", ["talk.wav", "--asr_train_config=nowhere", "--asr_model_file=model.pth"]),
+        ("stream", ["talk.wav", "--model=nowhere"]),
+        ("summary", ["nowhere"]),
+        ("router_eval", ["--model=nowhere", "--data_dir=data"]),
+        ("prune_experts", ["--model=nowhere", "--languages=en", "--output_dir=new"]),
+        ("prune_experts", ["--model=asr", "--languages=en", "--output_dir=asr"]),
+        ("from_dense", ["--model=nowhere", "--languages=en", "--output_dir=new"]),
+        ("from_dense", ["--model=asr", "--languages=en", "--output_dir=asr/model.pth/new"]),
+        ("export_onnx", ["--model=nowhere", "--output_dir=new"]),
+        ("export_onnx", ["--model=asr", "--output_dir=/proc/new"]),
+    ],
+)
+def test_a_wrong_model_or_folder_is_told_before_pytorch_is_loaded(program, options, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "asr").mkdir()
+    for name in ("config.yaml", "model.pth"):
+        (tmp_path / "asr" / name).touch()
+    told = f"from espnet_blrmoe.bin.{program} import main\ntry: main({options})\nexcept SystemExit as end: print(end)"
+    sentence, loaded = run("-c", f"{told}\nimport sys\nprint(*sys.modules.keys() & {set(HEAVY)})").stdout.splitlines()
+    assert sentence.startswith(f"{program}: ") and loaded == ""
 
 
 def test_the_import_of_espnet_is_quiet():

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Callable
 from pathlib import Path
 
+import corpus_folders
 import pytest
 from recipe_run import TINY_CORPUS, TINY_TRAINING, RecipeRun, run_recipe
 
@@ -32,3 +33,14 @@ def fill_disk(monkeypatch) -> Callable[[str], None]:
         monkeypatch.setattr(Path, "write_bytes", until_the_disk_is_full)
 
     return fill
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path / "corpus"
+
+
+@pytest.fixture
+def ours(tmp_path):
+    """The option that names a manifest in German."""
+    return f"manifest={corpus_folders.manifest(tmp_path / 'ours')}"

@@ -6,7 +6,10 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import prepare_corpora
 import soundfile
+
+CORPORA_PAGE = Path(__file__).resolve().parents[2] / "docs" / "corpora.md"
 
 SENTENCES = {"de": "Grüße, 2 Äpfel!", "en": "Hello, it's me.", "fr": "L’Été, \"fini\" !", "zh-CN": "你好，世界。"}
 SPLITS = ("train", "dev", "test")
@@ -143,11 +146,29 @@ def cs_fleurs(root: Path, subsets: tuple[str, ...] = ("read/test", "xtts/test2",
     return root
 
 
+ROWS = [{"audio": f"recordings/{name}.wav", "text": "Grüße!", "lang": "de"} for name in ("a", "b")]
+
+
 def manifest(root: Path, **rows: list[dict]) -> Path:
     """{train,valid,test}.jsonl with the given rows, by default two of German; the audio is recordings/{a,b}.wav."""
     for name in ("a", "b"):
         write_audio(root / "recordings" / f"{name}.wav", seconds=2)
     for split in ("train", "valid", "test"):
-        default = [{"audio": f"recordings/{name}.wav", "text": "Grüße!", "lang": "de"} for name in ("a", "b")]
-        write_lines(root / f"{split}.jsonl", [json.dumps(row) for row in rows.get(split, default)])
+        write_lines(root / f"{split}.jsonl", [json.dumps(row) for row in rows.get(split, ROWS)])
     return root
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """All files below a folder."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def prepare_in(folder: Path, *options: object) -> Path:
+    """Run stage 1; returns the folder of the data sets."""
+    prepare_corpora.main(["--data_dir", str(folder / "data"), *map(str, options)])
+    return folder / "data"
+
+
+def prepare(root: Path, name: str, *options: object) -> Path:
+    """Run stage 1 on a corpus; returns the folder of the data sets, beside it."""
+    return prepare_in(root.parent, "--corpus", f"{name}={root}", *options)

@@ -203,10 +203,3 @@ def test_a_full_disk_or_an_end_in_the_middle_leaves_nothing(dense_model, tmp_pat
 def test_too_little_room_is_told_before_anything_is_written(dense_model, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 0))
     expect_a_sentence(dense_model, tmp_path / "new", "new cannot be written: it takes .* and there is less room")
-
-
-def test_what_a_killed_run_left_is_in_nobodys_way(dense_model, tmp_path):
-    (tmp_path / "new.unfinished").mkdir()
-    (tmp_path / "new.unfinished/model.pth").write_bytes(b"half")
-    convert(dense_model, tmp_path / "new")
-    assert [path.name for path in tmp_path.iterdir()] == ["new"]

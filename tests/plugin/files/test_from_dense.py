@@ -1,37 +1,28 @@
 """A BLR-MoE model of a dense one: equal outputs whatever the routing, of every kind of dense model."""
 
-import io
 import re
-import shutil
-from pathlib import Path
 
-import numpy as np
 import pytest
-import sentencepiece
 import torch
 import yaml
 from dense import (
     ABSOLUTE,
     BRANCHES,
-    ENCODER,
     HYBRID,
     LATEST,
-    LENGTHS,
     SPEECH,
-    change_config,
     convert,
+    expect_equal_outputs,
     load,
     load_dense,
     write_dense_model,
+    write_statistics,
 )
 from espnet2.bin import asr_inference
 from espnet2.torch_utils.load_pretrained_model import load_pretrained_model
-from espnet_model_zoo import downloader
-from espnet_model_zoo.downloader import ModelDownloader
-from packed_models import model_files, write_archive
-from tiny import CONFIG, RATE, write_model, write_training_config
+from tiny import CONFIG, write_model, write_training_config
 
-from espnet_blrmoe import LanguagePrior, Speech2Text
+from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.espnet_internals import CONV_SUBSAMPLINGS
 from espnet_blrmoe.files import from_dense
 from espnet_blrmoe.files.dense_models import read_dense_config
@@ -39,7 +30,6 @@ from espnet_blrmoe.files.dense_options import blr_moe_config
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import build_asr_model, read_config
 from espnet_blrmoe.model.experts import ExpertLinear
-from espnet_blrmoe.model.prior import LanguageChoice
 
 SOURCES = {
     "transformer": {},
@@ -56,29 +46,6 @@ SOURCES = {
 }
 
 
-def random_routing(time: int, languages: int, seed: int) -> LanguageChoice:
-    """Each frame of a batch like SPEECH in one random language."""
-    generator = torch.Generator().manual_seed(seed)
-    expert = torch.randint(languages, (len(SPEECH), time, 1), generator=generator)
-    shut = torch.full((len(SPEECH), time, languages), -torch.inf)
-    return LanguageChoice(LanguagePrior(shut.scatter(2, expert, 0.0)))
-
-
-@torch.no_grad()
-def expect_equal_outputs(dense_folder: Path, folder: Path) -> None:
-    """The written model gives what ESPnet gives for the dense one, whatever the routing."""
-    dense, model = load_dense(dense_folder), load(folder)
-    expected, lengths = dense.encode(SPEECH, LENGTHS)
-    for seed in range(3):
-        choice = random_routing(RATE, len(model.languages), seed)
-        output, output_lengths, routing = model.encode_with_routing(SPEECH, LENGTHS, choice)
-        assert len(routing.language.unique()) == min(len(model.languages), routing.language.numel())
-        assert output_lengths.equal(lengths)
-        torch.testing.assert_close(output, expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(model.encode(SPEECH, LENGTHS)[0], expected, atol=1e-5, rtol=0)
-    torch.testing.assert_close(model.ctc.log_softmax(output), dense.ctc.log_softmax(expected), atol=1e-5, rtol=0)
-
-
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_dense_model_gets_experts_and_computes_the_same(source, tmp_path):
     dense = write_dense_model(tmp_path / "dense", SOURCES[source], encoder=source.partition(",")[0])
@@ -92,10 +59,7 @@ def test_a_dense_model_gets_experts_and_computes_the_same(source, tmp_path):
 
 
 def test_a_hybrid_model_with_global_statistics_recognises_the_same(tmp_path):
-    generator = np.random.default_rng(0)
-    mean = generator.normal(size=20)
-    np.savez(tmp_path / "stats.npz", count=10, sum=10 * mean, sum_square=10 * (mean**2 + generator.uniform(1, 3, 20)))
-    normalize = {"normalize": "global_mvn", "normalize_conf": {"stats_file": str(tmp_path / "stats.npz")}}
+    normalize = write_statistics(tmp_path / "stats.npz")
     dense = write_dense_model(tmp_path / "dense", LATEST, encoder="conformer", **HYBRID, **normalize)
     folder = convert(dense, tmp_path / "new")
     expect_equal_outputs(dense, folder)
@@ -111,27 +75,6 @@ def test_what_is_before_and_behind_the_encoder(tmp_path):
     postencoder = {"postencoder": "length_adaptor", "postencoder_conf": {"length_adaptor_n_layers": 1}}
     dense = write_dense_model(tmp_path / "dense", **preencoder, **postencoder)
     expect_equal_outputs(dense, convert(dense, tmp_path / "new"))
-
-
-def test_files_that_the_configuration_names_come_along(tmp_path, monkeypatch):
-    pieces = io.BytesIO()
-    texts = iter(["a quick brown fox jumps over the lazy dog"] * 3)
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=texts, model_writer=pieces, vocab_size=40, hard_vocab_limit=False, minloglevel=2
-    )
-    recipe = tmp_path / "recipe"
-    (recipe / "data").mkdir(parents=True)
-    (recipe / "data/bpe.model").write_bytes(pieces.getvalue())
-    monkeypatch.chdir(recipe)  # as ESPnet's recipes do; their paths are relative
-    write_dense_model(Path("exp/dense"), token_type="bpe", bpemodel="data/bpe.model")
-    monkeypatch.chdir(tmp_path)
-    folder = convert(recipe / "exp/dense", tmp_path / "new")
-    expect_equal_outputs(recipe / "exp/dense", folder)
-    (recipe / "data/bpe.model").unlink()
-    assert isinstance(Speech2Text.from_pretrained(folder)(SPEECH[0].numpy()).text, str)
-    assert (folder / "bpe.model").read_bytes() == pieces.getvalue()
-    with pytest.raises(SystemExit, match="config.yaml: bpemodel: data/bpe.model does not exist"):
-        convert(recipe / "exp/dense", tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -188,74 +131,6 @@ def test_a_dense_model_of_this_package(own, tmp_path):
         torch.save(build_asr_model(read_config(files.config)).state_dict(), files.weights)
     files.weights.rename(tmp_path / "dense/valid.loss.ave.pth")
     expect_equal_outputs(tmp_path / "dense", convert(tmp_path / "dense", tmp_path / "new"))
-
-
-# ---------------------------------------------------------------------------------- configurations and weights as found
-
-
-@pytest.mark.parametrize("input_layer", CONV_SUBSAMPLINGS)
-def test_a_checkpoint_of_either_release_of_espnet(input_layer, tmp_path):
-    dense = write_dense_model(tmp_path / "dense", {"input_layer": input_layer})
-    weights = torch.load(dense / "valid.loss.ave.pth")
-    here, there = ("out.0", "out") if "encoder.embed.out.0.weight" in weights else ("out", "out.0")
-    others = {name.replace(f"embed.{here}.", f"embed.{there}."): value for name, value in weights.items()}
-    assert others.keys() != weights.keys()
-    shutil.copytree(dense, tmp_path / "other")
-    torch.save(others, tmp_path / "other/valid.loss.ave.pth")
-    expect_equal_outputs(dense, convert(tmp_path / "other", tmp_path / "new"))
-
-
-def test_a_configuration_of_an_older_or_newer_espnet(tmp_path):
-    dense = write_dense_model(tmp_path / "dense")
-    shutil.copytree(dense, tmp_path / "other")
-    encoder_conf = {**ENCODER, "use_sdpa": True, "layer_drop_rate": 0.1}
-    dropped = dict.fromkeys(("model", "preencoder", "preencoder_conf", "preprocessor", "preprocessor_conf"))
-    change_config(tmp_path / "other", encoder_conf=encoder_conf, a_new_option=1, **dropped)
-    expect_equal_outputs(dense, convert(tmp_path / "other", tmp_path / "new"))
-
-
-def test_a_token_that_is_a_kind_of_space(tmp_path):
-    tokens = [*CONFIG["token_list"][:-1], "\u3000", "<sos/eos>"]
-    dense = write_dense_model(tmp_path / "dense", token_list=tokens)
-    (tmp_path / "tokens.txt").write_text("".join(f"{token}\n" for token in tokens), encoding="utf-8")
-    folder = convert(dense, tmp_path / "new", "--token_list", str(tmp_path / "tokens.txt"))
-    assert read_config(folder / "config.yaml")["token_list"] == tokens
-
-
-def test_half_precision_becomes_single(tmp_path):
-    dense = write_dense_model(tmp_path / "dense")
-    weights = torch.load(dense / "valid.loss.ave.pth")
-    torch.save({name: value.half() for name, value in weights.items()}, dense / "valid.loss.ave.pth")
-    folder = convert(dense, tmp_path / "new")
-    expect_equal_outputs(dense, folder)
-    assert {value.dtype for value in torch.load(folder / "model.pth").values()} == {torch.float32}
-
-
-def test_a_shared_dense_model(tmp_path, monkeypatch):
-    dense = write_dense_model(tmp_path / "dense")
-    symbols = {"non_linguistic_symbols": "data/nlsyms.txt"}  # a file that comes along
-    change_config(dense, **symbols)
-    content = {**model_files((dense / "config.yaml").read_bytes()), "data/nlsyms.txt": b"<laugh>\n"}
-    content["model.pth"] = (dense / "valid.loss.ave.pth").read_bytes()
-    archive = write_archive(tmp_path / "dense.zip", content)
-    monkeypatch.setattr(downloader, "ModelDownloader", lambda cachedir: ModelDownloader(tmp_path / "cache"))
-    folder = convert(archive, tmp_path / "new", model="--model_tag")
-    expect_equal_outputs(dense, folder)
-    assert (folder / "non_linguistic_symbols.txt").read_bytes() == b"<laugh>\n"
-
-
-def test_what_matters_in_training_only_is_left_out_and_named(tmp_path, capsys):
-    conf = {**LATEST, "interctc_layer_idx": [1], "stochastic_depth_rate": 0.1, "max_pos_emb_len": 9000}
-    model_conf = {"ctc_weight": 1.0, "interctc_weight": 0.3}
-    dense = write_dense_model(tmp_path / "dense", conf, encoder="conformer", model_conf=model_conf)
-    capsys.readouterr()
-    folder = convert(dense, tmp_path / "new")
-    printed = capsys.readouterr().out
-    for option in ("interctc_layer_idx: [1]", "stochastic_depth_rate: 0.1", "interctc_weight: 0.3"):
-        assert f"left out, since it matters in training only: {option}\n" in printed
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    assert config["model_conf"] == {"ctc_weight": 1.0}
-    assert not {"interctc_layer_idx", "stochastic_depth_rate", "max_pos_emb_len"} & config["encoder_conf"].keys()
 
 
 # ------------------------------------------------------------------------------------------------ what it says and does

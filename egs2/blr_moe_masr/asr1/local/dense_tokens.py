@@ -11,9 +11,9 @@ from pathlib import Path
 from shared.kaldi_tables import UserError
 from shared.write_files import write_files
 
-from espnet_blrmoe.files.dense_models import find_dense_model, read_dense_config
+from espnet_blrmoe.files.dense_models import read_dense_config
 from espnet_blrmoe.files.extending import characters_of
-from espnet_blrmoe.files.model_files import add_model_options, check_model_options
+from espnet_blrmoe.files.model_files import add_model_options, check_model_options, find_dense_model
 from espnet_blrmoe.files.pruning import tokens_of
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.program import start

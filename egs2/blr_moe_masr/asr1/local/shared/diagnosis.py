@@ -14,6 +14,7 @@ the comparison with that decoding tells the router's part exactly.
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import jiwer
@@ -81,6 +82,40 @@ class Heard:
             None if languages is None else np.array([u.has_one_language and languages.get(u.id) == u.language
                                                      for u in decoding.references]),
         )
+
+    @cached_property
+    def languages(self) -> list[str]:
+        """Those that utterances are in whose language is right."""
+        return sorted({u.language for u, right in zip(self.decoding.references, self._rightly) if right})
+
+    @cached_property
+    def counts(self) -> dict[str, np.ndarray]:
+        """(utterances,) int64 each: `words`, `errors`, `recognised` and `foreign` ones, and, for each of `languages`,
+        `words de` and `errors de`: those of its utterances whose language is right."""
+        counts = {"words": self.words, "errors": self.errors, "recognised": self.recognised,
+                  "foreign": np.array([len(words) for words in self.foreign])}
+        own = np.array([u.language for u in self.decoding.references])
+        for language in self.languages:
+            mask = self._rightly & (own == language)
+            counts |= {f"words {language}": self.words * mask, f"errors {language}": self.errors * mask}
+        return counts
+
+    @cached_property
+    def sums(self) -> dict[str, np.ndarray]:
+        """(1 + RESAMPLES,) int64 each of `counts`: of all utterances, then of those of every resample; decodings of one
+        test set have the same resamples, of two test sets others."""
+        columns = np.stack([*self.counts.values()], axis=1)
+        seed = SEED if self.test_set == IN_DOMAIN else SEED + 1
+        drawn = (np.bincount(rows, minlength=len(columns)) for rows in draws(len(columns), seed))
+        return dict(zip(self.counts, np.stack([columns.sum(axis=0), *(times @ columns for times in drawn)], axis=1)))
+
+    def rates(self, part: str, whole: str) -> np.ndarray:
+        """(1 + RESAMPLES,) of `sums`, in %."""
+        return 100 * self.sums[part] / np.maximum(self.sums[whole], 1)
+
+    @property
+    def _rightly(self) -> np.ndarray:
+        return np.zeros(len(self.words), bool) if self.is_right is None else self.is_right
 
     @property
     def tag(self) -> str:
@@ -150,8 +185,7 @@ Decodings = Mapping[tuple[str, str], Heard]
 
 
 def _cross_language(h: Heard, by_name: Decodings) -> dict:
-    foreign = np.array([len(words) for words in h.foreign])
-    rates = _rates(foreign, h.recognised)
+    foreign, rates = h.counts["foreign"], h.rates("foreign", "recognised")
     is_judged = h.decoding.detected is not None and (_is_in_domain(h, by_name) or _needed(h, by_name) is None)
     shown = {n: ", ".join(f"{word} ({whose})" for word, whose in dict.fromkeys(h.foreign[n]))
              for n in np.flatnonzero(foreign)}
@@ -161,17 +195,16 @@ def _cross_language(h: Heard, by_name: Decodings) -> dict:
 
 def _weak_experts(h: Heard, by_name: Decodings) -> dict | None:
     """By language, since an expert is: the one whose figure is the most surely high."""
-    if h.is_right is None or not h.is_right.any():
+    if not h.languages:
         return None
-    languages = np.array([u.language for u in h.decoding.references])
-    own = {language: h.is_right & (languages == language) for language in sorted(set(languages[h.is_right]))}
-    rates = {language: _rates(h.errors[mask], h.words[mask]) for language, mask in own.items()}
+    rates = {language: h.rates(f"errors {language}", f"words {language}") for language in h.languages}
     surest = max(rates, key=lambda language: interval(rates[language][1:])[0])
     also = [other for other, its in rates.items() if other != surest and _is_above("weak_experts", its)]
-    basis = f"{surest}: {h.errors[own[surest]].sum():,} errors in {h.words[own[surest]].sum():,} words"
+    errors, words = h.counts[f"errors {surest}"], h.counts[f"words {surest}"]
+    basis = f"{surest}: {errors.sum():,} errors in {words.sum():,} words"
     basis += f"; above the limit too: {', '.join(also)}" if also else ""
-    share = np.where(own[surest], h.errors / np.maximum(h.words, 1), 0.0)
-    shown = {n: f"{h.errors[n]} errors in {h.words[n]} words" for n in np.flatnonzero(share)}
+    share = errors / np.maximum(words, 1)
+    shown = {n: f"{errors[n]} errors in {words[n]} words" for n in np.flatnonzero(share)}
     is_present = _is_above("weak_experts", rates[surest]) if _is_in_domain(h, by_name) else None
     return _finding("weak_experts", h, rates[surest], is_present, basis, share, shown)
 
@@ -180,9 +213,8 @@ def _out_of_domain(h: Heard, by_name: Decodings) -> dict | None:
     needed = _needed(h, by_name)
     if needed is None:
         return None
-    inside, inside_given, outside_given = needed
-    wer, wer_given = (_rates(its.errors, its.words, SEED + 1) for its in (h, outside_given))
-    wer_in, wer_in_given = (_rates(its.errors, its.words) for its in (inside, inside_given))
+    inside, _, outside_given = needed
+    wer, wer_given, wer_in, wer_in_given = (its.rates("errors", "words") for its in (h, outside_given, *needed[:2]))
     one_error = 100 / max(inside.words.sum(), 1)
     loss, routers = wer - wer_in, (wer - wer_given) - (wer_in - wer_in_given)
     relative = 100 * loss / np.maximum(wer_in, one_error)
@@ -206,12 +238,6 @@ def _needed(h: Heard, by_name: Decodings) -> tuple[Heard, ...] | None:
     names = (h.tag, IN_DOMAIN), (given, IN_DOMAIN), (given, h.test_set)
     has_all = h.decoding.detected is not None and all(name in by_name for name in names)
     return None if h.test_set == IN_DOMAIN or not has_all else tuple(by_name[name] for name in names)
-
-
-def _rates(part: np.ndarray, whole: np.ndarray, seed: int = SEED) -> np.ndarray:
-    """(1 + RESAMPLES,) `part` in % of `whole`, both (utterances,): first of all, then of every resample."""
-    drawn = [np.arange(len(part)), *draws(len(part), seed)]
-    return np.array([100 * part[rows].sum() / max(whole[rows].sum(), 1) for rows in drawn])
 
 
 def _is_above(signature: str, rates: np.ndarray) -> bool:
