@@ -46,8 +46,7 @@ from_dense=                 # start from a trained dense model of ESPnet: its fo
 asr_args=                   # further options of the training, with quotes as in a shell; the schedules of conf/ end with
                             # their max_epoch, so more epochs need --scheduler_conf too
 asr_tag=                    # of the experiment folder, exp/asr_TAG; default: configuration, corpora and tokens
-use_ngram=false             # true: a word n-gram for each language, of the training set's transcripts, and stages 12 and
-                            # 17 decode with them too (docs/ngram.md)
+use_ngram=false             # true: a word n-gram for each language, with which stages 12 and 17 decode too (docs/ngram.md)
 ngram_num=3                 # words of an n-gram: 2 to 5
 lm_train_text=              # folder with further text for them: de.txt, en.txt, ..., a sentence a line
 inference_config=conf/decode_asr.yaml  # configuration of the decodings
@@ -84,29 +83,13 @@ STAGES=(  # number, name and what it makes; numbers are those of ESPnet's asr.sh
     "13 scoring    exp/asr_*/RESULTS.md: error rates and language identification"
     "16 router     exp/router_*/: router fine-tuning on audio-language pairs, without transcripts"
     "17 redecoding exp/asr_*/decode_*_router*/: with the fine-tuned router; all languages, and --allowed_languages"
-    "18 rescoring  exp/asr_*/RESULTS.md: by language and domain, and what each step changed; confidences are calibrated"
+    "18 rescoring  exp/asr_*/RESULTS.md: by language and domain, and what each step changed"
     "19 report     exp/asr_*/report.html"
     "20 pack       exp/asr_*/*.zip: the model for espnet_model_zoo"
     "21 upload     the same on the Hugging Face hub; without --hf_repo, a dry run"
 )
 
-# Corpora that the environment names may lie relative to where run.sh was started.
-for name in $(basename -s .py -a "$(dirname "$0")"/local/corpora/[a-z]* | tr '[:lower:]' '[:upper:]'); do
-    [ -z "${!name:-}" ] || export "${name}=$(realpath -m "${!name}")"
-done
-cd "$(dirname "$0")"
-more_help() {
-    printf '\nStages:\n'
-    printf '  %s\n' "${STAGES[@]}"
-    printf '\nCorpora: %s, or mypackage.mycorpus\n' "$(basename -s .py -a local/corpora/[a-z]* | xargs)"
-}
-. local/shared/parse_options.sh
-stop_stage=${stop_stage:-${STAGES[-1]:0:2}}  # the last number
-export python
-. ./path.sh
-. ./cmd.sh
-for part in messages options stages data_sets training decoding asr_stock; do . "local/shared/${part}.sh"; done
-trap 'trap "" TERM; kill 0; exit 130' INT  # background jobs of a script ignore Ctrl-C, and would go on decoding
+. "$(dirname "$0")/local/shared/start.sh"
 
 if begin data; then
     read -ra chosen <<< "${langs//,/ }"
@@ -279,13 +262,6 @@ if begin redecoding && has_router redecoding; then
 fi
 
 if begin rescoring; then
-    if [ "${streaming}" = false ]; then  # a stream's words have no calibration
-        find_packed
-        find_folders
-        "${python}" -m espnet_blrmoe.bin.calibrate "${packed[@]}" \
-            --device "$([ "${ngpu}" -gt 0 ] && echo cuda || echo cpu)" \
-            --data_dir "${dumpdir}/raw/valid" "${folders[@]/#/--eval_dir=}" --output "${asr_exp}/confidence.json"
-    fi
     "${python}" local/score.py "${asr_exp}" --data "${dumpdir}/raw" --digits "${digits}"
 fi
 
@@ -295,7 +271,9 @@ if begin report; then
 fi
 
 if begin pack; then
-    find_packed
+    packed=(--model "${router_exp}")
+    has_router pack > /dev/null \
+        || packed=(--asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}")
     "${python}" local/pack.py "${packed[@]}" --results "${asr_exp}/RESULTS.md" --outpath "${asr_exp}/${asr_tag}.zip"
 fi
 

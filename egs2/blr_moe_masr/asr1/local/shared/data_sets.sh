@@ -32,13 +32,6 @@ has_router() {
     [ "$(languages | wc -l)" -gt 1 ] || { echo "one language needs no router: stage '$1' is left out"; return 1; }
 }
 
-# find_packed: sets `packed` to options that name the model that is shared: with the fine-tuned router, if it has one.
-find_packed() {
-    packed=(--model "${router_exp}")
-    has_router pack > /dev/null \
-        || packed=(--asr_train_config "${asr_exp}/config.yaml" --asr_model_file "${asr_model_file}")
-}
-
 # yaml_string TEXT: the text in quotes, whatever it holds; options such as --normalize_conf are YAML.
 yaml_string() { sed "s/'/''/g; s/.*/'&'/" <<< "$1"; }
 
