@@ -165,7 +165,7 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
 
 
 def tokens_step(start: str, seed: int, work: Path, size: Size) -> Step:
-    """The tokens and lengths for all systems that begin with one of this seed: those of the one that they begin with."""
+    """The tokens and lengths of all systems that begin with this one: its own."""
     tag = f"{start}_seed{seed}"
     tokens = run_sh(work, size, "--stage", "5", "--stop_stage", "10", "--asr_tag", tag, "--asr_config",
                     SYSTEMS[start].config, "--from_dense", str(work / f"exp/asr_{tag}"))

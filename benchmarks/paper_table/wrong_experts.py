@@ -1,9 +1,10 @@
 """Why do experts on K and Q hurt? What wrong experts do to models whose attention has experts in different places.
 
     cd /data/paper_table
-    python .../benchmarks/paper_table/wrong_experts.py none=exp/asr_lr_moe_seed0 V=exp/asr_lr_moe_v_seed0 \\
-        VO=exp/asr_lr_moe_vo_seed0 KQ=exp/asr_lr_moe_kq_seed0 KQVO=exp/asr_lr_moe_kqvo_seed0 \\
-        --data_dir dump/raw/test_in --results wrong_experts.jsonl
+    python .../benchmarks/paper_table/wrong_experts.py none=exp/asr_lr_moe_from_dense_seed0 \\
+        V=exp/asr_lr_moe_v_from_dense_seed0 VO=exp/asr_lr_moe_vo_from_dense_seed0 \\
+        KQ=exp/asr_lr_moe_kq_from_dense_seed0 KQVO=exp/asr_lr_moe_kqvo_from_dense_seed0 \\
+        --data_dir dump/raw/test_in --results wrong_experts.jsonl --utterances 400
 
 The paper finds that experts on K and Q hurt, and leaves open why. A guess: a score is the product of a query and a key,
 and where two frames go to different experts, it is of two matrices that training by labels has never seen together.
@@ -53,6 +54,7 @@ KINDS = ("frames", "utterances")
 NONE_WRONG = ("frames", 0.0)
 CONDITIONS = (NONE_WRONG, *product(KINDS, SHARES))
 ATTENTION = (NONE_WRONG, ("frames", 0.2))  # conditions whose attention is looked at
+CHECKPOINT = "valid.cer_ctc.ave.pth"  # as stage 11 leaves it
 BATCH_SECONDS = 80  # padding included; more is slower on a CPU
 TRAINING_UTTERANCES = 32  # of the step whose gradients are measured
 PROJECTIONS = {"Q": "linear_q", "K": "linear_k", "V": "linear_v", "O": "linear_out"}
@@ -83,7 +85,9 @@ class Model:
     """A trained model and the speech that it hears."""
 
     def __init__(self, folder: str, speech: Speech):
-        self.speech2text = Speech2Text.from_pretrained(folder)
+        checkpoint = Path(folder, CHECKPOINT)
+        self.speech2text = (Speech2Text(Path(folder, "config.yaml"), checkpoint) if checkpoint.exists()
+                            else Speech2Text.from_pretrained(folder))
         self.model = self.speech2text.asr_model
         self.encoder = self.model.encoder
         self.speech = speech

@@ -94,7 +94,7 @@ def read_router_scores(router_exp: Path | None) -> list[list[str]]:
 
 
 def read_confidences(exp: Path) -> list[dict]:
-    """How often words are right, by data set, before and after calibration (bin/calibrate.py); none where that has not run.
+    """How often words are right, by data set, before and after calibration; none before bin/calibrate.py.
 
     Returns:
         name, words, right (%), drawing (SVG), before and after: calibration errors in %; None: not calibrated.
