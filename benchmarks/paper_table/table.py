@@ -1,6 +1,6 @@
 """The table of the finished systems: error rates by domain, what each step changed, and how sure that is.
 
-    python benchmarks/paper_table/table.py --size cpu --plot docs/results.svg
+    python benchmarks/paper_table/table.py --size gpu --plot docs/results.svg
 
 Intervals are 95 % percentile intervals of a bootstrap that draws utterances and seeds, the same ones for every system:
 differences are paired. A figure is the mean over seeds.
@@ -64,7 +64,8 @@ ROWS = (
     Row("+ K, Q, V and O experts", "lr_moe_kqvo_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
     Row("+ K, Q, V and O experts, languages given", "lr_moe_kqvo_from_dense", GIVEN, (LR_GIVEN, VO_GIVEN)),
     Row("+ V and O experts, TDNN router", "blr_moe_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
-    Row(AUGMENTED, "blr_moe_from_dense", "decode_asr_router", ("LR-MoE", LR_AUGMENTED, "dense")),
+    Row(AUGMENTED, "blr_moe_from_dense", "decode_asr_router",
+        ("LR-MoE", LR_AUGMENTED, "dense", "dense from nothing")),
     Row("BLR-MoE, pruned to a pair", "blr_moe_from_dense", "decode_asr_router_pairs", (AUGMENTED,)),
     Row("BLR-MoE, pruned to one", "blr_moe_from_dense", GIVEN, (AUGMENTED, LR_GIVEN, "dense")),
     Row("BLR-MoE of low rank, languages given", "low_rank_from_dense", GIVEN, ("BLR-MoE, pruned to one",)),
@@ -73,7 +74,7 @@ ROWS = (
     Row("dense from nothing", "dense", "decode_asr", ("dense",), tells_languages=False),
     Row(NOTHING, "lr_moe", "decode_asr", ("LR-MoE",)),
     Row("LR-MoE from nothing, languages given", "lr_moe", GIVEN, (NOTHING,)),
-    Row("BLR-MoE from nothing", "blr_moe", "decode_asr", (NOTHING,)),
+    Row("BLR-MoE from nothing", "blr_moe", "decode_asr", (NOTHING, "+ V and O experts, TDNN router")),
     Row(NOTHING_AUGMENTED, "blr_moe", "decode_asr_router", (NOTHING, "dense from nothing", AUGMENTED)),
     Row("BLR-MoE from nothing, pruned to a pair", "blr_moe", "decode_asr_router_pairs", (NOTHING_AUGMENTED,)),
     Row(NOTHING_ONE, "blr_moe", GIVEN, (NOTHING_AUGMENTED, "LR-MoE from nothing, languages given")),
@@ -213,7 +214,7 @@ def draw(measured: dict[Row, Measured], path: Path) -> None:
             axes.annotate(f"{wer[0]:.1f}", (max(interval(wer[1:])), place), (4, 0), textcoords="offset points",
                           va="center")
         axes.set_title(title)
-        axes.margins(x=0.12)
+        axes.margins(x=0.16)
     panels[0].set_yticks(range(len(measured)), [row.title for row in measured])
     panels[0].invert_yaxis()
     figure.tight_layout()
