@@ -11,14 +11,13 @@ distractors among the words of --others that were not said, and decodes with all
 
 import argparse
 import random
-import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import jiwer
 import torch
-from measuring import machine, read_data_dir
+from measuring import decoded, machine, read_data_dir
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.inference.hotwords import DEFAULT_WEIGHT
@@ -59,15 +58,6 @@ def row(name: str, texts: Sequence[str], heard: Sequence[str], listed: set[str],
     return name, *shares, f"{seconds:.0f}"
 
 
-def decoded(model: str, files: Sequence[str], beam_size: int, hotwords: dict[str, float]) -> tuple[list[str], float]:
-    """The texts of files, and the seconds of processor time that they took."""
-    speech2text = Speech2Text.from_pretrained(model, beam_size=beam_size)
-    start = time.process_time()
-    transcripts = speech2text.batch(files, hotwords=hotwords)
-    seconds = time.process_time() - start
-    return [" ".join(split_words(transcript.text)) for transcript in transcripts], seconds
-
-
 def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="folder of a model that was trained with CTC only")
@@ -87,15 +77,16 @@ def main(cmd: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     files, said = (list(table.values()) for table in read_data_dir(args.data_dir, "text"))
     texts = [" ".join(split_words(text)) for text in said]
-    heard, seconds = decoded(args.model, files, 1, {})
+    heard, seconds = decoded(Speech2Text.from_pretrained(args.model, beam_size=1), files)
     words, others = drawn(args, texts, heard)
     listed = words | others
     rows = [row("best path", texts, heard, listed, seconds)]
     for beam_size in args.beam_sizes:
-        found = decoded(args.model, files, beam_size, {})
+        speech2text = Speech2Text.from_pretrained(args.model, beam_size=beam_size)
+        found = decoded(speech2text, files)
         rows.append(row(f"beam {beam_size}", texts, found[0], listed, found[1]))
         for weight in args.weights:
-            found = decoded(args.model, files, beam_size, dict.fromkeys(listed, weight))
+            found = decoded(speech2text, files, hotwords=dict.fromkeys(listed, weight))
             rows.append(row(f"beam {beam_size}, weight {weight:g}", texts, found[0], listed, found[1]))
     print(f"{len(words)} words and {len(others)} distractors; {machine('cpu')}")
     print(text_table(HEAD, rows))

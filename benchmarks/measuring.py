@@ -4,10 +4,11 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import version
 from itertools import accumulate
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 from humanfriendly import format_size
@@ -16,6 +17,10 @@ from tqdm import tqdm
 
 from espnet_blrmoe.segments import read_audio_table
 from espnet_blrmoe.tables import read_table
+from espnet_blrmoe.writing import split_words
+
+if TYPE_CHECKING:  # not all benchmarks need ESPnet
+    from espnet_blrmoe import Speech2Text
 
 
 def read_data_dir(folder: Path, *tables: str) -> tuple[dict[str, str], ...]:
@@ -39,6 +44,14 @@ def read_data_dir(folder: Path, *tables: str) -> tuple[dict[str, str], ...]:
         if missing := audio.keys() - table.keys():
             sys.exit(f"{folder / name} has no line for utterance {min(missing)}; add it, or take it out of wav.scp")
     return audio, *({utterance: table[utterance] for utterance in audio} for table in others)
+
+
+def decoded(speech2text: "Speech2Text", files: Sequence[str], **options: Any) -> tuple[list[str], float]:
+    """The texts of files, their words with spaces between, and the seconds of processor time that they took."""
+    start = time.process_time()
+    transcripts = speech2text.batch(files, **options)
+    seconds = time.process_time() - start
+    return [" ".join(split_words(transcript.text)) for transcript in transcripts], seconds
 
 
 class Stopwatch:

@@ -7,13 +7,12 @@ decodes along the CTC's best path, with the beam search, and with the search and
 """
 
 import argparse
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import jiwer
 import torch
-from measuring import machine, read_data_dir
+from measuring import decoded, machine, read_data_dir
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.inference.ngram_scorer import NGRAM_WEIGHT
@@ -32,15 +31,6 @@ def row(name: str, texts: Sequence[str], heard: Sequence[str], seconds: float) -
     return name, *(f"{100 * rate:.1f}" for rate in rates), f"{seconds:.0f}"
 
 
-def decoded(model: str, files: Sequence[str], **options) -> tuple[list[str], float]:
-    """The texts of files, and the seconds of processor time that they took."""
-    speech2text = Speech2Text.from_pretrained(model, **options)
-    start = time.process_time()
-    transcripts = speech2text.batch(files)
-    seconds = time.process_time() - start
-    return [" ".join(split_words(transcript.text)) for transcript in transcripts], seconds
-
-
 def get_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True, help="folder of a model that was trained with CTC only")
@@ -56,12 +46,12 @@ def main(cmd: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     files, said = (list(table.values()) for table in read_data_dir(args.data_dir, "text"))
     texts = [" ".join(split_words(text)) for text in said]
-    rows = [row("best path", texts, *decoded(args.model, files))]
+    rows = [row("best path", texts, *decoded(Speech2Text.from_pretrained(args.model), files))]
     beam = {"beam_size": args.beam_size}
-    rows.append(row(f"beam {args.beam_size}", texts, *decoded(args.model, files, **beam)))
+    rows.append(row(f"beam {args.beam_size}", texts, *decoded(Speech2Text.from_pretrained(args.model, **beam), files)))
     for weight in args.weights:
-        found = decoded(args.model, files, **beam, ngram=args.ngram, ngram_weight=weight)
-        rows.append(row(f"n-gram, weight {weight:g}", texts, *found))
+        speech2text = Speech2Text.from_pretrained(args.model, **beam, ngram=args.ngram, ngram_weight=weight)
+        rows.append(row(f"n-gram, weight {weight:g}", texts, *decoded(speech2text, files)))
     print(f"{len(texts)} sentences; {machine('cpu')}")
     print(text_table(HEAD, rows))
 

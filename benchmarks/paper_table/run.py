@@ -76,12 +76,11 @@ SIZES = {
 
 @dataclass(frozen=True)
 class System:
-    """A row of the table: a configuration of conf/, and the options that make it another model.
+    """A row of the table: a configuration of conf/, and how it is trained and decoded.
 
     Attributes:
         title: as the table says it.
         config: from the recipe's folder.
-        options: of asr_train.
         router: whether its router is fine-tuned on audio-language pairs as well.
         given: whether it is decoded with each utterance's own language only, too.
         start: the system that it begins with (run.sh --from_dense), for the second half of the updates; "": nothing.
@@ -90,7 +89,6 @@ class System:
 
     title: str
     config: str
-    options: str = ""
     router: bool = False
     given: bool = False
     start: str = ""
@@ -147,7 +145,7 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
                 f"--max_epoch {epochs}",
                 f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'",
-                size.training, system.options]
+                size.training]
     options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
     made = []
     if system.start:

@@ -145,7 +145,7 @@ def options_for_espnet(args: argparse.Namespace, program: str, own_options: tupl
     for file in filter(None, (args.asr_model_file, args.lm_file)):
         read_weights(file)  # ESPnet's program would execute what else is in it
     options = {name: value for name, value in vars(args).items() if name not in own_options}
-    for name in ("beam_size", "ngram_weight"):
+    for name in UNSET:
         if options.get(name, 0) is None:
             options[name] = inference_parser(program).get_default(name)
     if args.batch_size > 1:

@@ -81,7 +81,7 @@ def calibrate(files: ModelFiles, data_dir: Path, eval_dirs: list[Path], device: 
     Raises:
         ValueError: a file is missing or damaged, or does not fit.
     """
-    from espnet_blrmoe.inference.confidence import Calibration, reliability
+    from espnet_blrmoe.inference.confidence import OPTION, Calibration, reliability
     from espnet_blrmoe.inference.speech2text import Speech2Text
 
     speech2text = Speech2Text(**files.as_options(), device=device)
@@ -99,7 +99,7 @@ def calibrate(files: ModelFiles, data_dir: Path, eval_dirs: list[Path], device: 
         entries.append(entry)
     if fitted is not None:
         write_option(files.config, fitted)
-    return {"calibration": None if fitted is None else fitted.as_options()["word_confidence"], "data": entries}
+    return {"calibration": None if fitted is None else fitted.as_options()[OPTION], "data": entries}
 
 
 def hear(speech2text: Speech2Text, data_dir: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
