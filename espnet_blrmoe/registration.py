@@ -19,8 +19,8 @@ def register_with_espnet() -> None:
 
 
 def register(task: ModuleType) -> None:
-    """Make `encoder: blr_moe`, `model: blr_moe`, `preprocessor: blr_moe` and `normalize: speech_mvn` known to a task;
-    again is harmless.
+    """Make `encoder: blr_moe`, `model: blr_moe`, `preprocessor: blr_moe`, `normalize: speech_mvn` and
+    `normalize: running_mvn` known to a task; again is harmless.
 
     What is imported here must not import a task itself: it would be half-loaded when the task's import calls this.
 
@@ -29,6 +29,7 @@ def register(task: ModuleType) -> None:
     """
     from espnet_blrmoe.model.asr_model import BLRMoEModel
     from espnet_blrmoe.model.encoder import BLRMoEEncoder
+    from espnet_blrmoe.model.running_mvn import RunningMVN
     from espnet_blrmoe.model.speech_mvn import SpeechMVN
     from espnet_blrmoe.training.preprocessor import BLRMoEPreprocessor
 
@@ -36,3 +37,4 @@ def register(task: ModuleType) -> None:
     task.model_choices.classes[NAME] = BLRMoEModel
     task.preprocessor_choices.classes[NAME] = BLRMoEPreprocessor
     task.normalize_choices.classes["speech_mvn"] = SpeechMVN
+    task.normalize_choices.classes["running_mvn"] = RunningMVN

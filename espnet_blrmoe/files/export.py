@@ -24,6 +24,7 @@ from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.packing import AttentionGroup, PackedFrames, Places, Spans
 from espnet_blrmoe.model.prior import LanguagePrior
 from espnet_blrmoe.model.router_inputs import SubsampledBatch
+from espnet_blrmoe.model.running_mvn import RunningMVN
 from espnet_blrmoe.model.speech_mvn import SpeechMVN
 
 OPSET = 17  # the first with layer normalisation
@@ -139,6 +140,8 @@ class RecogniserGraph(nn.Module):
         model.frontend = TracedFrontend(model.frontend, model.shortest_speech)
         if isinstance(model.normalize, (GlobalMVN, UtteranceMVN)):
             model.normalize = TracedNormalisation(model.normalize)
+        elif isinstance(model.normalize, RunningMVN):
+            model.normalize.block = None
         self.eval()
 
     def metadata(self) -> dict:
@@ -191,7 +194,7 @@ def refuse_what_cannot_be_exported(model: BLRMoEModel) -> None:
         raise ValueError("only models with ESPnet's default front end (frontend: default) can be exported")
     if frontend.frontend is not None and (frontend.frontend.use_wpe or frontend.frontend.use_beamformer):
         raise ValueError("a model whose front end has dereverberation or a beamformer cannot be exported")
-    if not isinstance(normalize, (GlobalMVN, UtteranceMVN, SpeechMVN, type(None))):
+    if not isinstance(normalize, (GlobalMVN, UtteranceMVN, SpeechMVN, RunningMVN, type(None))):
         raise ValueError(f"normalisation by {type(normalize).__name__} cannot be exported; global_mvn and others can")
     if model.preencoder is not None or model.postencoder is not None:
         raise ValueError("a model with a preencoder or postencoder cannot be exported")

@@ -16,8 +16,10 @@ from espnet_blrmoe.languages import decode_label
 from espnet_blrmoe.model.chunks import Chunking
 from espnet_blrmoe.model.encoder import BLRMoEEncoder
 from espnet_blrmoe.model.language_labels import IGNORED, LanguageLabels
+from espnet_blrmoe.model.past import WHOLE, Whole
 from espnet_blrmoe.model.prior import LanguageChoice
 from espnet_blrmoe.model.routing import Routing
+from espnet_blrmoe.model.running_mvn import RunningMVN
 from espnet_blrmoe.model.streamable import refuse_what_cannot_stream
 
 LOG_ZERO = -1e10  # as in ESPnet's CTC prefix scorer, which would make NaN of minus infinity
@@ -191,7 +193,11 @@ class BLRMoEModel(ESPnetASRModel):
         return self.encoder.route_features(*self.features(speech, speech_lengths, specaug))
 
     def features(
-        self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
+        self,
+        speech: torch.Tensor,
+        speech_lengths: torch.Tensor,
+        specaug: AbsSpecAug | None = None,
+        past: Whole = WHOLE,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """What the encoder is given, as ESPnet's encode makes it.
 
@@ -199,6 +205,7 @@ class BLRMoEModel(ESPnetASRModel):
             speech: (B, samples).
             speech_lengths: (B,).
             specaug: masks the features, as ESPnet's models do in training.
+            past: of the streams whose next chunk the speech is.
 
         Returns:
             (B, T_in, input_size) normalised features, (B,) lengths.
@@ -207,7 +214,10 @@ class BLRMoEModel(ESPnetASRModel):
             feats, lengths = extract_features(self, speech, speech_lengths)
             if specaug is not None:
                 feats, lengths = specaug(feats, lengths)
-            if self.normalize is not None:
+            if isinstance(self.normalize, RunningMVN):
+                again = self.encoder.embed.window - self.encoder.embed.factor  # the next chunk begins with them
+                feats, lengths = self.normalize(feats, lengths, past, again)
+            elif self.normalize is not None:
                 feats, lengths = self.normalize(feats, lengths)
         if self.preencoder is not None:
             feats, lengths = self.preencoder(feats, lengths)

@@ -20,6 +20,13 @@ class Whole:
         """(B, T, ...), as far behind as what `around` gave has become by reading `frames` frames ahead: not at all."""
         return x
 
+    def recalled(self, nothing: torch.Tensor) -> torch.Tensor:
+        """What was given to `remember` before: `nothing`."""
+        return nothing
+
+    def remember(self, summary: torch.Tensor) -> None:
+        """Keep (B, ...) of all frames so far."""
+
 
 class Past(Whole):
     """Of streams, during one chunk. The modules of an encoder ask in the same order in every chunk.
@@ -53,6 +60,14 @@ class Past(Whole):
     def delayed(self, x: torch.Tensor, frames: int) -> torch.Tensor:
         """(B, T, ...) -> (B, T, ...), `frames` frames earlier."""
         return self.around(x, frames, 0)[:, : x.size(1)]
+
+    def recalled(self, nothing: torch.Tensor) -> torch.Tensor:
+        """What was given to `remember` in the chunk before; at the beginning of streams `nothing`."""
+        return next(self._before, nothing)
+
+    def remember(self, summary: torch.Tensor) -> None:
+        """Keep (B, ...) of all frames so far, for the next chunk."""
+        self.after.append(summary)
 
 
 WHOLE = Whole()

@@ -138,7 +138,7 @@ class StreamingEncoder:
             the chunk, of `delay` frames earlier; the state for the next one.
         """
         encoder, size, past = self.encoder, self.chunking.size, Past(state.remembered)
-        features, _ = self.model.features(speech, frames.new_full(frames.shape, speech.size(1)))
+        features, _ = self.model.features(speech, frames.new_full(frames.shape, speech.size(1)), past=past)
         subsampled = encoder.embed.subsample(features)[:, :size]
         valid = torch.arange(size, device=frames.device) < frames.unsqueeze(1)
         heard = self.layout.next(state.seen, valid, self.chunking, past, self._positions)

@@ -69,11 +69,11 @@ def change_config(folder: Path, **changes) -> None:
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def write_statistics(path: Path) -> dict:
+def write_statistics(path: Path, normalize: str = "global_mvn") -> dict:
     """Statistics of features; returns the options that name them."""
     mean, variance = np.random.default_rng(0).uniform(1, 3, (2, 20))
     np.savez(path, count=10, sum=10 * mean, sum_square=10 * (mean**2 + variance))
-    return {"normalize": "global_mvn", "normalize_conf": {"stats_file": str(path)}}
+    return {"normalize": normalize, "normalize_conf": {"stats_file": str(path)}}
 
 
 def random_routing(time: int, languages: int, seed: int) -> LanguageChoice:

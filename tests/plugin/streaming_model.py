@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from dense import write_statistics
 from tiny import CONFIG, LANGUAGES, write_model
 
 from espnet_blrmoe.files.model_files import ModelFiles
@@ -19,5 +20,6 @@ ENCODER = {
 
 def write_streaming_model(folder: Path, languages: Sequence[str] = LANGUAGES, **changes) -> ModelFiles:
     """The model's folder, with random weights; `changes` replace options of CONFIG."""
-    encoder_conf = {**ENCODER, "languages": list(languages)}
-    return write_model(folder, **{"encoder_conf": encoder_conf, **changes})
+    folder.mkdir(parents=True, exist_ok=True)
+    statistics = write_statistics(folder / "feats_stats.npz", "running_mvn")
+    return write_model(folder, **{"encoder_conf": {**ENCODER, "languages": list(languages)}, **statistics, **changes})

@@ -203,13 +203,13 @@ def test_the_spectrum_is_espnets(settings):
 
 @pytest.mark.parametrize("means", [True, False])
 @pytest.mark.parametrize("variances", [True, False])
-@pytest.mark.parametrize("normalize", ["global_mvn", "utterance_mvn", "speech_mvn", None])
+@pytest.mark.parametrize("normalize", ["global_mvn", "utterance_mvn", "speech_mvn", "running_mvn", None])
 def test_the_features_are_those_of_pytorch(tmp_path, normalize, means, variances):
     generator = np.random.default_rng(0)
     mean = generator.normal(size=20)
     np.savez(tmp_path / "stats.npz", count=10, sum=10 * mean, sum_square=10 * (mean**2 + generator.uniform(1, 3, 20)))
-    conf = {"norm_means": means, "norm_vars": variances} if normalize not in (None, "speech_mvn") else {}
-    if normalize == "global_mvn":
+    conf = {"norm_means": means, "norm_vars": variances} if normalize in ("global_mvn", "utterance_mvn") else {}
+    if normalize in ("global_mvn", "running_mvn"):
         conf["stats_file"] = str(tmp_path / "stats.npz")
     frontend = {"fs": "8k", "n_fft": 128, "win_length": 100, "hop_length": 40, "n_mels": 20, "fmin": 100, "htk": True}
     changes = {"normalize": normalize, "normalize_conf": conf, "frontend_conf": frontend}

@@ -63,6 +63,10 @@ def test_a_stream_is_that_of_the_recogniser(tmp_path, encoder_conf):
     check(write_model(tmp_path / "model", encoder_conf={**ENCODER, **encoder_conf}), tmp_path)
 
 
+def test_the_mean_of_the_features_runs(tmp_path):
+    check(write_streaming_model(tmp_path / "model"), tmp_path)
+
+
 def test_a_model_of_one_language_without_a_router(tmp_path):
     write_streaming_model(tmp_path / "model")
     prune_experts.main(["--model", str(tmp_path / "model"), "--languages", "en", "--output_dir", str(tmp_path / "en")])

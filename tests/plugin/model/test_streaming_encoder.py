@@ -6,6 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from dense import write_statistics
 from encoders import BLOCK_CONFS, BLOCK_TYPES
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,12 +34,18 @@ def model_of(tmp_path_factory):
 
     @cache
     def build(
-        block_type: str = "conformer", router: str = "tdnn", router_input: str = "shared", sharing: str = ""
+        block_type: str = "conformer",
+        router: str = "tdnn",
+        router_input: str = "shared",
+        sharing: str = "",
+        normalize: str | None = None,
     ) -> BLRMoEModel:
+        folder = tmp_path_factory.mktemp("model")
+        further = write_statistics(folder / "feats_stats.npz", normalize) if normalize else {}
         options = {"block_type": block_type, "block_conf": BLOCK_CONFS.get(block_type), "router_input": router_input}
         options["experts"] = {"shared": sharing} if sharing else None
         encoder_conf = {**CONFIG["encoder_conf"], **options, **ROUTERS[router], "chunk_sizes": [4, None]}
-        model = build_model(write_training_config(tmp_path_factory.mktemp("model"), encoder_conf=encoder_conf)).eval()
+        model = build_model(write_training_config(folder, encoder_conf=encoder_conf, **further)).eval()
         for name, buffer in model.named_buffers():
             if "running_" in name:
                 torch.nn.init.uniform_(buffer, 0.5, 2.0)
@@ -112,6 +119,14 @@ def test_a_stream_is_encoded_as_the_whole_utterance(model_of, block_type, router
         assert_same(streamed(encoder, wave), whole(encoder, wave))
 
     check()
+
+
+@STREAM
+@given(samples=st.integers(1, 6 * RATE), size=st.integers(1, 12), seed=st.integers(0, 1000))
+def test_features_may_be_normalised_by_a_running_mean(model_of, samples, size, seed):
+    wave = torch.from_numpy(sound_of(samples / RATE, seed))
+    encoder = streaming_encoder(model_of(normalize="running_mvn"), size, left=8, window=3)
+    assert_same(streamed(encoder, wave), whole(encoder, wave))
 
 
 @pytest.mark.parametrize("sharing", ["en,zh-CN", "en,de,zh-CN"])
@@ -196,7 +211,7 @@ def test_a_router_is_fine_tuned_in_chunks_too(model_of):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"normalize": "utterance_mvn"}, "choose normalize: global_mvn"),
+        ({"normalize": "utterance_mvn"}, "choose normalize: running_mvn"),
         ({"frontend_conf": {**CONFIG["frontend_conf"], "center": True}}, "need frontend_conf: center: false"),
         ({"frontend": "sliding_window", "frontend_conf": {}}, "need ESPnet's default front end"),
         ({"router": "tiny.NamelessRouter"}, "NamelessRouter has no `ahead`"),

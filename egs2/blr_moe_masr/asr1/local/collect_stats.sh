@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The lengths of all utterances and, for `normalize: global_mvn`, statistics of the features, as ESPnet's asr.sh makes
+# The lengths of all utterances and, for `normalize: global_mvn` and `running_mvn`, statistics of the features, as ESPnet's asr.sh makes
 # them; the folder appears whole, or not at all. What follows `--` are options of ESPnet's asr_train:
 #   local/collect_stats.sh --train_dir dump/raw/train --valid_dir dump/raw/valid \
 #       --token_list data/token_list/char/tokens.txt --output_dir exp/asr_stats -- --config conf/train_asr.yaml ...
@@ -9,7 +9,7 @@ train_dir=                      # data directory of the training set
 valid_dir=                      # data directory of the validation set
 token_list=                     # a token a line
 token_type=char                 # char or bpe
-feats_normalize=utterance_mvn   # with global_mvn, features are computed for their statistics
+feats_normalize=utterance_mvn   # with any other, features are computed for their statistics
 num_splits_asr=1                # the training set's tables are cut into this many parts
 nj=2                            # parallel jobs that compute features
 output_dir=                     # folder for the results
@@ -53,10 +53,10 @@ collect_features() {
 
 rm -rf "${unfinished}"
 mkdir -p "${unfinished}"
-if [ "${feats_normalize}" = global_mvn ]; then
-    collect_features "$@"
-else
+if [ "${feats_normalize}" = utterance_mvn ]; then
     collect_shapes "$@"
+else
+    collect_features "$@"
 fi
 # As in asr.sh, a token counts for the size of a batch as many numbers as its one-hot vector has.
 for set in train valid; do

@@ -18,7 +18,7 @@ choose digits kept spelled
 choose token_type char bpe
 choose bpemode bpe unigram char
 choose bpe_per_language true false
-choose feats_normalize utterance_mvn global_mvn
+choose feats_normalize utterance_mvn global_mvn running_mvn
 choose audio_format wav flac
 choose streaming true false
 choose use_ngram true false
@@ -47,7 +47,7 @@ settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_do
 if [ "${streaming}" = true ]; then
     [ -n "${chunk_ms}" ] || die "--chunk_ms is empty; it lists chunks in milliseconds, as in \"160 320 640\""
     asr_config=${asr_config:-conf/tuning/train_asr_demo_streaming.yaml}
-    feats_normalize=global_mvn  # the other one needs the whole utterance
+    [ "${feats_normalize}" != utterance_mvn ] || feats_normalize=running_mvn  # the other one needs the whole utterance
 fi
 asr_config=${asr_config:-${from_dense:+conf/train_from_dense.yaml}}
 asr_config=${asr_config:-${config_of_corpus}}

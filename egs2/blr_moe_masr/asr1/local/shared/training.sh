@@ -29,8 +29,8 @@ train_asr() {
         train_dir=${asr_stats_dir}/splits${num_splits_asr} train_shapes=${train_dir} how=(--multiple_iterator true)
         need "${train_dir}" statistics
     fi
-    [ "${feats_normalize}" != global_mvn ] \
-        || how+=(--normalize global_mvn
+    [ "${feats_normalize}" = utterance_mvn ] \
+        || how+=(--normalize "${feats_normalize}"
             --normalize_conf "stats_file=$(yaml_string "${asr_stats_dir}/train/feats_stats.npz")")
     find_asr_options "${train_dir}" "$1"
     local/train.sh "${machines[@]}" --log "$2/train.log" -- espnet2.bin.asr_train "${asr_options[@]}" \
