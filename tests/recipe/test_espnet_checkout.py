@@ -173,6 +173,18 @@ class TestStages:
             assert table == f"dump/raw/{part}/utt2lang,lid,text"
         assert words[-2:] == ["--max_epoch", "2"]
 
+    def test_a_running_mean_begins_with_the_statistics_that_asr_sh_makes(self, prepared):
+        shapes = prepared / "exp/asr_stats_raw_char/train/speech_shape"
+        shapes.parent.mkdir(parents=True)
+        shapes.touch()
+        done = run(prepared, "--stage", "10", "--stop_stage", "11", "--streaming", "true")
+        assert done.returncode == 0, done.stdout
+        statistics, training = calls_of(prepared)
+        assert statistics["--feats_normalize"] == training["--feats_normalize"] == "global_mvn"
+        words = training["--asr_args"]
+        assert words[words.index("--normalize") + 1] == "running_mvn"
+        assert "--normalize" not in statistics["--asr_args"]
+
     def test_test_sets_and_folders_are_those_of_the_recipe(self, prepared):
         done = run(prepared, "--stage", "4", "--stop_stage", "4", "--dumpdir", "dump", "--max_wav_duration", "7")
         assert done.returncode == 0, done.stdout

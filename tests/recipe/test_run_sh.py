@@ -249,7 +249,7 @@ def test_streaming(tiny_demo, tmp_path):
         run = run_recipe(folder, "--stage", stages[0], "--stop_stage", stages[1], *options)
         assert run.exit_code == 0, run.output
     exp = folder / "exp/asr_train_asr_demo_streaming_raw_char"
-    assert "normalize: global_mvn" in (exp / "config.yaml").read_text()
+    assert "normalize: running_mvn" in (exp / "config.yaml").read_text()
     utterances = set(read_table(folder / "dump/raw/test_in/wav.scp"))
     for size in (160, 320):
         for ending in ("", "_router", "_router_pairs", "_router_pruned"):

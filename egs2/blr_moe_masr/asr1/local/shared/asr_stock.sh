@@ -47,6 +47,8 @@ asr_sh() {  # asr_sh NAME NUMBER
     batch_size=$(sed -nE 's/^batch_size: *([0-9]+).*/\1/p' "${inference_config}")
     if [[ "$1" =~ ^(statistics|training|decoding|scoring)$ ]]; then
         mapfile -t words < <(language_options "${dumpdir}/raw/${train_set}")
+        # asr.sh gives statistics to global_mvn only; the training reads the last --normalize.
+        [ "$1 ${feats_normalize}" != "training running_mvn" ] || words+=(--normalize running_mvn)
         if [ "${token_type}" = bpe ]; then
             # asr.sh looks for sentencepiece models in one folder for all; the model is to remember its own.
             ln -sfn "${tokens_tag}" "${datadir}/token_list/bpe_unigram${nbpe}"
@@ -61,7 +63,7 @@ asr_sh() {  # asr_sh NAME NUMBER
         --fs "${fs}" --audio_format "${audio_format}" \
         --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
         --token_type "${token_type}" --nbpe "${nbpe}" --use_lm false \
-        --feats_normalize "${feats_normalize}" --asr_config "${asr_config}" --asr_args "${asr_options}${asr_args}" \
+        --feats_normalize "${feats_normalize/running/global}" --asr_config "${asr_config}" --asr_args "${asr_options}${asr_args}" \
         --gpu_inference "$([ "${ngpu}" -gt 0 ] && echo true || echo false)" --inference_nj "${inference_nj}" \
         --inference_config "${inference_config}" --inference_args "${inference_args}" \
         --inference_tag "${inference_tag}" --inference_asr_model "${inference_asr_model}" \
