@@ -17,10 +17,10 @@ BLOCK = 128  # frames that are computed at once: bounds the memory, and the expo
 class RunningMVN(AbsNormalize):
     """Subtracts a running mean of the features, channel by channel, and divides by the training set's deviations.
 
-    `normalize: running_mvn` in ESPnet, whose own `global_mvn` leaves in what a microphone, a telephone or a room does to
-    all of a recording, and whose `utterance_mvn` takes it out but needs the utterance's end. This one reads no frame
-    ahead, so that it can follow a stream. It begins as `global_mvn`, and a frame's weight grows with its loudness:
-    silence, digital silence too, hardly counts.
+    `normalize: running_mvn` in ESPnet, whose own `global_mvn` leaves in what a microphone, a telephone or a room does
+    to all of a recording, and whose `utterance_mvn` takes it out but needs the utterance's end. This one reads no
+    frame ahead, so that it can follow a stream. It begins as `global_mvn`, and a frame's weight grows with its
+    loudness: silence, digital silence too, hardly counts.
 
     Args:
         stats_file: of the features of the training set, as ESPnet's GlobalMVN reads it.
