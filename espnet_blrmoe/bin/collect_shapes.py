@@ -10,8 +10,8 @@
         --valid_shape_file dump/raw/valid/utt2num_samples
 
 The options are those of the training. The lengths of the audio are in the shape file; texts go through the training's
-preprocessor, a line at a time. Statistics of features are not among the results: `normalize: global_mvn` needs ESPnet's
-own program, `normalize: utterance_mvn` needs none.
+preprocessor, a line at a time. Statistics of features are not among the results: `normalize: global_mvn` and
+`running_mvn` need ESPnet's own program, `normalize: utterance_mvn` needs none.
 """
 
 import argparse
