@@ -11,7 +11,9 @@ on where another one ended.
 
 latency: from a sound to the text that has heard it, computing aside, for the frame that waits longest. RTF: real-time
 factor, in processor time. p50, p95: milliseconds of computing for a chunk. WER: of all texts. of whole: WER over that
-of `whole`, with the 95 % interval of a bootstrap over utterances, as all intervals here. LID: errors of the language that most frames of an utterance have. settled: seconds of audio heard until the language is right and stays right: median of the utterances where it does, and their share. flips: changes of language in a minute. Below are the
+of `whole`, with the 95 % interval of a bootstrap over utterances, as all intervals here. LID: errors of the language
+that most frames of an utterance have. settled: seconds of audio heard until the language is right and stays right:
+median of the utterances where it does, and their share. flips: changes of language in a minute. Below are the
 differences in WER between models at the same latency, or with chunks of the same size.
 """
 
