@@ -136,7 +136,7 @@ class Pair:
     """Audio and the languages that it is in.
 
     Attributes:
-        place: data directory and utterance, for messages.
+        place: the table that says which, and the utterance, for messages.
         file: of audio, or a stretch of one.
         domain: where it is from.
         label: its languages, as in `utt2lang`.
