@@ -46,6 +46,7 @@ setup(
         ],  # fmt: skip
         "export": ["onnx"],
         "ngram": ["kaldingram", "ufal.kenlm"],  # makes word n-grams; reads them: KenLM, built
+        "parquet": ["pyarrow"],  # reads ASCEND, whose audio is inside Parquet files
         "report": ["jinja2", "matplotlib", "numpy", "pyyaml"],
         "test": ["pytest", "hypothesis"],
     },

@@ -2,6 +2,7 @@
 of those that are allowed."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -142,6 +143,11 @@ def parse_label(label: str) -> list[LanguageStretch]:
         if after.start < before.end and after[1:] != before[1:]:
             raise ValueError(f"stretches of {label!r} overlap or are not in the order of time")
     return stretches
+
+
+def has_times(stretches: Iterable[LanguageStretch]) -> bool:
+    """Whether the language of any part of an utterance is known, and not only the order of its languages."""
+    return 1 in Counter(stretch[1:] for stretch in set(stretches)).values()
 
 
 @lru_cache(maxsize=1000)  # a corpus has few different ones, unless times are known

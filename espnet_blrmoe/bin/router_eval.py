@@ -4,8 +4,10 @@
         --data_dir dump/raw/test_in --data_dir dump/raw/test_out
 
 prints, for every data directory and each of its domains (utt2domain), the accuracy over frames and over utterances, the
-equal error rate over languages and the calibration error, all in %. Only what the router needs is run. Utterances in
-several languages (docs/corpora.md) are left out.
+equal error rate over languages and the calibration error, all in %. Only what the router needs is run. A frame is right
+if it went to the language of the stretch that it lies in; frames of no language do not count. Utterances in several
+languages (docs/corpora.md) count only for frames, so the other scores are nan where all are; of which only the order of
+languages is known, they are left out.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", type=Path, action="append", required=True, metavar="FOLDER",
                         help=f"folder of a model, with {CONFIG_NAME} and {WEIGHTS_NAME}; may be given several times")
     parser.add_argument("--data_dir", type=Path, action="append", required=True,
-                        help="folder with wav.scp, utt2lang and, if it has them, utt2domain and segments; repeatable")
+                        help="folder with wav.scp, utt2lang and, if it has them, utt2domain, segments, and stretches "
+                        "or timeline; repeatable")
     parser.add_argument("--ngpu", type=int, default=0, help="0 scores on the CPU (the default), 1 on a GPU")
     parser.add_argument("--output", type=Path, help="file for the same table, separated by tabs")
     return parser
@@ -69,7 +72,8 @@ def rows_of(data_dir: Path, folders: list[Path], ngpu: int = 0) -> list[tuple[st
             raise ValueError(f"the model of {folder} has one language, and so no router to score")
         heard.append(hear(model, sampling_rate(read_blr_moe_config(files.config)), data_dir))
     if not heard[0].domains:
-        print(f"{data_dir}: every utterance is in several languages, so nothing is scored there", file=sys.stderr)
+        print(f"{data_dir}: of no utterance is it known when it is in which language, so nothing is scored",
+              file=sys.stderr)
     domains = sorted(set(heard[0].domains))
     parts: dict[str, list[HeardSpeech]] = {domain: [speech.of_domain(domain) for speech in heard] for domain in domains}
     if len(domains) > 1:

@@ -1,5 +1,6 @@
 """Small corpora in exactly the layouts in which the real ones are distributed, with audio in their formats."""
 
+import csv
 import json
 from functools import cache
 from io import BytesIO
@@ -143,6 +144,28 @@ def cs_fleurs(root: Path, subsets: tuple[str, ...] = ("read/test", "xtts/test2",
         write_lines(root / subset / "metadata.jsonl", [json.dumps(row, ensure_ascii=False) for row in rows])
         for row in rows:
             write_audio(root / subset / row["file_name"])
+    return root
+
+
+ASCEND_SENTENCES = {"zh": "嗯我觉得", "en": "yeah, it's \"fine\"", "mixed": "然后我take a vacation呃"}
+
+
+def ascend_rows(split: str) -> list[dict[str, object]]:
+    """What its tables say: of each kind of utterance two, by two speakers."""
+    return [{"file_name": f"waves/ses1_spk{speaker}_L{n}_{split}_0.3000.wav", "transcription": text, "duration": 0.3,
+             "language": kind, "original_speaker_id": speaker, "session_id": 1, "topic": "persona"}
+            for n, (kind, text) in enumerate(ASCEND_SENTENCES.items()) for speaker in (3, 17)]
+
+
+def ascend(root: Path) -> Path:
+    for split in ("train", "validation", "test"):
+        rows = ascend_rows(split)
+        for row in rows:
+            write_audio(root / row["file_name"])
+        with (root / f"{split}_metadata.csv").open("w", encoding="utf-8", newline="") as table:
+            writer = csv.DictWriter(table, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
     return root
 
 

@@ -21,6 +21,7 @@ CORPORA = {
     "librispeech": ({"en"}, 12, 4),
     "aishell": ({"zh-CN"}, 2, 1),
     "voxpopuli": ({"de"}, 3, 2),
+    "ascend": ({"zh-CN", "en"}, 6, 2),
     "manifest": ({"de"}, 2, 2),
 }
 

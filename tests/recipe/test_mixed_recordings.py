@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import islice, pairwise, permutations
 from pathlib import Path
 
 import allowed_languages
@@ -12,6 +13,8 @@ import pytest
 import report
 import score
 import soundfile
+from corpora.espeak.mixed import plan
+from corpora.espeak.sentences import common_phrases, known_languages, mixed_sentences
 from fake_experiment import make_experiment
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,18 +42,53 @@ def data(tmp_path_factory):
 
 # The test set
 
-def test_sentences_of_two_languages_in_turn(data):
+def sentences_of(u) -> list[list[tuple[str, str]]]:
+    """What is said in a recording: between pauses, parts of sentences with their languages."""
+    sentences, last = [], None
+    for start, end, language, text in json.loads(u.timeline):
+        if start != last:
+            sentences.append([])
+        sentences[-1].append((language, text))
+        last = end
+    return sentences
+
+
+def test_all_pairs_of_languages_are_there(data):
     utterances = read_data_dir(data / "test_mixed")
-    assert len(utterances) == 7
-    pairs = []
+    pairs = set()
     for u in utterances:
         timeline = json.loads(u.timeline)
-        languages = [language for _, _, language, _ in timeline]
-        assert 2 <= len(timeline) <= 4
-        assert languages == [languages[n % 2] for n in range(len(languages))] and languages[0] != languages[1]
+        languages = list(dict.fromkeys(language for _, _, language, _ in timeline))
         assert (u.language, u.text) == (languages[0], " ".join(text for *_, text in timeline))
-        pairs.append(tuple(languages[:2]))
-    assert len(set(pairs)) == 6  # each pair of three languages, in both orders
+        pairs.add(frozenset(languages))
+    assert len(utterances) == 7 and pairs == {frozenset(pair) for pair in (("de", "en"), ("de", "es"), ("en", "es"))}
+
+
+def test_the_language_changes_between_sentences_or_within_them(data):
+    recordings = [sentences_of(u) for u in read_data_dir(data / "test_mixed")]
+    assert all(2 <= len(sentences) <= 4 for sentences in recordings)
+    in_turn = [sentences for sentences in recordings if all(len(parts) == 1 for parts in sentences)]
+    within = [sentences for sentences in recordings if all(len(parts) in (2, 3) for parts in sentences)]
+    assert (len(in_turn), len(within)) == (4, 3)
+    for sentences in in_turn:
+        languages = [language for ((language, _),) in sentences]
+        assert languages == [languages[n % 2] for n in range(len(languages))] and languages[0] != languages[1]
+    for sentences in within:
+        for parts in sentences:
+            assert all(one[0] != other[0] for one, other in pairwise(parts))
+            assert 3 <= sum(len(text.split()) for _, text in parts) <= 10
+        assert len({language for parts in sentences for language, _ in parts}) == 2
+
+
+def test_sentences_with_a_phrase_in_another_language():
+    for pair in permutations(known_languages(), 2):
+        for sentence in islice(mixed_sentences(*pair), 20):
+            own, phrase, rest = re.split(f"</?{pair[1]}>", sentence)
+            assert phrase.strip() and (own + rest).strip()
+    assert list(islice(mixed_sentences("en", "es"), 3)) == list(islice(mixed_sentences("en", "es"), 3))
+    assert common_phrases("en", "fi") == []  # which has numbers only
+    planned = plan(["en", "fi"], recordings=4, said=set(), seed=0)
+    assert all(stretch.pause is not None for recording in planned for stretch in recording.stretches)
 
 
 def test_it_is_loud_where_something_is_said_and_quiet_elsewhere(data):

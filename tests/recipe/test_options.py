@@ -38,7 +38,7 @@ def test_every_option_and_stage_is_used():
         (["--stage", "11"], "run stage 10 first"),
         (["--stage", "12"], "run stage 11 first"),
         (["--stage", "16"], "run stage 11 first"),
-        (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, commonvoice, cs_fleurs, espeak"),
+        (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, ascend, commonvoice, cs_fleurs"),
         (["--corpus", "nowhere.corpus"], "corpus nowhere.corpus: there is no module nowhere; install the package"),
         (["--corpus", "json.decoder"], "decoder.py lacks LAYOUT, languages, read; docs/corpora.md says what"),
         (["--corpus", ""], "--corpus is empty; docs/corpora.md lists the corpora"),

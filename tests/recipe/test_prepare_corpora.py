@@ -165,7 +165,7 @@ def test_a_corpus_without_a_clip_is_named(name, tmp_path):
 # Mistakes
 
 @pytest.mark.parametrize("options, complaint", [
-    (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, commonvoice, cs_fleurs, espeak"),
+    (["--corpus", "nothing"], "corpus 'nothing' is unknown; choose from aishell, ascend, commonvoice, cs_fleurs"),
     (["--corpus", "mls"], "mls: where is it. Write MLS=FOLDER into db.sh, or --corpus mls=FOLDER"),
     (["--corpus", "mls=/nowhere/mls"], "mls: /nowhere/mls does not exist. Correct mls=FOLDER, or MLS in db.sh"),
 ])

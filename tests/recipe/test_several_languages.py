@@ -252,6 +252,6 @@ def test_the_recipe_trains_on_several_languages(tiny_demo, tmp_path):
     assert ran.exit_code == 0, ran.output
     table = (folder / "exp/router_train_asr_raw_char/lid.tsv").read_text()
     scored = [int(line.split("\t")[3]) for line in table.splitlines() if line.startswith("test_in")]
-    assert max(scored) == len(read_data_dir(folder / "data/test_in")) - 2
+    assert max(scored) == len(read_data_dir(folder / "data/test_in")) - 1  # all but that with a sequence
     allowed = read_table(next(folder.glob("exp/asr*/decode_*_router_pruned/test_in/utt2langs")))
     assert list(allowed.values())[0] == "es,pt"

@@ -241,9 +241,6 @@ if begin router && has_router router; then
         --train_shape_file "${router_exp}/pairs/utt2num_samples" --valid_shape_file "${valid_pairs}/utt2num_samples" \
         "${further_router[@]}"
     find_folders
-    for n in "${!folders[@]}"; do  # a recording in several languages has no label to compare with
-        [ ! -e "${folders[n]}/timeline" ] || unset "folders[n]"
-    done
     "${python}" -m espnet_blrmoe.bin.router_eval --model "${router_exp}/before" --model "${router_exp}" \
         --ngpu "$((ngpu > 0))" "${folders[@]/#/--data_dir=}" --output "${router_exp}/lid.tsv"
 fi

@@ -87,7 +87,7 @@ def test_scores_of_the_router_are_those_of_recognition(tmp_path):
     speech2text = Speech2Text(model.config, model.weights)
     heard = hear(speech2text.asr_model, RATE, data)
     transcripts = speech2text.batch([data / f"utt{n}.wav" for n in range(3)])
-    assert heard.frames[:2].sum(dim=1).tolist() == [1, 1]
+    assert heard.frames[:2].tolist() == [1, 1]
     for probs, transcript in zip(heard.probs, transcripts):
         assert float(probs.max()) == pytest.approx(transcript.language_probability, abs=1e-5)
 

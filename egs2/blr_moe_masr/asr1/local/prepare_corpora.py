@@ -323,6 +323,8 @@ def run(args: argparse.Namespace) -> None:
     for corpus in corpora + out_of_domain:
         if hasattr(corpus.module, "make"):
             corpus.module.make(corpus.root, args.langs, args.train_hours, args.test_sentences, args.nj)
+        if hasattr(corpus.module, "unpack"):
+            corpus.module.unpack(corpus.root)
     makers = [corpus for corpus in corpora if hasattr(corpus.module, "make_mixed")]
     if args.test_mixed is not None and not makers:
         raise UserError("--test_mixed: none of the corpora makes such a test; espeak does")

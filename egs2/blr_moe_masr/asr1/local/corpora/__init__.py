@@ -15,6 +15,8 @@ and may have these:
     make(root, languages, train_hours, test_sentences, nj)
                                       makes the corpus in the folder `root`, for one that is not downloaded; [] and
                                       None leave the choice to the corpus
+    unpack(root)                      writes the audio of a corpus that has it inside its tables to files, unless that
+                                      is done
     make_mixed(root, languages, recordings, nj)
                                       makes its data set test_mixed, of recordings in which the language changes, or
                                       removes it (None)

@@ -20,10 +20,11 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
+from espnet_blrmoe import language_times
+from espnet_blrmoe.language_times import Stretches, gather_stretches, timed_label
 from espnet_blrmoe.languages import label_languages, main_language, parse_label
 from espnet_blrmoe.recordings.names import is_command_or_archive, split_range
 from shared.kaldi_tables import UserError, sort_lines, stream_table
-from shared.language_stretches import Stretches, stream_stretches, timed_label
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _stream_tables(folder: Path, main: Path, needed: Iterable[str]) -> Iterator[
 
 def _with_stretches(utterances: Iterator[Utterance], table: Path, main: Path) -> Iterator[Utterance]:
     """The utterances with what the table `stretches` says of some of them, if there is one."""
-    rows = stream_stretches(table) if table.is_file() else iter(())
+    rows = _stream_stretches(table) if table.is_file() else iter(())
     row = next(rows, None)
     for u in utterances:
         if row is not None and row[0] <= u.id:
@@ -174,6 +175,15 @@ def _with_stretches(utterances: Iterator[Utterance], table: Path, main: Path) ->
     if row is not None:
         raise UserError(f"{row[2]}: utterance {row[0]} is not in {main}; remove the line (or sort the tables: LC_ALL=C "
                         "sort -k1,1)")
+
+
+def _stream_stretches(table: Path) -> Iterator[tuple[str, Stretches, str]]:
+    """As `gather_stretches`; raises UserError in place of ValueError."""
+    lines = enumerate(stream_table(table, in_order=False), start=1)
+    try:
+        yield from gather_stretches((f"{table}:{number}", *line) for number, line in lines)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def with_times(u: Utterance, seconds: float) -> Utterance:
@@ -196,19 +206,11 @@ def read_data_dir(folder: str | Path) -> list[Utterance]:
 
 
 def parse_timeline(timeline: str, place: str) -> list[tuple[float, float, str, str]]:
-    """What a line of the table `timeline` says: start and end in seconds, language, and what is said, in time order.
-
-    Raises:
-        UserError: it is no such list (names the place).
-    """
+    """As `language_times.parse_timeline`; raises UserError in place of ValueError."""
     try:
-        rows = [(float(start), float(end), str(code), str(text)) for start, end, code, text in json.loads(timeline)]
-        if not rows or any(not 0 <= start < end for start, end, *_ in rows) or rows != sorted(rows):
-            raise ValueError
-    except (ValueError, TypeError):
-        raise UserError(f"{place}: expected a JSON list of [start seconds, end seconds, language, what is said], found "
-                        f"{timeline!r}") from None
-    return rows
+        return language_times.parse_timeline(timeline, place)
+    except ValueError as error:
+        raise UserError(str(error)) from None
 
 
 def _label(folder: Path, number: int, key: str, label: str) -> str:

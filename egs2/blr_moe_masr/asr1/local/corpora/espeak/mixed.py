@@ -1,8 +1,10 @@
 """Recordings in which the language changes: `test_mixed`, which the default corpus has with --test_mixed N.
 
-A recording has two to four sentences, in turn of two languages, all by the same voice, one of those of test_in. Between
-them are 0 to 1 s of room tone, besides the silence that eSpeak NG leaves around a sentence. All pairs of languages are
-there alike often, in both orders. No sentence is in the rest of the corpus. The same options give the same samples.
+A recording has two to four sentences, all by the same voice, one of those of test_in. In half of the recordings they
+are in turn of two languages. In the other half, all are in one language, and each has a phrase in the other, as long as
+the grammars of both have such phrases. Between sentences are 0 to 1 s of room tone, besides the silence that eSpeak NG
+leaves around one; within a sentence there is none. All pairs of languages are there alike often, in both orders. No
+sentence is in the rest of the corpus. The same options give the same samples.
 """
 
 import random
@@ -16,11 +18,13 @@ import numpy as np
 import soundfile
 import soxr
 import torch
+from shared.code_switching import split_at_marks
 from shared.kaldi_tables import UserError
+from shared.text_normalization import normalise
 
 from corpora.espeak import audio_folder, synthesis
 from corpora.espeak.recordings import MARGIN, PEAK, RATE, ROOM_TONE, SETS
-from corpora.espeak.sentences import grammar, sentences
+from corpora.espeak.sentences import common_phrases, grammar, mixed_sentences, sentences
 from espnet_blrmoe.audio import extent
 
 NAME = "test_mixed"
@@ -29,20 +33,20 @@ PAUSE = (0.0, 1.0)  # seconds
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """What is said in one language.
+class Stretch:
+    """What is said in one language, a sentence or a part of one.
 
     Attributes:
         language: code.
         text: normalised.
         speed: words per minute.
-        pause: seconds of room tone behind it.
+        pause: seconds of room tone behind it; None: the sentence goes on in the other language.
     """
 
     language: str
     text: str
     speed: int
-    pause: float
+    pause: float | None
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,21 @@ class MixedRecording:
     id: str
     variant: str
     pitch: int
-    sentences: list[Sentence]
+    stretches: list[Stretch]
     seed: int
 
     @property
     def language(self) -> str:
         """The one that it begins with."""
-        return self.sentences[0].language
+        return self.stretches[0].language
+
+    @property
+    def other_language(self) -> str:
+        return next(s.language for s in self.stretches if s.language != self.language)
 
     @property
     def text(self) -> str:
-        return " ".join(s.text for s in self.sentences)
+        return " ".join(s.text for s in self.stretches)
 
     @property
     def domain(self) -> str:
@@ -104,31 +112,48 @@ def plan(langs: list[str], recordings: int, said: set[str], seed: int) -> Iterat
     draw = random.Random(f"{NAME} {seed}")
     texts = {code: (text for text in sentences(code, seed + 1) if text not in said) for code in langs}
     pairs, voices = list(permutations(langs, 2)), list(SETS["test_in"].variants)
-    draw.shuffle(pairs)
-    draw.shuffle(voices)
+    mixed_texts = {pair: mixed_sentences(*pair, seed + 1) for pair in pairs}
+    changes_within = [n % 2 == 1 for n in range(recordings)]
+    for drawn in (pairs, voices, changes_within):
+        draw.shuffle(drawn)
     for i in range(recordings):
         pair, variant = pairs[i % len(pairs)], voices[i % len(voices)]
-        in_turn = [pair[n % 2] for n in range(draw.randint(*SENTENCES))]
+        within = changes_within[i] and common_phrases(*pair)
+        stretches: list[Stretch] = []
+        for n in range(draw.randint(*SENTENCES)):
+            code = pair[n % 2]
+            parts = split_sentence(next(mixed_texts[pair]), pair) if within else [(code, next(texts[code]))]
+            speed, pause = draw.randint(*SETS["test_in"].speed), draw.uniform(*PAUSE)
+            stretches += [Stretch(*part, speed, pause=None) for part in parts[:-1]]
+            stretches.append(Stretch(*parts[-1], speed, pause))
         yield MixedRecording(
             id=f"mixed-{variant}-{NAME}-{i:05d}",
             variant=variant,
             pitch=draw.randint(*SETS["test_in"].pitch),
-            sentences=[Sentence(code, next(texts[code]), draw.randint(*SETS["test_in"].speed), draw.uniform(*PAUSE))
-                       for code in in_turn],
+            stretches=stretches,
             seed=draw.getrandbits(32),
         )
+
+
+def split_sentence(sentence: str, languages: tuple[str, str]) -> list[tuple[str, str]]:
+    """The parts of a sentence with marks, in time order, each with its language and normalised."""
+    parts = [(code, normalise(part, code)) for code, part in split_at_marks(sentence, languages)]
+    return [(code, part) for code, part in parts if part]
 
 
 def speak(recording: MixedRecording) -> tuple[np.ndarray, list[tuple[float, float, str, str]]]:
     """Synthesise a recording: float32 (samples,) at RATE, and its timeline as `corpora.Clip` has it."""
     parts, timeline = [np.zeros(int(MARGIN * RATE), np.float32)], []
-    for s in recording.sentences:
+    goes_on = False  # whether the sentence before does
+    for s in recording.stretches:
         spoken = synthesis.synthesise(s.text, grammar(s.language).voice, recording.variant, s.speed, recording.pitch)
         spoken = soxr.resample(spoken, synthesis.RATE, RATE)
-        before = sum(map(len, parts)) / RATE
-        start, end = (round(before + seconds, 3) for seconds in extent(torch.from_numpy(spoken), RATE))
-        timeline.append((start, end, s.language, s.text))
-        parts += [PEAK / np.abs(spoken).max() * spoken, np.zeros(int(s.pause * RATE), np.float32)]
+        first, end = (round(seconds * RATE) for seconds in extent(torch.from_numpy(spoken), RATE))
+        begin, goes_on = first if goes_on else 0, s.pause is None
+        before = sum(map(len, parts)) - begin
+        timeline.append((round((before + first) / RATE, 3), round((before + end) / RATE, 3), s.language, s.text))
+        parts += [PEAK / np.abs(spoken).max() * spoken[begin : end if goes_on else None],
+                  np.zeros(int((s.pause or 0) * RATE), np.float32)]
     parts[-1] = parts[0]  # behind the last sentence
     audio = np.concatenate(parts)
     rng = np.random.default_rng(recording.seed)
@@ -139,4 +164,4 @@ def write_recording(recording: MixedRecording, folder: Path) -> dict:
     """Synthesise into a wav file below the folder; returns the clip's other language and its timeline."""
     audio, timeline = speak(recording)
     soundfile.write(folder / recording.file, audio, RATE, subtype="PCM_16")
-    return {"other_language": recording.sentences[1].language, "timeline": timeline}
+    return {"other_language": recording.other_language, "timeline": timeline}

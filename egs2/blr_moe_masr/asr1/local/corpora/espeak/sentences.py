@@ -11,12 +11,13 @@ for a year as it is read out. A language without a grammar still has phrases of 
 import random
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import num2words
+from shared.code_switching import MARK
 from shared.kaldi_tables import UserError
 from shared.text_normalization import normalise
 
@@ -24,6 +25,7 @@ GRAMMARS = Path(__file__).parent / "grammars"
 WORDS = range(3, 11)  # of a sentence: some 2 to 5 seconds of speech
 RULE_SLOT = re.compile(r"{(\w+)}")
 NUMBER_SLOT = re.compile(r"{(?:(\w+) )?(\d+)\.\.(\d+)}")
+PHRASES = ("thing", "where")  # rules of phrases that mean the same, and stand alike, in every language's sentences
 GIVE_UP = 10_000  # draws in a row without a new sentence
 
 
@@ -92,11 +94,43 @@ def sentences(language: str, seed: int = 0) -> Iterator[str]:
     """
     known = grammar(language)
     draw = random.Random(f"{language} {seed}")
+    return _distinct(lambda: normalise(_expand("{sentence}", known.rules, known.numbers, draw), language), language)
+
+
+def mixed_sentences(language: str, other: str, seed: int = 0) -> Iterator[str]:
+    """Draw sentences of a language that have a phrase in another one, between marks: "anna found <es> la casa </es>".
+
+    A phrase fits where the grammars of both have its rule, so it is one of `common_phrases`, of which there must be
+    some. Neither repetition nor an end; not normalised.
+
+    Raises:
+        UserError: as `sentences`.
+    """
+    known, foreign = grammar(language), grammar(other)
+    draw = random.Random(f"{language} {other} {seed}")
+
+    def mixed_sentence() -> str:
+        rule = draw.choice(common_phrases(language, other))
+        phrase = _expand(f"{{{rule}}}", foreign.rules, foreign.numbers, draw)
+        rules = {**known.rules, rule: [f"<{other}> {phrase} </{other}>"]}
+        sentence = _expand("{sentence}", rules, known.numbers, draw)
+        return sentence if len(MARK.findall(sentence)) == 2 else ""
+
+    return _distinct(mixed_sentence, language)
+
+
+def common_phrases(language: str, other: str) -> list[str]:
+    """The rules of phrases that the sentences of either of two languages may have from the other one."""
+    return [rule for rule in PHRASES if rule in grammar(language).rules and rule in grammar(other).rules]
+
+
+def _distinct(draw_sentence: Callable[[], str], language: str) -> Iterator[str]:
+    """Sentences of a usual length that have not been drawn before; marks are not words."""
     said: set[str] = set()
     while True:
         for _ in range(GIVE_UP):
-            sentence = normalise(_expand("{sentence}", known.rules, known.numbers, draw), language)
-            if sentence not in said and len(sentence.split()) in WORDS:
+            sentence = draw_sentence()
+            if sentence not in said and len(MARK.sub(" ", sentence).split()) in WORDS:
                 break
         else:
             words = f"{WORDS[0]} to {WORDS[-1]} words"
