@@ -76,6 +76,15 @@ def test_a_linked_configuration_is_written_where_it_is(model, data, tmp_path, mo
     assert "word_confidence" in read_mapping(model.config)
 
 
+def test_an_output_that_cannot_be_written_leaves_the_model_as_it_is(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "FEWEST_WORDS", 10)
+    before = model.config.read_bytes()
+    for output in (tmp_path, tmp_path / "nowhere/confidence.json"):
+        with pytest.raises(SystemExit, match=f"^calibrate: {output} cannot be written: .*; choose another --output$"):
+            run(model, data[0], "--output", output)
+    assert model.config.read_bytes() == before
+
+
 def test_too_few_words_leave_the_model_as_it_is(model, data, capsys):
     before = model.config.read_bytes()
     (data[1] / "text").write_text("".join(f"utt{n} cccc\n" for n in range(6)), encoding="utf-8")
