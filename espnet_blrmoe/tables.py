@@ -22,8 +22,10 @@ def read_table(path: str | Path) -> dict[str, str]:
                 if words[0] in table:
                     raise ValueError(f"{path}: {words[0]} is duplicated (line {number}); ids must be unique")
                 table[words[0]] = words[1] if len(words) > 1 else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error.reason}") from error
     return table
 
 

@@ -41,8 +41,8 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_blrmoe.training.language_task import LanguageTask
 
     args = get_parser().parse_args(cmd)
-    LanguageTask.check_required_command_args(args)
     try:
+        LanguageTask.check_required_command_args(args)
         add(args)
     except (ValueError, OSError) as error:
         sys.exit(f"{command('add_language')}: {reason_of(error)}")

@@ -36,9 +36,9 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_blrmoe.training.router_task import RouterTask, write_asr_model
 
     args = get_parser().parse_args(cmd)
-    RouterTask.check_required_command_args(args)
-    folder = Path(args.output_dir)
     try:
+        RouterTask.check_required_command_args(args)
+        folder = Path(args.output_dir)
         if trained := train_part(RouterTask, args):
             write_asr_model(args, trained, folder)
     except (ValueError, OSError) as error:
