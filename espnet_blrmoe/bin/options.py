@@ -58,8 +58,8 @@ def add_ngram_options(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_options(parser: argparse.ArgumentParser, cmd: list[str] | None) -> argparse.Namespace:
-    """Parse a program's options, those of `add_model_options` among them; end it with one sentence unless they name one
-    model."""
+    """Parse a program's options, those of `add_model_options` among them; unless they name one model, end it with one
+    sentence."""
     args = parser.parse_args(cmd)
     try:
         check_model_options(args)
@@ -69,17 +69,20 @@ def parse_options(parser: argparse.ArgumentParser, cmd: list[str] | None) -> arg
 
 
 def check_named_model(program: str, cmd: list[str] | None) -> None:
-    """End a training with one sentence if its command line names a model that is not there: its own parser is ESPnet's,
-    which takes seconds to load. Without options of a model, a configuration file may have them.
+    """End a training with one sentence if its command line names a model that is not there, before ESPnet is loaded.
+
+    The training's own parser is ESPnet's, which takes seconds to load. A configuration file may name the model, too;
+    that is not looked at.
 
     Args:
         program: its module, for messages.
         cmd: its command line.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
     add_model_options(parser)
     args, _ = parser.parse_known_args(cmd)
-    if args.model or args.asr_train_config and args.asr_model_file:
+    if not args.help and (args.model or args.asr_train_config and args.asr_model_file):
         try:
             ModelFiles.of_options(args)
         except ValueError as error:

@@ -24,3 +24,11 @@ def test_a_program_needs_one_model(program, given, capsys):
     assert ended.value.code == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert "error: give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE" in told
+
+
+@pytest.mark.parametrize("program", ["add_language", "router_train"])
+def test_trainings_show_their_help_whatever_the_model(program, capsys):
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(f"espnet_blrmoe.bin.{program}").main(["--model=nowhere", "--help"])
+    assert ended.value.code == 0
+    assert "--train_data_path_and_name_and_type" in capsys.readouterr().out
