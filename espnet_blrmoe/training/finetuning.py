@@ -101,8 +101,8 @@ def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | N
     for option in DATA:
         if not (getattr(args, option) or args.dry_run):
             raise ValueError(f"no audio; add --{option} FOLDER/wav.scp,speech,sound")
-    check_tables(args)
     check_labels(args, task.languages_of(args))
+    check_tables(args)
     if not args.collect_stats:
         args.output_dir = str(Path(args.output_dir) / "training")
     task.main(args=args)
