@@ -15,7 +15,7 @@ import torch
 from measuring import decoded, machine, read_data_dir
 
 from espnet_blrmoe import Speech2Text
-from espnet_blrmoe.inference.ngram_scorer import NGRAM_WEIGHT
+from espnet_blrmoe.inference.ngram import NGRAM_WEIGHT
 from espnet_blrmoe.inference.speech2text import TEXT_BEAM_SIZE
 from espnet_blrmoe.tables import text_table
 from espnet_blrmoe.writing import split_words

@@ -33,8 +33,10 @@ def stream_table(path: str | Path) -> Iterator[tuple[int, str, str]]:
                 if not words:
                     raise ValueError(f"{path} has an empty line; remove it (line {number})")
                 yield number, words[0], words[1] if len(words) > 1 else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not text in UTF-8: {error.reason}") from error
 
 
 def text_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> str:

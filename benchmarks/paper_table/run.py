@@ -171,9 +171,8 @@ def tokens_step(start: str, seed: int, work: Path, size: Size) -> Step:
 
 
 def decode_given(exp: Path, work: Path, size: Size) -> tuple[str, ...]:
-    """Decode the tests with each utterance's own language only."""
-    return ("local/decode.sh", "--asr_train_config", str(exp / "config.yaml"), "--asr_model_file",
-            str(exp / "valid.cer_ctc.ave.pth"), "--allowed_languages", "own", *size.further, "--output_dir",
+    """Decode the tests with each utterance's own language only; stage 17 does so after router fine-tuning only."""
+    return ("local/decode.sh", "--model", str(exp), "--allowed_languages", "own", *size.further, "--output_dir",
             str(exp / "decode_asr_given"), "--", *(str(work / f"dump/raw/{name}") for name in TESTS))
 
 

@@ -29,6 +29,8 @@ TESTS = ("test_in", "test_out")
 GREY, ORANGE, BLUE = "tab:gray", "tab:orange", "tab:blue"
 COLOURS = {"dense": GREY, "dense_half": "lightgray", "dense_from_dense": GREY, "lr_moe": "navajowhite",
            "lr_moe_from_dense": ORANGE, "blr_moe": "lightsteelblue", "blr_moe_from_dense": BLUE}  # others: green
+# Ways to decode, each with the names that its decodings have.
+ALL, AUGMENTED_ROUTER, PAIRS = ("decode_asr",), ("decode_asr_router",), ("decode_asr_router_pairs",)
 # Each utterance's own language only. Where the router was fine-tuned, stage 17 decodes so; the transcripts are those of
 # before to the letter.
 GIVEN = ("decode_asr_given", "decode_asr_router_pruned")
@@ -40,7 +42,7 @@ class Row:
 
     title: str
     system: str
-    decoding: str | tuple[str, ...]  # the first of these that is there
+    decodings: tuple[str, ...]  # the first of these that is there
     bases: tuple[str, ...] = ()  # titles of the rows that it is compared with
     tells_languages: bool = True
 
@@ -51,32 +53,31 @@ NOTHING = "LR-MoE from nothing"
 NOTHING_AUGMENTED, NOTHING_ONE = "BLR-MoE from nothing, its router augmented", "BLR-MoE from nothing, pruned to one"
 ROWS = (
     # From one dense model of half of the updates.
-    Row("dense", "dense_from_dense", "decode_asr", ("LR-MoE",), tells_languages=False),
-    Row("LR-MoE", "lr_moe_from_dense", "decode_asr"),
+    Row("dense", "dense_from_dense", ALL, ("LR-MoE",), tells_languages=False),
+    Row("LR-MoE", "lr_moe_from_dense", ALL),
     Row(LR_GIVEN, "lr_moe_from_dense", GIVEN, ("LR-MoE", "dense")),
-    Row(LR_AUGMENTED, "lr_moe_from_dense", "decode_asr_router", ("LR-MoE",)),
-    Row("+ V experts", "lr_moe_v_from_dense", "decode_asr", ("LR-MoE",)),
+    Row(LR_AUGMENTED, "lr_moe_from_dense", AUGMENTED_ROUTER, ("LR-MoE",)),
+    Row("+ V experts", "lr_moe_v_from_dense", ALL, ("LR-MoE",)),
     Row("+ V experts, languages given", "lr_moe_v_from_dense", GIVEN, (LR_GIVEN,)),
-    Row("+ V and O experts", "lr_moe_vo_from_dense", "decode_asr", ("LR-MoE",)),
+    Row("+ V and O experts", "lr_moe_vo_from_dense", ALL, ("LR-MoE",)),
     Row(VO_GIVEN, "lr_moe_vo_from_dense", GIVEN, (LR_GIVEN,)),
-    Row("+ K and Q experts", "lr_moe_kq_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
+    Row("+ K and Q experts", "lr_moe_kq_from_dense", ALL, ("LR-MoE", "+ V and O experts")),
     Row("+ K and Q experts, languages given", "lr_moe_kq_from_dense", GIVEN, (LR_GIVEN, VO_GIVEN)),
-    Row("+ K, Q, V and O experts", "lr_moe_kqvo_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
+    Row("+ K, Q, V and O experts", "lr_moe_kqvo_from_dense", ALL, ("LR-MoE", "+ V and O experts")),
     Row("+ K, Q, V and O experts, languages given", "lr_moe_kqvo_from_dense", GIVEN, (LR_GIVEN, VO_GIVEN)),
-    Row("+ V and O experts, TDNN router", "blr_moe_from_dense", "decode_asr", ("LR-MoE", "+ V and O experts")),
-    Row(AUGMENTED, "blr_moe_from_dense", "decode_asr_router",
-        ("LR-MoE", LR_AUGMENTED, "dense", "dense from nothing")),
-    Row("BLR-MoE, pruned to a pair", "blr_moe_from_dense", "decode_asr_router_pairs", (AUGMENTED,)),
+    Row("+ V and O experts, TDNN router", "blr_moe_from_dense", ALL, ("LR-MoE", "+ V and O experts")),
+    Row(AUGMENTED, "blr_moe_from_dense", AUGMENTED_ROUTER, ("LR-MoE", LR_AUGMENTED, "dense", "dense from nothing")),
+    Row("BLR-MoE, pruned to a pair", "blr_moe_from_dense", PAIRS, (AUGMENTED,)),
     Row("BLR-MoE, pruned to one", "blr_moe_from_dense", GIVEN, (AUGMENTED, LR_GIVEN, "dense")),
     Row("BLR-MoE of low rank, languages given", "low_rank_from_dense", GIVEN, ("BLR-MoE, pruned to one",)),
     Row("BLR-MoE with two experts, languages given", "groups_from_dense", GIVEN, ("BLR-MoE, pruned to one",)),
-    Row("what they begin with", "dense_half", "decode_asr", tells_languages=False),
-    Row("dense from nothing", "dense", "decode_asr", ("dense",), tells_languages=False),
-    Row(NOTHING, "lr_moe", "decode_asr", ("LR-MoE",)),
+    Row("what they begin with", "dense_half", ALL, tells_languages=False),
+    Row("dense from nothing", "dense", ALL, ("dense",), tells_languages=False),
+    Row(NOTHING, "lr_moe", ALL, ("LR-MoE",)),
     Row("LR-MoE from nothing, languages given", "lr_moe", GIVEN, (NOTHING,)),
-    Row("BLR-MoE from nothing", "blr_moe", "decode_asr", (NOTHING, "+ V and O experts, TDNN router")),
-    Row(NOTHING_AUGMENTED, "blr_moe", "decode_asr_router", (NOTHING, "dense from nothing", AUGMENTED)),
-    Row("BLR-MoE from nothing, pruned to a pair", "blr_moe", "decode_asr_router_pairs", (NOTHING_AUGMENTED,)),
+    Row("BLR-MoE from nothing", "blr_moe", ALL, (NOTHING, "+ V and O experts, TDNN router")),
+    Row(NOTHING_AUGMENTED, "blr_moe", AUGMENTED_ROUTER, (NOTHING, "dense from nothing", AUGMENTED)),
+    Row("BLR-MoE from nothing, pruned to a pair", "blr_moe", PAIRS, (NOTHING_AUGMENTED,)),
     Row(NOTHING_ONE, "blr_moe", GIVEN, (NOTHING_AUGMENTED, "LR-MoE from nothing, languages given")),
 )
 
@@ -107,8 +108,7 @@ def write_counts(exp: Path, data: Path, results: Path) -> None:
 
 def array_name(row: Row, test_set: str, arrays: Collection[str]) -> str | None:
     """Which of the arrays that `write_counts` keeps is the row's for a test set."""
-    decodings = (row.decoding,) if isinstance(row.decoding, str) else row.decoding
-    return next((name for tag in decodings if (name := f"{tag}/{test_set}") in arrays), None)
+    return next((name for tag in row.decodings if (name := f"{tag}/{test_set}") in arrays), None)
 
 
 def finished_seeds(row: Row, results: Path) -> list[int]:

@@ -20,23 +20,29 @@ import argparse
 import sys
 from pathlib import Path
 
+from espnet_blrmoe.bin.options import check_named_model
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
-from espnet_blrmoe.training.finetuning import reason_of, train_part
-from espnet_blrmoe.training.language_task import LanguageTask, write_extended_model
 
 
 def get_parser():
     """ESPnet's parser of the task; ESPnet's documentation tools look for this name."""
+    from espnet_blrmoe.training.language_task import LanguageTask
+
     return LanguageTask.get_parser().introduced_by(__doc__)
 
 
 def main(cmd: list[str] | None = None) -> None:
     """Train, then write the larger model (rank 0 only); a mistake in the options or files ends in one sentence."""
+    check_named_model("add_language", cmd)
+
+    from espnet_blrmoe.training.finetuning import reason_of
+    from espnet_blrmoe.training.language_task import LanguageTask
+
     args = get_parser().parse_args(cmd)
-    LanguageTask.check_required_command_args(args)
     try:
+        LanguageTask.check_required_command_args(args)
         add(args)
     except (ValueError, OSError) as error:
         sys.exit(f"{command('add_language')}: {reason_of(error)}")
@@ -49,6 +55,9 @@ def add(args: argparse.Namespace) -> None:
         ValueError, OSError: a file is missing, damaged or does not fit, the model cannot take in the
             language, or the folder cannot be written or holds a model already.
     """
+    from espnet_blrmoe.training.finetuning import train_part
+    from espnet_blrmoe.training.language_task import LanguageTask, write_extended_model
+
     folder = Path(args.output_dir)
     written = ModelFiles.in_folder(folder)
     check_new(written.config, written.weights)

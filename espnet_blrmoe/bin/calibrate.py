@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from espnet_blrmoe.files.model_files import ModelFiles, add_model_options, check_model_options
+from espnet_blrmoe.bin.options import parse_options
+from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
+from espnet_blrmoe.files.output_folder import check_file, check_writable
 from espnet_blrmoe.program import command, start
 
 if TYPE_CHECKING:  # loading PyTorch takes seconds, which --help does not need
@@ -47,27 +49,18 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Calibrate; a mistake in the options or files ends in one sentence."""
-    parser = get_parser()
-    args = parser.parse_args(cmd)
+    args = parse_options(get_parser(), cmd)
     try:
-        check_model_options(args)
-    except ValueError as error:
-        parser.error(str(error))
-
-    from espnet_blrmoe.inference.checks import check_device
-    from espnet_blrmoe.tables import text_table
-
-    try:
-        check_device(args.device)
-        results = calibrate(ModelFiles.of_options(args), args.data_dir, args.eval_dir, args.device)
+        files = ModelFiles.of_options(args)
+        check_writable(files.config.resolve().parent, "calibrate a copy of the model, in a folder of your own")
+        if args.output:
+            check_file(args.output)
+        results = calibrate(files, args.data_dir, args.eval_dir, args.device)
+        show(results)
         if args.output:
             args.output.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     except (ValueError, OSError) as error:
         sys.exit(f"{command('calibrate')}: {error}")
-    print(text_table(HEAD, [cells(entry) for entry in results["data"]]))
-    if results["calibration"] is None:
-        reason = f"its words are all right or all wrong, or fewer than {FEWEST_WORDS}"
-        print(f"the model stays as it is: {reason}")
 
 
 def calibrate(files: ModelFiles, data_dir: Path, eval_dirs: list[Path], device: str) -> dict[str, Any]:
@@ -79,11 +72,13 @@ def calibrate(files: ModelFiles, data_dir: Path, eval_dirs: list[Path], device: 
             reliability of the probabilities and of the confidences (None without a calibration).
 
     Raises:
-        ValueError: a file is missing or damaged, or does not fit.
+        ValueError: a file is missing or damaged, or does not fit, or there is no such device.
     """
+    from espnet_blrmoe.inference.checks import check_device
     from espnet_blrmoe.inference.confidence import OPTION, Calibration, reliability
     from espnet_blrmoe.inference.speech2text import Speech2Text
 
+    check_device(device)
     speech2text = Speech2Text(**files.as_options(), device=device)
     speech2text.calibration = Calibration()
     heard = {folder: hear(speech2text, folder) for folder in (data_dir, *eval_dirs)}
@@ -152,6 +147,16 @@ def write_option(config_file: Path, calibration: Calibration) -> None:
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
         write_mapping(Path(folder) / place.name, config)
         (Path(folder) / place.name).replace(place)
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print what `calibrate` gives back."""
+    from espnet_blrmoe.tables import text_table
+
+    print(text_table(HEAD, [cells(entry) for entry in results["data"]]))
+    if results["calibration"] is None:
+        reason = f"its words are all right or all wrong, or fewer than {FEWEST_WORDS}"
+        print(f"the model stays as it is: {reason}")
 
 
 def cells(entry: dict[str, Any]) -> list[str]:

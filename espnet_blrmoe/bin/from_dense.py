@@ -18,7 +18,8 @@ from pathlib import Path
 from espnet2.utils.nested_dict_action import NestedDictAction
 from humanfriendly import format_size
 
-from espnet_blrmoe.files.model_files import add_model_options, check_model_options, find_dense_model
+from espnet_blrmoe.bin.options import parse_options
+from espnet_blrmoe.files.model_files import add_model_options, find_dense_model
 from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
 
@@ -47,12 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Make the model; a mistake in the options or files ends in one sentence."""
-    parser = get_parser()
-    args = parser.parse_args(cmd)
-    try:
-        check_model_options(args)
-    except ValueError as error:
-        parser.error(str(error))
+    args = parse_options(get_parser(), cmd)
     try:
         make(args)
     except (ValueError, OSError) as error:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 import espnet_blrmoe
-from espnet_blrmoe.files.model_files import ModelFiles, check_model_options
+from espnet_blrmoe.files.model_files import ModelFiles, add_model_options, check_model_options
 from espnet_blrmoe.inference.hotwords import DEFAULT_WEIGHT
+from espnet_blrmoe.inference.ngram import NGRAM_WEIGHT
+from espnet_blrmoe.program import command
 
 
 def add_language_options(parser: argparse.ArgumentParser, of_streams: bool = False) -> argparse._ArgumentGroup:
@@ -51,22 +54,50 @@ def add_ngram_options(parser: argparse.ArgumentParser) -> None:
                        help="folder with an ARPA file for each language, en.arpa; that of the detected one is used")
     if "--ngram_weight" not in parser._option_string_actions:
         group.add_argument("--ngram_weight", type=float, metavar="WEIGHT", default=argparse.SUPPRESS,
-                           help="of its log-probabilities (default: 0.5)")
+                           help=f"of its log-probabilities (default: {NGRAM_WEIGHT:g})")
+
+
+def parse_options(parser: argparse.ArgumentParser, cmd: list[str] | None) -> argparse.Namespace:
+    """Parse a program's options, those of `add_model_options` among them; unless they name one model, end it with one
+    sentence."""
+    args = parser.parse_args(cmd)
+    try:
+        check_model_options(args)
+    except ValueError as error:
+        parser.error(str(error))
+    return args
+
+
+def check_named_model(program: str, cmd: list[str] | None) -> None:
+    """End a training with one sentence if its command line names a model that is not there, before ESPnet is loaded.
+
+    The training's own parser is ESPnet's, which takes seconds to load. A configuration file may name the model, too;
+    that is not looked at.
+
+    Args:
+        program: its module, for messages.
+        cmd: its command line.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    add_model_options(parser)
+    args, _ = parser.parse_known_args(cmd)
+    if not args.help and (args.model or args.asr_train_config and args.asr_model_file):
+        try:
+            ModelFiles.of_options(args)
+        except ValueError as error:
+            sys.exit(f"{command(program)}: {error}")
 
 
 def check_options(
     parser: argparse.ArgumentParser, args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)
 ) -> None:
-    """End the program with one sentence unless one model is named and the other options fit each other.
+    """End the program with one sentence unless its options of languages and hotwords fit each other.
 
     Args:
         parser, args: of the program.
         language_lists: the program's options that list languages, of which one may be given.
     """
-    try:
-        check_model_options(args)
-    except ValueError as error:
-        parser.error(str(error))
     if getattr(args, "hotwords", None) is not None and args.hotwords_file is not None:
         parser.error("give --hotwords or --hotwords_file, not both")
     given = [option for option in language_lists if getattr(args, option) is not None]

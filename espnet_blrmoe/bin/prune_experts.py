@@ -15,6 +15,7 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
+from espnet_blrmoe.bin.options import parse_options
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
@@ -34,7 +35,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Prune; a mistake in the options or files ends in one sentence."""
     parser = get_parser()
-    args = parser.parse_args(cmd)
+    args = parse_options(parser, cmd)
     if bool(args.text) != bool(args.utt2lang):
         parser.error("--text and --utt2lang need each other")
     try:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from espnet_blrmoe.files.model_files import CONFIG_NAME, WEIGHTS_NAME, ModelFiles
+from espnet_blrmoe.files.output_folder import check_file
 from espnet_blrmoe.program import command, start
 
 if TYPE_CHECKING:  # loading PyTorch takes seconds, which --help does not need
@@ -46,6 +47,8 @@ def main(cmd: list[str] | None = None) -> None:
     from espnet_blrmoe.tables import text_table
 
     try:
+        if args.output:
+            check_file(args.output)
         rows = [row for data_dir in args.data_dir for row in rows_of(data_dir, args.model, args.ngpu)]
         print(text_table(HEAD, rows, names=3))
         if args.output:

@@ -17,22 +17,28 @@ router_input) a new router takes the trained one's place.
 import sys
 from pathlib import Path
 
+from espnet_blrmoe.bin.options import check_named_model
 from espnet_blrmoe.program import command, start
-from espnet_blrmoe.training.finetuning import reason_of, train_part
-from espnet_blrmoe.training.router_task import RouterTask, write_asr_model
 
 
 def get_parser():
     """ESPnet's parser of the task; ESPnet's documentation tools look for this name."""
+    from espnet_blrmoe.training.router_task import RouterTask
+
     return RouterTask.get_parser().introduced_by(__doc__)
 
 
 def main(cmd: list[str] | None = None) -> None:
     """Train, then write the ASR model (rank 0 only); a mistake in the options or files ends in one sentence."""
+    check_named_model("router_train", cmd)
+
+    from espnet_blrmoe.training.finetuning import reason_of, train_part
+    from espnet_blrmoe.training.router_task import RouterTask, write_asr_model
+
     args = get_parser().parse_args(cmd)
-    RouterTask.check_required_command_args(args)
-    folder = Path(args.output_dir)
     try:
+        RouterTask.check_required_command_args(args)
+        folder = Path(args.output_dir)
         if trained := train_part(RouterTask, args):
             write_asr_model(args, trained, folder)
     except (ValueError, OSError) as error:

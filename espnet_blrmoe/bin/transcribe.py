@@ -33,6 +33,7 @@ from espnet_blrmoe.bin.options import (
     add_ngram_options,
     check_options,
     load_model,
+    parse_options,
 )
 from espnet_blrmoe.files.model_files import add_model_options
 from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
@@ -92,7 +93,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(cmd: list[str] | None = None) -> None:
     """Transcribe; a mistake in the options ends in one sentence, one with a file after the other files are done."""
     parser = get_parser()
-    args = parser.parse_args(cmd)
+    args = parse_options(parser, cmd)
     check_options(parser, args)
     if args.format in WHOLE_FILES and len(args.files) > 1:
         parser.error(f"--format {args.format} is for one file at a time: give one FILE")

@@ -73,8 +73,9 @@ def find_dense_model(args: argparse.Namespace) -> ModelFiles:
     In a folder that ESPnet's training wrote it is the averaged checkpoint, if there is one.
 
     Raises:
-        ValueError: it is nowhere, or cannot be fetched, or is damaged or hostile.
+        ValueError: they name none or two, it is nowhere, or cannot be fetched, or is damaged or hostile.
     """
+    check_model_options(args)
     if args.model:
         files, averaged = ModelFiles.in_folder(args.model), sorted(Path(args.model).glob("*.ave.pth"))
         if files.config.is_file() and not files.weights.is_file() and len(averaged) == 1:

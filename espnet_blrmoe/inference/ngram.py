@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import kenlm
 
+NGRAM_WEIGHT = 0.5  # of the log-probabilities, by default
 KENLM = "kenlm, which is not installed: pip install ufal.kenlm"
 UNKNOWN_COST = 3.0  # nats by which a word that the n-gram does not know counts less than the rarest that it knows
 MARKS = ("<s>", "</s>", "<unk>")

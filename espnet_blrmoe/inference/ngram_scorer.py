@@ -17,7 +17,6 @@ from espnet_blrmoe.writing import belong_together
 if TYPE_CHECKING:
     import kenlm
 
-NGRAM_WEIGHT = 0.5
 NAME = "word_ngram"  # among the scorers of a search; "ngram" is ESPnet's, of tokens
 SUFFIX = ".arpa"
 

@@ -24,7 +24,8 @@ from espnet_blrmoe.inference.checks import check_best_path, checked_config
 from espnet_blrmoe.inference.confidence import Calibration
 from espnet_blrmoe.inference.hotword_scorer import HotwordScorer, HotwordScorers
 from espnet_blrmoe.inference.hotwords import Hotwords
-from espnet_blrmoe.inference.ngram_scorer import NGRAM_WEIGHT, NgramScorers
+from espnet_blrmoe.inference.ngram import NGRAM_WEIGHT
+from espnet_blrmoe.inference.ngram_scorer import NgramScorers
 from espnet_blrmoe.inference.pauses import VADS
 from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.speech_activity import network

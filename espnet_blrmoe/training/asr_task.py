@@ -20,6 +20,7 @@ from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.training.balancing import LANGUAGE_BATCHES, BalancedBatchSampler
 from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.data_tables import check_tables
 from espnet_blrmoe.training.freezing import freeze
 from espnet_blrmoe.training.joining import JoinedLoader, Joining
 from espnet_blrmoe.training.labels import check_labels
@@ -104,8 +105,8 @@ class BLRMoETask(ConfigFileTask):
     @classmethod
     def check_required_command_args(cls, args: argparse.Namespace) -> None:
         """ESPnet's check, then those of the options here; a mistake ends the program in one sentence."""
-        super().check_required_command_args(args)
         try:
+            super().check_required_command_args(args)
             check_balancing(args)
             check_joining(args)
             check_criteria(args)
@@ -115,6 +116,7 @@ class BLRMoETask(ConfigFileTask):
                 check_bpemodel(args.bpemodel)
             if args.encoder == "blr_moe" and "languages" in args.encoder_conf:
                 check_labels(args, parse_languages(args.encoder_conf["languages"]), needed=args.model == "blr_moe")
+            check_tables(args)
         except ValueError as error:
             sys.exit(f"asr_train: error: {error}")
 

@@ -6,11 +6,17 @@ from pathlib import Path
 
 import torch
 from espnet2.iterators.abs_iter_factory import AbsIterFactory
+from espnet2.tasks.abs_task import optim_classes
 from espnet2.tasks.asr import ASRTask
 from espnet2.utils import config_argparse
 
 from espnet_blrmoe.files.yaml_files import read_mapping
-from espnet_blrmoe.training.option_errors import check_numbers, check_scheduler, naming_options
+from espnet_blrmoe.training.option_errors import (
+    check_numbers,
+    check_scheduler,
+    check_workers,
+    naming_options,
+)
 
 BASE = "base"  # the key that names the file which a configuration builds on, relative to its own folder
 
@@ -55,13 +61,23 @@ class ConfigFileTask(ASRTask):
         return ConfigFileParser.of(super().get_parser())
 
     @classmethod
+    def check_required_command_args(cls, args: argparse.Namespace) -> None:
+        """ESPnet's check, which ends the program, and that of the processes that read ahead.
+
+        Raises:
+            OptionError: there cannot be so many.
+        """
+        super().check_required_command_args(args)
+        check_workers(args)
+
+    @classmethod
     def build_optimizers(cls, args: argparse.Namespace, model: torch.nn.Module) -> list[torch.optim.Optimizer]:
         """ESPnet's; their schedules, which follow, are checked, too.
 
         Raises:
-            OptionError: a class or an option does not exist.
+            OptionError: a class or an option does not exist, or a number is none.
         """
-        check_numbers(args.optim_conf, "optim_conf")
+        check_numbers(args.optim_conf, "optim_conf", optim_classes.get(args.optim))
         check_scheduler(args)
         with naming_options(args, "optim"):
             return super().build_optimizers(args, model)

@@ -13,9 +13,9 @@ from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.output_folder import check_writable
 from espnet_blrmoe.files.weights import naming_damaged_files
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.training.config_files import ConfigFileTask
-from espnet_blrmoe.training.labels import check_labels
+from espnet_blrmoe.training.data_tables import check_tables
+from espnet_blrmoe.training.labels import DATA, check_labels
 from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch, trained_checkpoint
 
 
@@ -57,14 +57,11 @@ class FineTuningTask(ConfigFileTask):
         ESPnet's own reader does not report the rate; with the type `text` it hands on the path.
 
         Raises:
-            ValueError: a table is missing or broken, or lacks an utterance; a checkpoint is damaged.
+            ValueError: a checkpoint is damaged.
             ChildProcessError: a process that reads ahead has ended.
         """
-        for part in ("train", "valid"):
-            option = f"{part}_data_path_and_name_and_type"
+        for option in DATA:
             data = getattr(args, option)
-            if not args.multiple_iterator:  # whose tables are folders of parts
-                check_tables([*getattr(args, f"{part}_shape_file"), *(path for path, _, _ in data)])
             setattr(args, option, [(path, name, "text" if kind == "sound" else kind) for path, name, kind in data])
         with missing_no_batch(), naming_damaged_files():
             super().main_worker(args)
@@ -80,23 +77,6 @@ class FineTuningTask(ConfigFileTask):
             super().check_task_requirements(*args, **kwargs)
         except RuntimeError as error:
             raise ValueError(" ".join(str(error).split())) from error
-
-
-def check_tables(paths: list[str]) -> None:
-    """Check that tables of a data set fit; ESPnet meets a missing line in the middle of the training, as a KeyError.
-
-    Args:
-        paths: the first says which utterances the training draws.
-
-    Raises:
-        ValueError: one is missing, broken or empty, or lacks an utterance of the first.
-    """
-    tables = {path: read_table(path) for path in paths}
-    for path, table in tables.items():
-        if not table:
-            raise ValueError(f"{path} has no utterance")
-        if lacking := tables[paths[0]].keys() - table.keys():
-            raise ValueError(f"{path} has no line for utterance {min(lacking)} of {paths[0]}; add it")
 
 
 def reason_of(error: Exception) -> str:
@@ -118,10 +98,11 @@ def train_part(task: type[FineTuningTask], args: argparse.Namespace) -> Path | N
     if trained.config.resolve() == written.config.resolve():
         raise ValueError(f"{args.output_dir} is the folder of the trained model; choose another --output_dir")
     check_writable(Path(args.output_dir))
-    for option in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+    for option in DATA:
         if not (getattr(args, option) or args.dry_run):
             raise ValueError(f"no audio; add --{option} FOLDER/wav.scp,speech,sound")
     check_labels(args, task.languages_of(args))
+    check_tables(args)
     if not args.collect_stats:
         args.output_dir = str(Path(args.output_dir) / "training")
     task.main(args=args)

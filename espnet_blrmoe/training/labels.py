@@ -7,6 +7,8 @@ from pathlib import Path
 from espnet_blrmoe.languages import label_languages, parse_label
 from espnet_blrmoe.tables import read_table
 
+DATA = ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type")  # ESPnet's options
+
 
 def check_labels(args: argparse.Namespace, known: Sequence[str], needed: bool = False) -> None:
     """Check that a training knows the language of every utterance, also of those for validation.
@@ -19,7 +21,7 @@ def check_labels(args: argparse.Namespace, known: Sequence[str], needed: bool = 
     Raises:
         ValueError: a table is missing or broken, or an utterance is in another language; names the table.
     """
-    for option in ("train_data_path_and_name_and_type", "valid_data_path_and_name_and_type"):
+    for option in DATA:
         data = getattr(args, option)
         tables = [Path(path) for path, name, _ in data if name == "lid"]
         if needed and data and not tables:

@@ -67,20 +67,44 @@ def _place_of(option: str, args: argparse.Namespace) -> str:
     return " or ".join(places) + ": " if places else ""
 
 
-def check_numbers(options: dict, part: str) -> None:
-    """Check that no number is text, as YAML takes 1e-3 for, of which classes say nothing that helps.
+def check_numbers(options: dict, part: str, taker: type | None) -> None:
+    """Check that numbers are numbers, not text, as YAML takes 1e-3 for; classes say nothing of them that helps.
+
+    Args:
+        options: of a class.
+        part: how the sentence begins, for example "optim_conf".
+        taker: the class, whose defaults say what is a number; None: it does not exist.
 
     Raises:
-        OptionError: one is.
+        OptionError: one is something else.
     """
+    parameters = signature(taker).parameters if taker else {}
     for name, value in options.items():
-        try:
-            number = float(value) if isinstance(value, str) else None
-        except ValueError:
+        if isinstance(value, (int, float, list)):  # a list has a number for each group of parameters
             continue
-        if number is not None:
+        if isinstance(value, str) and (number := _number_of(value)) is not None:
             written = yaml.safe_dump(number).split()[0]
             raise OptionError(f"{part}: {name}: {value} is text to YAML, not a number; write {written}")
+        default = parameters[name].default if name in parameters else None
+        if isinstance(default, (int, float)) and not isinstance(default, bool):
+            raise OptionError(f"{part}: {name}: {value} is not a number")
+
+
+def _number_of(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def check_workers(args: argparse.Namespace) -> None:
+    """Check the number of processes that read ahead.
+
+    Raises:
+        OptionError: there cannot be so many.
+    """
+    if not isinstance(args.num_workers, int) or args.num_workers < 0:
+        raise OptionError(f"num_workers must be 0 or more processes, not {args.num_workers}")
 
 
 def check_scheduler(args: argparse.Namespace) -> None:
@@ -93,6 +117,6 @@ def check_scheduler(args: argparse.Namespace) -> None:
         return
     if args.scheduler not in scheduler_classes:
         raise OptionError(f"scheduler must be one of {', '.join(scheduler_classes)}, not {args.scheduler}")
-    check_numbers(args.scheduler_conf, "scheduler_conf")
+    check_numbers(args.scheduler_conf, "scheduler_conf", scheduler_classes[args.scheduler])
     with naming_options(args, "scheduler_conf"):
         signature(scheduler_classes[args.scheduler]).bind(None, **args.scheduler_conf)

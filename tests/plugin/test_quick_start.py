@@ -59,6 +59,11 @@ def test_help_loads_neither_pytorch_nor_espnet():
         ("from_dense", ["--model=asr", "--languages=en", "--output_dir=asr/model.pth/new"]),
         ("export_onnx", ["--model=nowhere", "--output_dir=new"]),
         ("export_onnx", ["--model=asr", "--output_dir=/proc/new"]),
+        ("calibrate", ["--model=nowhere", "--data_dir=data"]),
+        ("calibrate", ["--model=asr", "--data_dir=data", "--output=asr"]),
+        ("add_language", ["--model=nowhere", "--language=fr", "--output_dir=new"]),
+        ("router_train", ["--model=nowhere", "--output_dir=new"]),
+        ("router_train", ["--asr_train_config=nowhere", "--asr_model_file=asr/model.pth", "--output_dir=new"]),
     ],
 )
 def test_a_wrong_model_or_folder_is_told_before_pytorch_is_loaded(program, options, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The program that calibrates confidences: what it writes, and what it leaves as it is."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -74,6 +75,22 @@ def test_a_linked_configuration_is_written_where_it_is(model, data, tmp_path, mo
     run(ModelFiles.of_folder(tmp_path / "linked"), data[0])
     assert (tmp_path / "linked/config.yaml").is_symlink()
     assert "word_confidence" in read_mapping(model.config)
+
+
+def test_an_output_that_cannot_be_written_leaves_the_model_as_it_is(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibrate, "FEWEST_WORDS", 10)
+    before = model.config.read_bytes()
+    for output in (tmp_path, tmp_path / "nowhere/confidence.json"):
+        with pytest.raises(SystemExit, match=f"^calibrate: {output} cannot be written: .*; choose another --output$"):
+            run(model, data[0], "--output", output)
+    assert model.config.read_bytes() == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_model_in_somebody_elses_folder_is_told_before_anything_is_heard(model, tmp_path):
+    model.config.parent.chmod(0o555)
+    with pytest.raises(SystemExit, match="model cannot be written: Permission denied; calibrate a copy of the model"):
+        run(model, tmp_path / "no data")
 
 
 def test_too_few_words_leave_the_model_as_it_is(model, data, capsys):

@@ -241,6 +241,6 @@ def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
 @pytest.mark.parametrize("place", ["decoded", "decoded/part"])
 def test_an_output_folder_that_is_a_file(decode, tmp_path, place):
     (tmp_path / "decoded").write_text("something")
-    with pytest.raises(SystemExit, match=f"^asr_inference: {tmp_path / 'decoded'} is a file; choose a folder as"):
+    with pytest.raises(SystemExit, match=f"^asr_inference: {tmp_path}/decoded is a file; choose another --output_dir"):
         decode("--output_dir", str(tmp_path / place))
     assert (tmp_path / "decoded").read_text() == "something"

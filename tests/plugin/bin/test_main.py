@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from espnet_blrmoe.bin import main, prune_experts, router_train, transcribe
+from espnet_blrmoe.inference.ngram import NGRAM_WEIGHT
 from espnet_blrmoe.inference.speech2text import CHUNK_SECONDS
 from espnet_blrmoe.model.prior import SWITCH_COST
 
@@ -49,6 +50,7 @@ def test_defaults_are_those_of_python(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert f"(default: {CHUNK_SECONDS:g}, best for" in text
     assert f"with --language_smoothing viterbi (default: {SWITCH_COST:g})" in text
+    assert f"of its log-probabilities (default: {NGRAM_WEIGHT:g})" in text
 
 
 def test_help_names_the_commands(capsys):

@@ -161,11 +161,16 @@ def test_frames_are_compared_with_the_stretch_that_they_lie_in(table, tiny_model
     assert heard.languages.tolist() == [IGNORED, LANGUAGES.index("de"), IGNORED]
 
 
-def test_what_was_measured_is_shown_even_if_it_cannot_be_written(tiny_model, tmp_path, capsys):
-    data = write_data_dir(tmp_path / "data", ["en", "de"])
-    arguments = ["--model", str(tiny_model.config.parent), "--data_dir", str(data)]
-    with pytest.raises(SystemExit, match="^router_eval: .*lid.tsv"):
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_heard(tiny_model, tmp_path):
+    arguments = ["--model", str(tiny_model.config.parent), "--data_dir", str(tmp_path / "no data")]
+    with pytest.raises(SystemExit, match="^router_eval: .*lid.tsv cannot be written: No such file or directory"):
         main([*arguments, "--output", str(tmp_path / "nowhere" / "lid.tsv")])
+
+
+def test_what_was_measured_is_shown_even_if_the_disk_is_full(tiny_model, tmp_path, capsys):
+    data = write_data_dir(tmp_path / "data", ["en", "de"])
+    with pytest.raises(SystemExit, match="^router_eval: .*No space left on device"):
+        main(["--model", str(tiny_model.config.parent), "--data_dir", str(data), "--output", "/dev/full"])
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 

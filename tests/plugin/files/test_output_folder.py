@@ -10,7 +10,7 @@ from dense import convert, write_dense_model
 from tiny import one_sentence
 
 from espnet_blrmoe.bin import add_language, asr_inference, router_train
-from espnet_blrmoe.files.output_folder import check_new, check_writable
+from espnet_blrmoe.files.output_folder import check_file, check_new, check_writable
 
 NOT_WRITABLE = Path("/proc/folder")  # not even by root
 
@@ -27,12 +27,27 @@ def test_where_nothing_can_be_written(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.chdir(tmp_path)
     for path, message in {
-        tmp_path / "file/new": f"{tmp_path}/file is a file; choose a folder as --output_dir",
-        Path("file/new/newer"): f"{tmp_path}/file is a file; choose a folder as --output_dir",
+        tmp_path / "file/new": f"{tmp_path}/file is a file; choose another --output_dir",
+        Path("file/new/newer"): f"{tmp_path}/file is a file; choose another --output_dir",
         tmp_path / "file": f"{tmp_path}/file exists already; remove it or choose another --output_dir",
         NOT_WRITABLE: "/proc cannot be written: No such file or directory; choose another --output_dir",
     }.items():
         assert one_sentence(check_new, path) == message
+
+
+def test_a_file_that_can_be_written_stays_as_it_is(tmp_path):
+    (tmp_path / "old").write_text("figures")
+    for path in (tmp_path / "old", tmp_path / "new"):
+        check_file(path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("old", "figures")]
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    for path, reason in {
+        tmp_path: "Is a directory", tmp_path / "nowhere/new": "No such file or directory",
+        NOT_WRITABLE: "No such file or directory",
+    }.items():  # fmt: skip
+        assert one_sentence(check_file, path) == f"{path} cannot be written: {reason}; choose another --output"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")

@@ -179,7 +179,7 @@ def test_a_model_is_not_overwritten(tiny_model, tmp_path):
 
 def test_an_output_folder_that_is_a_file(tiny_model, tmp_path):
     (tmp_path / "pruned").write_text("something")
-    with pytest.raises(SystemExit, match="pruned is a file; choose a folder as --output_dir"):
+    with pytest.raises(SystemExit, match="pruned is a file; choose another --output_dir"):
         prune(tiny_model, ["en"], tmp_path / "pruned")
     assert (tmp_path / "pruned").read_text() == "something"
 

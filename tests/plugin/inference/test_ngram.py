@@ -14,8 +14,8 @@ from tiny import one_sentence, write_model
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.inference import ngram as ngram_module
-from espnet_blrmoe.inference.ngram import UNKNOWN_COST, Ngram, read_unigrams
-from espnet_blrmoe.inference.ngram_scorer import NAME, NGRAM_WEIGHT, NgramScorer
+from espnet_blrmoe.inference.ngram import NGRAM_WEIGHT, UNKNOWN_COST, Ngram, read_unigrams
+from espnet_blrmoe.inference.ngram_scorer import NAME, NgramScorer
 from espnet_blrmoe.inference.text_scorer import texts_of
 from espnet_blrmoe.writing import split_words
 

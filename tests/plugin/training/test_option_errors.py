@@ -44,8 +44,14 @@ MISTAKES = {
     "a number that YAML takes for text": (
         ADAM | {"optim_conf": {"lr": "1e-6"}}, "optim_conf: lr: 1e-6 is text to YAML, not a number; write 1.0e-06$",
     ),
+    "a word in place of a number": (ADAM | {"optim_conf": {"lr": "fast"}}, "optim_conf: lr: fast is not a number$"),
+    "no number": (ADAM | {"optim_conf": {"weight_decay": None}}, "optim_conf: weight_decay: None is not a number$"),
     "scheduler": ({"scheduler": "warmup"}, "scheduler must be one of .*, warmuplr, .*, not warmup"),
     "scheduler_conf": (WARM | {"scheduler_conf": {"steps": 9}}, "scheduler_conf: steps: .* has no such option"),
+    "a word in place of steps": (
+        WARM | {"scheduler_conf": {"warmup_steps": "few"}}, "scheduler_conf: warmup_steps: few is not a number$",
+    ),
+    "num_workers": ({"num_workers": -1}, "num_workers must be 0 or more processes, not -1$"),
     "a criterion that is none": ({"best_model_criterion": ["valid"]}, "best_model_criterion: valid is not a set, a"),
 }  # fmt: skip
 WITH_DATA = {
@@ -80,9 +86,8 @@ def test_before_a_model_is_made(name, tmp_path):
     assert not (tmp_path / "asr").exists()
 
 
-@pytest.mark.parametrize("name", WITH_DATA)
-def test_before_an_update_is_made(name, tmp_path):
-    changes, message = WITH_DATA[name]
+def write_training(tmp_path: Path, changes: dict) -> Path:
+    """A training's configuration with its data, in data/; returns its path."""
     data = write_data_dir(tmp_path / "data", list(LANGUAGES))
     (data / "text").write_text("".join(f"utt{n} ab\n" for n in range(len(LANGUAGES))), encoding="utf-8")
     tables = {"wav.scp": ("speech", "sound"), "text": ("text", "text"), "utt2lang": ("lid", "text")}
@@ -90,9 +95,31 @@ def test_before_an_update_is_made(name, tmp_path):
     for part in ("train", "valid"):
         options[f"{part}_data_path_and_name_and_type"] = [[str(data / name), *kind] for name, kind in tables.items()]
         options[f"{part}_shape_file"] = [str(data / "utt2num_samples")]
-    config = write_options(tmp_path, options | changes)
-    expect_a_sentence(message, f"--config={config}", f"--output_dir={tmp_path / 'asr'}")
+    return write_options(tmp_path, options | changes)
+
+
+@pytest.mark.parametrize("name", WITH_DATA)
+def test_before_an_update_is_made(name, tmp_path):
+    changes, message = WITH_DATA[name]
+    expect_a_sentence(message, f"--config={write_training(tmp_path, changes)}", f"--output_dir={tmp_path / 'asr'}")
     assert not list(tmp_path.glob("asr/*.pth"))
+
+
+@pytest.mark.parametrize("table", ["wav.scp", "text", "utt2lang"])
+def test_a_table_that_lacks_an_utterance(table, tmp_path):
+    config, table = write_training(tmp_path, {}), tmp_path / "data" / table
+    table.write_text("".join(table.read_text(encoding="utf-8").splitlines(keepends=True)[1:]), encoding="utf-8")
+    message = f"{table} has no line for utterance utt0 of {tmp_path}/data/utt2num_samples; add it$"
+    expect_a_sentence(message, f"--config={config}", f"--output_dir={tmp_path / 'asr'}")
+    assert not (tmp_path / "asr").exists()
+
+
+def test_shape_files_of_different_utterances(tmp_path):
+    lengths, more = tmp_path / "data/utt2num_samples", tmp_path / "text_shape"
+    config = write_training(tmp_path, {"train_shape_file": [str(lengths), str(more)], "batch_type": "numel"})
+    more.write_text("".join(f"utt{n} 2\n" for n in range(len(LANGUAGES) + 1)), encoding="utf-8")
+    message = f"{lengths} has no line for utterance utt3 of {more}; add it$"
+    expect_a_sentence(message, f"--config={config}", f"--output_dir={tmp_path / 'asr'}")
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

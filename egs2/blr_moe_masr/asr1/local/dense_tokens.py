@@ -13,7 +13,7 @@ from shared.write_files import write_files
 
 from espnet_blrmoe.files.dense_models import read_dense_config
 from espnet_blrmoe.files.extending import characters_of
-from espnet_blrmoe.files.model_files import add_model_options, check_model_options, find_dense_model
+from espnet_blrmoe.files.model_files import add_model_options, find_dense_model
 from espnet_blrmoe.files.pruning import tokens_of
 from espnet_blrmoe.files.trained_model import sampling_rate
 from espnet_blrmoe.program import start
@@ -32,7 +32,6 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, required=True, help="folder to write")
     args = parser.parse_args(argv)
     try:
-        check_model_options(args)
         config = read_dense_config(find_dense_model(args).config, is_shared=bool(args.model_tag))
         check(config, args.token_type, args.fs, args.text)
     except ValueError as error:

@@ -11,7 +11,9 @@ import argparse
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TextIO
 
 from shared.kaldi_tables import UserError, decode
 from shared.text_normalization import DIGITS, normalise
@@ -57,18 +59,21 @@ def further_texts(folder: Path | None, languages: set[str]) -> dict[str, Path]:
 def write_texts(train: Path, further: Path | None, digits: str, folder: Path) -> list[list[str]]:
     """Write all texts into a folder; the rows of HEAD."""
     counts: dict[str, Counter[str]] = {}
+    files: dict[str, TextIO] = {}
+    with ExitStack() as opened:
 
-    def add(language: str, text: str, kind: str) -> None:
-        if words := split_words(text):
-            with (folder / f"{language}.txt").open("a", encoding="utf-8") as file:
-                file.write(" ".join(words) + "\n")
-            counts.setdefault(language, Counter()).update({kind: 1, "words": len(words)})
+        def add(language: str, text: str, kind: str) -> None:
+            if words := split_words(text):
+                if language not in files:
+                    files[language] = opened.enter_context((folder / f"{language}.txt").open("w", encoding="utf-8"))
+                files[language].write(" ".join(words) + "\n")
+                counts.setdefault(language, Counter()).update({kind: 1, "words": len(words)})
 
-    for language, text in transcripts(train):
-        add(language, text, "transcripts")
-    for language, path in further_texts(further, set(counts)).items():
-        for text in sentences(path, language, digits):
-            add(language, text, "further sentences")
+        for language, text in transcripts(train):
+            add(language, text, "transcripts")
+        for language, path in further_texts(further, set(counts)).items():
+            for text in sentences(path, language, digits):
+                add(language, text, "further sentences")
     return [[language, *(str(count[name]) for name in HEAD[1:])] for language, count in sorted(counts.items())]
 
 
