@@ -250,6 +250,8 @@ def test_streaming(tiny_demo, tmp_path):
         assert run.exit_code == 0, run.output
     exp = folder / "exp/asr_train_asr_demo_streaming_raw_char"
     assert "normalize: running_mvn" in (exp / "config.yaml").read_text()
+    router = yaml.safe_load((folder / "exp/router_train_asr_demo_streaming_raw_char/config.yaml").read_text())
+    assert router["encoder_conf"]["router_conf"]["causal"]
     utterances = set(read_table(folder / "dump/raw/test_in/wav.scp"))
     for size in (160, 320):
         for ending in ("", "_router", "_router_pairs", "_router_pruned"):
