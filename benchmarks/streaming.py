@@ -228,7 +228,7 @@ def draw(measured: dict[str, list[Measured]], path: Path) -> None:
                 if (each.name, each.size) == (name, WHOLE):
                     axes.axhline(each.wer[0], color=line.get_color(), linestyle=":")
         axes.set(title=Path(folder).name, xlabel="latency, ms", ylabel="WER, %")
-        axes.legend()
+    panels[0, 0].legend()
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     print(f"{path} is drawn")
