@@ -223,7 +223,7 @@ def draw(measured: dict[str, list[Measured]], path: Path) -> None:
     for axes, (folder, own) in zip(panels[0], measured.items()):
         for name in dict.fromkeys(each.name for each in own):
             points = sorted((each.latency, each.wer[0]) for each in own if each.name == name and each.latency)
-            (line,) = axes.plot(*zip(*points), marker="o", label=name)
+            (line,) = axes.plot([at for at, _ in points], [wer for _, wer in points], marker="o", label=name)
             for each in own:
                 if (each.name, each.size) == (name, WHOLE):
                     axes.axhline(each.wer[0], color=line.get_color(), linestyle=":")

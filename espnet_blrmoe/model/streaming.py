@@ -24,7 +24,7 @@ class StreamState:
 
     Attributes:
         seen: (B,) int64, frames of each stream that were encoded, or wait for the router.
-        remembered: what each module wants to know of the last of them, (B, frames, ...).
+        remembered: what each module wants to know of them, (B, ...).
     """
 
     seen: torch.Tensor

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from streaming_model import CHUNK_MS, ENCODER, write_streaming_model
-from test_export import OnnxModel
+from test_export import SPEECHES, OnnxModel, assert_same, pytorch, write_onnx
 from tiny import one_sentence, sound_of, write_model
 
 from espnet_blrmoe import StreamingRecogniser
@@ -65,6 +65,13 @@ def test_a_stream_is_that_of_the_recogniser(tmp_path, encoder_conf):
 
 def test_the_mean_of_the_features_runs(tmp_path):
     check(write_streaming_model(tmp_path / "model"), tmp_path)
+
+
+def test_whole_utterances_of_any_length(tmp_path):
+    model = write_streaming_model(tmp_path / "model")
+    onnx_model = OnnxModel(write_onnx(model, tmp_path / "onnx"))
+    for speech in SPEECHES:
+        assert_same(onnx_model(speech), pytorch(model, speech))
 
 
 def test_a_model_of_one_language_without_a_router(tmp_path):
