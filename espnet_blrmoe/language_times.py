@@ -20,7 +20,7 @@ from pathlib import Path
 
 from espnet_blrmoe.languages import LanguageStretch, format_label
 from espnet_blrmoe.segments import OVERSHOOT
-from espnet_blrmoe.tables import read_table, stream_table
+from espnet_blrmoe.tables import numbered_lines, read_table
 
 Stretches = list[tuple[float, float, str]]  # start and end in seconds, language
 
@@ -36,7 +36,7 @@ def read_times(data_dir: Path) -> tuple[Path, dict[str, Stretches]]:
     """
     stretches, timeline = data_dir / "stretches", data_dir / "timeline"
     if stretches.is_file():
-        lines = [(f"{stretches}:{number}", key, value) for number, key, value in stream_table(stretches)]
+        lines = [(f"{stretches}:{number}", key, value) for number, key, value in numbered_lines(stretches)]
         return stretches, {key: own for key, own, _ in gather_stretches(sorted(lines, key=lambda line: line[1]))}
     rows = read_table(timeline) if timeline.is_file() else {}
     parsed = {key: parse_timeline(value, f"{timeline}: {key}") for key, value in rows.items()}

@@ -10,17 +10,17 @@ def read_table(path: str | Path) -> dict[str, str]:
     """Read a table: the value of every utterance, which may be empty.
 
     Raises:
-        ValueError: as `stream_table`, or it has an utterance twice.
+        ValueError: as `numbered_lines`, or it has an utterance twice.
     """
     table: dict[str, str] = {}
-    for number, key, value in stream_table(path):
+    for number, key, value in numbered_lines(path):
         if key in table:
             raise ValueError(f"{path}: {key} is duplicated (line {number}); ids must be unique")
         table[key] = value
     return table
 
 
-def stream_table(path: str | Path) -> Iterator[tuple[int, str, str]]:
+def numbered_lines(path: str | Path) -> Iterator[tuple[int, str, str]]:
     """Number, id and value of each line.
 
     Raises:

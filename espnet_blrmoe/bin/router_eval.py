@@ -6,13 +6,14 @@
 prints, for every data directory and each of its domains (utt2domain), the accuracy over frames and over utterances, the
 equal error rate over languages and the calibration error, all in %. Only what the router needs is run. A frame is right
 if it went to the language of the stretch that it lies in; frames of no language do not count. Utterances in several
-languages (docs/corpora.md) count only for frames, so the other scores are nan where all are; of which only the order of
-languages is known, they are left out.
+languages (docs/corpora.md) count for frames only: a set without others has "-" for its other scores. Those of which
+only the order of the languages is known are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,7 +76,7 @@ def rows_of(data_dir: Path, folders: list[Path], ngpu: int = 0) -> list[tuple[st
             raise ValueError(f"the model of {folder} has one language, and so no router to score")
         heard.append(hear(model, sampling_rate(read_blr_moe_config(files.config)), data_dir))
     if not heard[0].domains:
-        print(f"{data_dir}: of no utterance is it known when it is in which language, so nothing is scored",
+        print(f"{data_dir}: no utterance says when each language is spoken, so nothing is scored",
               file=sys.stderr)
     domains = sorted(set(heard[0].domains))
     parts: dict[str, list[HeardSpeech]] = {domain: [speech.of_domain(domain) for speech in heard] for domain in domains}
@@ -91,7 +92,7 @@ def rows_of(data_dir: Path, folders: list[Path], ngpu: int = 0) -> list[tuple[st
 def cells(scores: LidScores) -> list[str]:
     """The scores' columns."""
     rates = (scores.frame_accuracy, scores.utterance_accuracy, scores.equal_error_rate, scores.calibration_error)
-    return [str(scores.utterances), *(f"{100 * rate:.1f}" for rate in rates)]
+    return [str(scores.utterances), *("-" if math.isnan(rate) else f"{100 * rate:.1f}" for rate in rates)]
 
 
 if __name__ == "__main__":

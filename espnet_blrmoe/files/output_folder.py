@@ -41,7 +41,7 @@ def check_file(path: Path) -> None:
     Raises:
         ValueError: it is a folder, its own folder does not exist, or it belongs to somebody else.
     """
-    is_new = not path.exists()
+    is_new = not path.exists() and not path.is_symlink()
     try:
         path.open("a").close()
     except OSError as error:

@@ -8,7 +8,8 @@ TABLES = ("sound", "text")  # ESPnet's types of data in tables with a line for e
 
 
 def check_tables(args: argparse.Namespace) -> None:
-    """Check that the tables of a training have all utterances that it draws: those of its first shape file.
+    """Check that the tables of a training have all utterances that it draws: those of its first shape file, or of its
+    first data where there is none.
 
     Args:
         args: its options. With --multiple_iterator the tables of the training set are folders of parts, and not read.
@@ -19,7 +20,8 @@ def check_tables(args: argparse.Namespace) -> None:
     for part in ("valid",) if args.multiple_iterator else ("train", "valid"):
         shapes = getattr(args, f"{part}_shape_file")
         data = getattr(args, f"{part}_data_path_and_name_and_type")
-        if paths := [*shapes, *(path for path, _, kind in data if kind in TABLES)]:
+        paths = [*shapes, *(path for path, _, kind in data if kind in TABLES)]
+        if shapes or (data and data[0][2] in TABLES):
             _check_against_first(paths, len(shapes))
 
 

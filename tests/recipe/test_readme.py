@@ -111,7 +111,7 @@ def test_a_test_set_in_which_the_language_changes(demo):
     assert {frozenset(languages.split(",")) for languages in pruned.values()} == {frozenset(("es", "pt"))}
     scores = [line.split("\t") for line in (demo / "exp/router_train_asr_raw_char/lid.tsv").read_text().splitlines()]
     before, after = (row for row in scores if row[0] == "test_mixed")
-    assert before[3:4] + before[5:] == after[3:4] + after[5:] == ["3", "nan", "nan", "nan"]
+    assert before[3:4] + before[5:] == after[3:4] + after[5:] == ["3", "-", "-", "-"]
     assert all(0 <= float(row[4]) <= 100 for row in (before, after))
     assert 'id="timelines"' in (run.asr_exp / "report.html").read_text()
 

@@ -33,8 +33,8 @@ bpemode=bpe                 # bpe, unigram, or char: one piece per character
 bpe_temperature=5           # languages count in proportion to their characters^(1/T) for the pieces
 bpe_per_language=false      # true: --nbpe pieces for each language, together the vocabulary
 bpe_char_cover=0.9995       # share of the text whose characters get pieces
-feats_normalize=utterance_mvn  # as the configuration says; global_mvn, or running_mvn: by statistics, for which stage 10
-                            # reads all audio
+feats_normalize=utterance_mvn  # as the configuration says; global_mvn, or running_mvn: by statistics, for which stage
+                            # 10 reads all audio
 num_splits_asr=1            # training goes through this many parts of the training set, one after the other, and needs
                             # memory for the tables of one part only
 asr_config=                 # default: what the first corpus names, conf/train_asr.yaml for espeak and

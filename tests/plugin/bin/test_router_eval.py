@@ -130,7 +130,7 @@ def test_where_only_the_order_is_known_nothing_is_scored(tiny_model, tmp_path, c
     mixed = write_data_dir(tmp_path / "mixed", ["de en", "en de"])
     main([*model, "--data_dir", str(mixed), "--data_dir", str(data)])
     shown = capsys.readouterr()
-    assert len(shown.out.splitlines()) == 2 and "mixed: of no utterance is it known when" in shown.err
+    assert len(shown.out.splitlines()) == 2 and "mixed: no utterance says when each" in shown.err
 
 
 TIMES = {  # of three utterances of 0.5, 0.6 and 0.7 s; the second is in one language

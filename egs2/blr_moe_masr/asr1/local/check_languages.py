@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 from allowed_languages import groups_of
-from shared.data_dir import stream_data_dir
+from shared.data_dir import Utterance, parse_timeline, stream_data_dir
 from shared.kaldi_tables import UserError
 
 from espnet_blrmoe.program import start
@@ -39,11 +39,21 @@ def main(argv: list[str] | None = None) -> None:
             raise UserError(f"--allowed_languages: language {language} is not among those of {source}: {listed}")
     for folder in args.data_dirs:
         for u in stream_data_dir(folder):
-            if unknown := [code for code in u.languages if code not in languages]:
-                raise UserError(
-                    f"{folder / 'utt2lang'}: utterance {u.id} has language {unknown[0]}, which {source} lacks "
-                    f"({listed}): leave the language out with --langs, or train with it"
-                )
+            for table, code in _languages_of(u, folder):
+                if code not in languages:
+                    raise UserError(
+                        f"{table}: utterance {u.id} has language {code}, which {source} lacks ({listed}): leave the "
+                        "language out with --langs, or train with it"
+                    )
+
+
+def _languages_of(u: Utterance, folder: Path) -> list[tuple[Path, str]]:
+    """The codes of an utterance's languages, each with the table that says so."""
+    codes = [(folder / "utt2lang", code) for code in u.languages]
+    if u.timeline is None:
+        return codes
+    said = parse_timeline(u.timeline, f"{folder / 'timeline'}: {u.id}")
+    return codes + [(folder / "timeline", code) for _, _, code, _ in said]
 
 
 if __name__ == "__main__":

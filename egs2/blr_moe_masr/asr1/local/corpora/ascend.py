@@ -85,9 +85,11 @@ def _unpack_file(path: Path, folder: Path) -> Iterator[tuple[str | int, ...]]:
         with tqdm(total=parquet.metadata.num_rows, desc=f"unpacking {path.name}", unit="clip", disable=None) as bar:
             for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["audio", *COLUMNS[1:]]):
                 rows = batch.to_pylist()
-                if not all(row["audio"]["bytes"] for row in rows):
+                if not all(row["audio"] and row["audio"]["bytes"] and row["audio"]["path"] for row in rows):
                     raise UserError(f"{path} has a clip without its audio; download the file again, from CAiRE/ASCEND")
                 clips = {f"waves/{Path(row['audio']['path']).name}": row for row in rows}
+                if len(clips) < len(rows):
+                    raise UserError(f"{path} has two clips of one name; download the file again, from CAiRE/ASCEND")
                 write_files({folder / name: row["audio"]["bytes"] for name, row in clips.items()})
                 yield from ((name, *(row[column] for column in COLUMNS[1:])) for name, row in clips.items())
                 bar.update(len(rows))

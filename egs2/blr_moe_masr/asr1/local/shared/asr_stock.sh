@@ -63,7 +63,8 @@ asr_sh() {  # asr_sh NAME NUMBER
         --fs "${fs}" --audio_format "${audio_format}" \
         --min_wav_duration "${min_wav_duration}" --max_wav_duration "${max_wav_duration}" \
         --token_type "${token_type}" --nbpe "${nbpe}" --use_lm false \
-        --feats_normalize "${feats_normalize/running/global}" --asr_config "${asr_config}" --asr_args "${asr_options}${asr_args}" \
+        --feats_normalize "${feats_normalize/running/global}" --asr_config "${asr_config}" \
+        --asr_args "${asr_options}${asr_args}" \
         --gpu_inference "$([ "${ngpu}" -gt 0 ] && echo true || echo false)" --inference_nj "${inference_nj}" \
         --inference_config "${inference_config}" --inference_args "${inference_args}" \
         --inference_tag "${inference_tag}" --inference_asr_model "${inference_asr_model}" \

@@ -1,7 +1,7 @@
 """Recordings in which the language changes: `test_mixed`, which the default corpus has with --test_mixed N.
 
 A recording has two to four sentences, all by the same voice, one of those of test_in. In half of the recordings they
-are in turn of two languages. In the other half, all are in one language, and each has a phrase in the other, as long as
+alternate between two languages. In the other half, all are in one language, and each has a phrase in the other, where
 the grammars of both have such phrases. Between sentences are 0 to 1 s of room tone, besides the silence that eSpeak NG
 leaves around one; within a sentence there is none. All pairs of languages are there alike often, in both orders. No
 sentence is in the rest of the corpus. The same options give the same samples.
