@@ -125,6 +125,15 @@ def test_labels_that_cannot_be(tmp_path):
         read_data_dir(data)
 
 
+def test_a_timeline_has_languages_of_the_training_set(tmp_path):
+    write_data_dir(tmp_path / "train", utterances_of(tmp_path, a="en"))
+    data = tmp_path / "data"
+    write_data_dir(data, utterances_of(tmp_path, a="en"))
+    (data / "timeline").write_text('a [[0, 1, "en", "hi"], [1, 2, "fr", "oui"]]\n', encoding="utf-8")
+    with pytest.raises(UserError, match="timeline: utterance a has language fr, which .*train lacks"):
+        check_languages.main(["--train", str(tmp_path / "train"), str(data)])
+
+
 def test_the_languages_of_a_training_set(tmp_path):
     write_data_dir(tmp_path / "raw" / "train", utterances_of(tmp_path, a="es", b="zh-CN en", c="zh-CN:0:0.5 de:0.5:1"))
     shown = subprocess.run(

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The lengths of all utterances and, for `normalize: global_mvn` and `running_mvn`, statistics of the features, as
-# ESPnet's asr.sh makes them; the folder appears whole, or not at all. What follows `--` are options of ESPnet's asr_train:
+# ESPnet's asr.sh makes them; the folder appears whole, or not at all. What follows `--` are options of ESPnet's
+# asr_train:
 #   local/collect_stats.sh --train_dir dump/raw/train --valid_dir dump/raw/valid \
 #       --token_list data/token_list/char/tokens.txt --output_dir exp/asr_stats -- --config conf/train_asr.yaml ...
 set -e -u -o pipefail
