@@ -55,7 +55,7 @@ inference_args=             # further options of the decodings
 inference_asr_model=valid.cer_ctc.ave.pth  # checkpoint to decode with
 inference_tag=              # name of the decodings' folders, decode_...; default: the name of --inference_config
 router_config=              # of router fine-tuning; default: conf/train_router.yaml, with --streaming
-                            # conf/tuning/train_router_streaming.yaml, whose router waits for no frame
+                            # conf/train_router_streaming.yaml, whose router waits for no frame
 router_args=                # further options of router fine-tuning
 router_pairs=               # data directories with audio-language pairs for the router (wav.scp, utt2lang; no text);
                             # default: dump/raw/router_train or, if there is none, the ASR training set

@@ -47,7 +47,7 @@ settings=$("${python}" local/corpus_settings.py --corpus "${corpus}" --out_of_do
 if [ "${streaming}" = true ]; then
     [ -n "${chunk_ms}" ] || die "--chunk_ms is empty; it lists chunks in milliseconds, as in \"160 320 640\""
     asr_config=${asr_config:-conf/tuning/train_asr_demo_streaming.yaml}
-    router_config=${router_config:-conf/tuning/train_router_streaming.yaml}
+    router_config=${router_config:-conf/train_router_streaming.yaml}
     [ "${feats_normalize}" != utterance_mvn ] || feats_normalize=running_mvn  # the other one needs the whole utterance
 fi
 asr_config=${asr_config:-${from_dense:+conf/train_from_dense.yaml}}
