@@ -45,7 +45,6 @@ class Size:
         batch_bins: samples of a batch, padding included.
         epochs, updates: epochs, and updates of an epoch.
         router_epochs: epochs of router fine-tuning, of 160 updates.
-        training: further options of the training of all systems.
         further: options of run.sh and decode.sh.
     """
 
@@ -56,20 +55,15 @@ class Size:
     epochs: int
     updates: int
     router_epochs: int
-    training: str = ""
     further: tuple[str, ...] = ()
 
 
-# What all systems hear with size engines: other speeds, some noise, rooms and telephones. Without it a recogniser of
-# synthetic speech follows no other synthesiser, whatever its routing.
-AUGMENTATION = "augmentation={speed: [0.85, 1.2], conditions: {clean: 8, noise: 2, reverberation: 2, telephone: 1}}"
 ON_GPU = ("--ngpu", "1", "--inference_args", "--batch_size 64")
 SIZES = {
     "cpu": Size("paper_table.demo", 4.5, 100, 800_000, 16, 80, 5),
     "gpu": Size("paper_table.demo", 4.5, 300, 800_000, 16, 80, 5, further=ON_GPU),
-    # Few and large batches, since a model of this size waits for Python there (benchmarks/NOTES.md). Not run yet.
-    "engines": Size("paper_table.corpus", 4.5, 100, 9_600_000, 16, 100, 5, f"--preprocessor_conf '{AUGMENTATION}'",
-                    ON_GPU),
+    # Larger batches, since a model of this size waits for Python there (benchmarks/NOTES.md).
+    "engines": Size("paper_table.corpus", 6.0, 300, 3_200_000, 16, 80, 5, further=ON_GPU),
     "tiny": Size("espeak", 0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
 }
 
@@ -144,8 +138,7 @@ def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     epochs = size.epochs // 2 if system.half or system.start else size.epochs
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
                 f"--max_epoch {epochs}",
-                f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'",
-                size.training]
+                f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'"]
     options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
     made = []
     if system.start:
