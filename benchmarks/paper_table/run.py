@@ -79,6 +79,7 @@ class System:
         given: whether it is decoded with each utterance's own language only, too.
         start: the system that it begins with (run.sh --from_dense), for the second half of the updates; "": nothing.
         half: whether it is the first half of such a training.
+        options: further ones of its training.
     """
 
     title: str
@@ -87,9 +88,11 @@ class System:
     given: bool = False
     start: str = ""
     half: bool = False
+    options: str = ""
 
 
 TUNING = "conf/tuning/train_asr_demo"
+TRANSFORMER = "--encoder_conf block_type=transformer --encoder_conf block_conf={}"
 
 
 def from_dense(title: str, ending: str, router: bool = False) -> System:
@@ -102,6 +105,11 @@ SYSTEMS = {
     "dense": System("dense", f"{TUNING}_dense.yaml"),
     "lr_moe": System("LR-MoE", f"{TUNING}_lr_moe.yaml", given=True),
     "blr_moe": System("BLR-MoE: V, O and a TDNN router", "conf/train_asr.yaml", router=True),
+    "dense_transformer": System("dense Transformer", f"{TUNING}_dense.yaml", options=TRANSFORMER),
+    "lr_moe_transformer": System("LR-MoE of Transformer blocks", f"{TUNING}_lr_moe.yaml", given=True,
+                                 options=TRANSFORMER),
+    "blr_moe_transformer": System("BLR-MoE of Transformer blocks", "conf/train_asr.yaml", router=True,
+                                  options=TRANSFORMER),
     "dense_half": System("dense, half of the updates", f"{TUNING}_dense.yaml", half=True),
     "dense_from_dense": System("the other half", f"{TUNING}_from_dense_dense.yaml", start="dense_half"),
     "lr_moe_from_dense": from_dense("LR-MoE from it", "_lr_moe", router=True),
@@ -131,28 +139,48 @@ def data_step(work: Path, size: Size, nj: int) -> Step:
     return Step("data", run_sh(work, size, *options), work / "done/data")
 
 
-def steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
-    """What makes a system of one seed: what it begins with, training, decoding and scoring, and other decodings."""
+def training_steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
+    """What makes a system of one seed: what it begins with, its training, and that of its router."""
     system, tag = SYSTEMS[name], f"{name}_seed{seed}"
-    exp = work / f"exp/asr_{tag}"
     epochs = size.epochs // 2 if system.half or system.start else size.epochs
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
                 f"--max_epoch {epochs}",
-                f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'"]
-    options = ["--asr_tag", tag, "--asr_config", system.config, *size.further]
+                f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'",
+                system.options]
     made = []
     if system.start:
-        made = [*steps(system.start, seed, work, size), tokens_step(system.start, seed, work, size)]
-        options += ["--from_dense", str(work / f"exp/asr_{system.start}_seed{seed}")]
-    made.append(Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "13", *options, "--asr_args",
-                                 " ".join(training)), work / f"done/{tag}"))
-    if system.given:
-        made.append(Step(f"{tag}, languages given", decode_given(exp, work, size), work / f"done/{tag}_given"))
+        made = [*training_steps(system.start, seed, work, size), tokens_step(system.start, seed, work, size)]
+    made.append(Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "11", *options_of(name, seed, work, size),
+                                 "--asr_args", " ".join(training)), work / f"done/{tag}"))
     if system.router:
         router = f"--seed {seed} --max_epoch {size.router_epochs} --scheduler_conf epochs={size.router_epochs}"
-        fine_tuning = ["--stage", "16", "--stop_stage", "18", *options, "--router_args", router]
-        made.append(Step(f"{tag}, router", run_sh(work, size, *fine_tuning), work / f"done/{tag}_router"))
+        made.append(Step(f"{tag}, router", run_sh(work, size, "--stage", "16", "--stop_stage", "16",
+                                                  *options_of(name, seed, work, size), "--router_args", router),
+                         work / f"done/{tag}_router"))
     return made
+
+
+def decoding_steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
+    """How the tests are decoded: by the system as it was trained, and with each further router or list of languages."""
+    system, tag = SYSTEMS[name], f"{name}_seed{seed}"
+    options = options_of(name, seed, work, size)
+    made = [Step(f"{tag}, decoding", run_sh(work, size, "--stage", "12", "--stop_stage", "13", *options),
+                 work / f"done/{tag}_decoded")]
+    if system.given:
+        made.append(Step(f"{tag}, languages given", decode_given(work / f"exp/asr_{tag}", work, size),
+                         work / f"done/{tag}_given"))
+    if system.router:
+        made.append(Step(f"{tag}, decoding with its router",
+                         run_sh(work, size, "--stage", "17", "--stop_stage", "18", *options),
+                         work / f"done/{tag}_router_decoded"))
+    return made
+
+
+def options_of(name: str, seed: int, work: Path, size: Size) -> list[str]:
+    """Options of run.sh for all stages of a system."""
+    system = SYSTEMS[name]
+    start = ["--from_dense", str(work / f"exp/asr_{system.start}_seed{seed}")] if system.start else []
+    return ["--asr_tag", f"{name}_seed{seed}", "--asr_config", system.config, *size.further, *start]
 
 
 def tokens_step(start: str, seed: int, work: Path, size: Size) -> Step:
@@ -243,6 +271,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="systems that are trained side by side (default: 1)")
     parser.add_argument("--nj", type=int, default=os.cpu_count(), help="processes for the data (default: all cores)")
     parser.add_argument("--minutes", type=float, help="stop after so long; the same command then goes on")
+    parser.add_argument("--train_only", action="store_true", help="leave decoding to a later call without this option")
     args = parser.parse_args(argv)
 
     work, size = args.work.resolve(), SIZES[args.size]
@@ -253,17 +282,21 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(1)
 
     def make(system: tuple[str, int]) -> bool:
-        """Whether the results of a system of one seed are there."""
-        name, seed = system
-        results = args.results / args.size / f"{name}_seed{seed}.npz"
-        if not results.exists() and jobs(steps(name, seed, work, size)):
-            write_counts(work / f"exp/asr_{name}_seed{seed}", work / "dump/raw", results)
-        return results.exists()
+        """Whether a system of one seed is finished: its results are there, or all its trainings with --train_only."""
+        results = args.results / args.size / f"{system[0]}_seed{system[1]}.npz"
+        if results.exists():
+            return True
+        if not jobs(training_steps(*system, work, size)):
+            return False
+        if not args.train_only and jobs(decoding_steps(*system, work, size)):
+            write_counts(work / f"exp/asr_{system[0]}_seed{system[1]}", work / "dump/raw", results)
+        return args.train_only or results.exists()
 
     systems = list(seeds_first(args.systems, args.seeds))
     with ThreadPoolExecutor(args.jobs) as pool:
         finished = sum(pool.map(make, systems))
-    print(f"{finished} of {len(systems)} systems are finished: {args.results / args.size}")
+    print(f"{finished} of {len(systems)} systems are {'trained' if args.train_only else 'finished'}: "
+          f"{work if args.train_only else args.results / args.size}")
     sys.exit(finished < len(systems))
 
 

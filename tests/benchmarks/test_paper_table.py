@@ -84,8 +84,8 @@ def test_time_is_up(work, capsys):
 
 def test_every_seed_and_system_has_its_own_folder(tmp_path):
     """Only what two systems begin with is of both."""
-    steps = {step for name in run.SYSTEMS for seed in (0, 1)
-             for step in run.steps(name, seed, tmp_path, run.SIZES["tiny"])}
+    steps = {step for name in run.SYSTEMS for seed in (0, 1) for of_kind in (run.training_steps, run.decoding_steps)
+             for step in of_kind(name, seed, tmp_path, run.SIZES["tiny"])}
     assert len({step.done for step in steps}) == len(steps)
 
 
@@ -99,7 +99,8 @@ def test_a_start_is_trained_once(work):
 
 def test_both_halves_of_a_training_have_the_updates_of_one(tmp_path):
     size = run.SIZES["cpu"]
-    dense, _, experts = (" ".join(step.command) for step in run.steps("lr_moe_from_dense", 0, tmp_path, size)[:3])
+    steps = run.training_steps("lr_moe_from_dense", 0, tmp_path, size)
+    dense, _, experts, _ = (" ".join(step.command) for step in steps)
     assert f"--max_epoch {size.epochs // 2}" in dense and f"--max_epoch {size.epochs // 2}" in experts
     assert f"--from_dense {tmp_path}/exp/asr_dense_half_seed0" in experts and "--from_dense" not in dense
 
