@@ -14,21 +14,18 @@ import json
 import random
 from collections import Counter
 from colorsys import hls_to_rgb
-from datetime import timedelta
 from itertools import cycle
 from pathlib import Path
 
 import jiwer
-import numpy as np
-import torch
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.colors import to_hex
 from shared.alignments import align_words
 from shared.data_dir import Utterance
-from shared.decodings import Decoding, find_decodings
+from shared.decodings import Decoding, expert_frames, find_decodings, read_output
 from shared.diagnosis import IN_DOMAIN, SIGNATURES
-from shared.kaldi_tables import UserError, read_table
+from shared.kaldi_tables import UserError
 from shared.report_plots import (
     SERIES,
     change_dots,
@@ -39,9 +36,9 @@ from shared.report_plots import (
     training_curves,
 )
 from shared.score_tables import TIMELINE_COLUMNS, accuracy, environment, signed_interval, timeline_row, with_interval
+from shared.trainings import read_checkpoint
 from shared.write_files import write_files
 
-from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from espnet_blrmoe.inference.confidence import calibration_error
 from espnet_blrmoe.program import start
 
@@ -67,23 +64,6 @@ def read_scores(exp: Path, data: Path) -> tuple[dict, list[Decoding]]:
     if "diagnosis" not in results or scored != {(d.tag, d.test_set) for d in decodings}:
         raise UserError(f"{path} is not of the decodings beside it: run scoring (stage 13 or 18) again")
     return results, decodings
-
-
-def read_checkpoint(folder: Path | None) -> dict | None:
-    """The checkpoint that ESPnet's trainer writes after every epoch, or None before the first.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    if folder is None or not (folder / "checkpoint.pth").is_file():
-        return None
-    # What ESPnet's reporter keeps besides plain numbers; mmap leaves the weights on disk.
-    allowed = [timedelta, np._core.multiarray.scalar, np.dtype, np.dtypes.Float64DType]
-    try:
-        with torch.serialization.safe_globals(allowed), naming_damaged_files():
-            return torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True, mmap=True)
-    except UnusableFile as error:
-        raise UserError(f"{error}, or remove it: the report then has no training curves") from error
 
 
 def read_router_scores(router_exp: Path | None) -> list[list[str]]:
@@ -143,26 +123,15 @@ def read_times(path: Path) -> list[dict]:
     return [latest[stage] for stage in sorted(latest)]
 
 
-def read_output(decoding: Decoding, name: str) -> dict[str, str]:
-    """A further table of a decoding; empty where a recogniser does not write it."""
-    path = decoding.folder / name
-    return read_table(path, allow_empty=True) if path.is_file() else {}
-
-
 def expert_usage(decoding: Decoding) -> dict[str, Counter] | None:
     """{true language: {expert: encoder frames}}; None where there is no choice of expert, or none is recorded."""
-    table = read_output(decoding, "expert_frames")
-    if not table or decoding.detected is None:
+    frames = expert_frames(decoding)
+    if not frames or decoding.detected is None:
         return None
     known = [u for u in decoding.references if u.has_one_language]
     usage = {language: Counter() for language in sorted({u.language for u in known})}
     for u in known:
-        for field in table.get(u.id, "").split():
-            expert, _, frames = field.rpartition(":")
-            if not frames.isdigit():
-                raise UserError(f"{decoding.folder / 'expert_frames'}: utterance {u.id} has {field!r}, "
-                                "expected language:frames; decode again")
-            usage[u.language][expert] += int(frames)
+        usage[u.language].update(frames.get(u.id, {}))
     return usage
 
 

@@ -90,3 +90,27 @@ def given_languages(folder: Path, references: list[Utterance]) -> dict[str, str]
     allowed = folder / "utt2langs"
     given = read_table(allowed) if allowed.is_file() else {}
     return given if given and all("," not in given.get(u.id, "") for u in references if u.has_one_language) else None
+
+
+def read_output(decoding: Decoding, name: str) -> dict[str, str]:
+    """A further table of a decoding; empty where a recogniser does not write it."""
+    path = decoding.folder / name
+    return read_table(path, allow_empty=True) if path.is_file() else {}
+
+
+def expert_frames(decoding: Decoding) -> dict[str, dict[str, int]]:
+    """id -> {language: encoder frames that went to its expert}; empty where none is recorded.
+
+    Raises:
+        UserError: a line of the table is something else.
+    """
+    return {key: dict(_frames(decoding, key, field) for field in line.split())
+            for key, line in read_output(decoding, "expert_frames").items()}
+
+
+def _frames(decoding: Decoding, key: str, field: str) -> tuple[str, int]:
+    language, _, frames = field.rpartition(":")
+    if not frames.isdigit():
+        raise UserError(f"{decoding.folder / 'expert_frames'}: utterance {key} has {field!r}, "
+                        "expected language:frames; decode again")
+    return language, int(frames)
