@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs2/blr_moe_masr/asr1"
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from paper_table.table import TESTS, write_counts  # noqa: E402
+from paper_table.counts import TESTS, write_counts  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -289,7 +289,7 @@ def main(argv: list[str] | None = None) -> None:
         if not jobs(training_steps(*system, work, size)):
             return False
         if not args.train_only and jobs(decoding_steps(*system, work, size)):
-            write_counts(work / f"exp/asr_{system[0]}_seed{system[1]}", work / "dump/raw", results)
+            write_counts(work / f"exp/asr_{system[0]}_seed{system[1]}", work / "dump/raw", results, args.jobs)
         return args.train_only or results.exists()
 
     systems = list(seeds_first(args.systems, args.seeds))

@@ -1,15 +1,17 @@
-"""The table of the finished systems: error rates by domain, what each step changed, and how sure that is.
+"""The table of the finished systems: error rates by domain and language, what each step changed, and how sure that is.
 
     python benchmarks/paper_table/table.py --size gpu --plot docs/results.svg
 
 Intervals are 95 % percentile intervals of a bootstrap that draws utterances and seeds, the same ones for every system:
-differences are paired. A figure is the mean over seeds.
+differences are paired. A figure is the mean over seeds. What a file of results does not have, because it is older, is
+left out, or "-" where other rows have it.
 """
 
 import argparse
 import sys
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain, combinations
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -20,32 +22,33 @@ from espnet_blrmoe.program import start
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
-from score import align, count, error_rate, find_decodings, interval  # noqa: E402
+from shared.resampling import interval  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
+from shared.scripts import known_scripts  # noqa: E402
 
-RESAMPLES = 2000
-MEASURES = ("Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %")  # as score.align
-TESTS = ("test_in", "test_out")
+from paper_table.counts import ALL, AUGMENTED_ROUTER, FIGURES, GIVEN, PAIRS, WER, Row  # noqa: E402
+from paper_table.rates import (  # noqa: E402
+    Allowed,
+    Comparison,
+    Measured,
+    by_list,
+    compare,
+    means,
+    measure_all,
+    reductions,
+    seconds_of,
+    with_interval,
+)
+from paper_table.run import SYSTEMS  # noqa: E402
+
+TITLES = dict(zip(FIGURES, (
+    "Word error rate, %", "Character error rate, %", "Utterances in a wrong language, %",
+    "Frames in a wrong language, %", "Recognised words that are of another language, %",
+    "Recognised words in a foreign script, %")))
+OF_LANGUAGES = ("LID", "frames")  # figures of rows that have a choice of languages
 GREY, ORANGE, BLUE = "tab:gray", "tab:orange", "tab:blue"
 COLOURS = {"dense": GREY, "dense_half": "lightgray", "dense_from_dense": GREY, "lr_moe": "navajowhite",
            "lr_moe_from_dense": ORANGE, "blr_moe": "lightsteelblue", "blr_moe_from_dense": BLUE}  # others: green
-# Ways to decode, each with the names that its decodings have.
-ALL, AUGMENTED_ROUTER, PAIRS = ("decode_asr",), ("decode_asr_router",), ("decode_asr_router_pairs",)
-# Each utterance's own language only. Where the router was fine-tuned, stage 17 decodes so; the transcripts are those of
-# before to the letter.
-GIVEN = ("decode_asr_given", "decode_asr_router_pruned")
-
-
-@dataclass(frozen=True)
-class Row:
-    """A system and one way to decode it."""
-
-    title: str
-    system: str
-    decodings: tuple[str, ...]  # the first of these that is there
-    bases: tuple[str, ...] = ()  # titles of the rows that it is compared with
-    tells_languages: bool = True
-
 
 LR_GIVEN, VO_GIVEN = "LR-MoE, languages given", "+ V and O experts, languages given"
 LR_AUGMENTED, AUGMENTED = "LR-MoE, its router augmented", "BLR-MoE: its router augmented"
@@ -83,132 +86,146 @@ ROWS = (
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What a row's decodings of one test set got right and wrong.
+class Claim:
+    """A relative reduction of the WER that the paper reports, and the comparison that is nearest to it here."""
 
-    Attributes:
-        domains: of the utterances.
-        counts: (seeds, utterances, measures, 4), as score.count gives them.
-    """
-
-    domains: np.ndarray
-    counts: np.ndarray
+    title: str
+    paper: str
+    row: str
+    base: str
+    where: str
 
 
-def write_counts(exp: Path, data: Path, results: Path) -> None:
-    """Keep what all decodings of an experiment got right and wrong: an array for each decoding and test set."""
-    kept = {}
-    for decoding in find_decodings(exp, data):
-        kept[f"{decoding.tag}/{decoding.test_set}"] = count(align(decoding)).astype(np.uint16)
-        kept[f"domains/{decoding.test_set}"] = np.array([u.domain for u in decoding.references])
-    results.parent.mkdir(parents=True, exist_ok=True)
-    with results.open("wb") as file:
-        np.savez_compressed(file, **kept)
+V_AND_O, PRUNED = "3.24 to 7.31", "up to 34.28"
+CLAIMS = (
+    Claim("BLR-MoE instead of LR-MoE", "16.09", AUGMENTED, "LR-MoE", "all"),
+    Claim("BLR-MoE instead of LR-MoE", "3.98", AUGMENTED, "LR-MoE", "in"),
+    Claim("BLR-MoE instead of LR-MoE", "19.09", AUGMENTED, "LR-MoE", "out"),
+    Claim("experts on V and O", V_AND_O, "+ V and O experts", "LR-MoE", "all"),
+    Claim("experts on V and O, languages given", V_AND_O, "BLR-MoE, pruned to one", LR_GIVEN, "all"),
+    Claim("pruning to a pair", PRUNED, "BLR-MoE, pruned to a pair", AUGMENTED, "out"),
+    Claim("pruning to one", PRUNED, "BLR-MoE, pruned to one", AUGMENTED, "out"),
+)
 
 
-def array_name(row: Row, test_set: str, arrays: Collection[str]) -> str | None:
-    """Which of the arrays that `write_counts` keeps is the row's for a test set."""
-    return next((name for tag in row.decodings if (name := f"{tag}/{test_set}") in arrays), None)
-
-
-def finished_seeds(row: Row, results: Path) -> list[int]:
-    """The seeds of which the row's decodings are there."""
-    found = {int(path.stem.rpartition("_seed")[2]): np.load(path) for path in results.glob(f"{row.system}_seed*.npz")}
-    return sorted(seed for seed, arrays in found.items()
-                  if all(array_name(row, test_set, arrays) for test_set in TESTS))
-
-
-def read_row(row: Row, test_set: str, results: Path, seeds: list[int]) -> Counts:
-    """The row's decodings of a test set by these seeds."""
-    found = [np.load(results / f"{row.system}_seed{seed}.npz") for seed in seeds]
-    counts = np.stack([arrays[array_name(row, test_set, arrays)] for arrays in found])
-    return Counts(found[0][f"domains/{test_set}"], counts.astype(int))
-
-
-def rates(found: Counts, domain: str | None) -> np.ndarray:
-    """Error rates of a domain, of all for None: (1 + RESAMPLES, measures); the first is that of all utterances."""
-    counts = found.counts if domain is None else found.counts[:, found.domains == domain]
-    seeds, utterances = counts.shape[:2]
-    rng = np.random.default_rng(0)
-    flat = counts.reshape(seeds, utterances, -1).astype(float)
-    rows = [error_rate(counts.sum(axis=1)).mean(axis=0)]
-    for _ in range(RESAMPLES):
-        weights = np.bincount(rng.integers(utterances, size=utterances), minlength=utterances)
-        drawn = (weights @ flat).reshape(seeds, *counts.shape[2:])[rng.integers(seeds, size=seeds)]
-        rows.append(error_rate(drawn).mean(axis=0))
-    return np.array(rows)
-
-
-def reductions(before: np.ndarray, after: np.ndarray) -> str:
-    """Relative reduction of the WER in %, with its interval."""
-    relative = 100 * (before[:, 0] - after[:, 0]) / before[:, 0]
-    low, high = interval(relative[1:])
-    return f"{relative[0]:+.1f} ({low:+.1f} to {high:+.1f})"
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A row's error rates.
-
-    Attributes:
-        seeds: of its trainings.
-        rates: test set or domain -> (1 + RESAMPLES, measures), as `rates` gives them.
-    """
-
-    seeds: list[int]
-    rates: dict[str, np.ndarray]
-
-
-def measure(row: Row, results: Path, seeds: list[int]) -> Measured:
-    """A row's error rates over these seeds, from a folder of what `write_counts` keeps."""
-    inside, outside = (read_row(row, test_set, results, seeds) for test_set in TESTS)
-    both = Counts(np.concatenate([inside.domains, outside.domains]),
-                  np.concatenate([inside.counts, outside.counts], axis=1))
-    sets = {"in": rates(inside, None), "out": rates(outside, None), "all": rates(both, None)}
-    return Measured(seeds, sets | {domain: rates(outside, domain) for domain in sorted(set(outside.domains))})
-
-
-def measure_all(results: Path) -> dict[Row, Measured]:
-    """The rows whose systems are finished."""
-    return {row: measure(row, results, seeds) for row in ROWS if (seeds := finished_seeds(row, results))}
-
-
-def compare(measured: dict[Row, Measured], results: Path) -> list[list[str]]:
-    """How much fewer word errors each row has than its bases, over the seeds that both have."""
-    by_title = {row.title: row for row in measured}
-    pairs = [(row, by_title[base]) for row in measured for base in row.bases if base in by_title]
-    lines = []
-    for row, base in pairs:
-        if seeds := sorted(set(measured[row].seeds) & set(measured[base].seeds)):
-            known = ((one, measured[one]) for one in (base, row))
-            before, after = (
-                (found if found.seeds == seeds else measure(one, results, seeds)).rates for one, found in known
-            )
-            changes = [reductions(before[name], after[name]) for name in after]
-            lines.append([row.title, base.title, str(len(seeds)), *changes])
-    return lines
-
-
-def tables(measured: dict[Row, Measured], results: Path) -> str:
+def tables(measured: Mapping[Row, Measured], results: Path) -> str:
     """All of it in Markdown."""
-    sets = list(next(iter(measured.values())).rates) if measured else []
-    text = []
-    for n, title in enumerate(MEASURES):
-        measures = {row: found.rates["in"].shape[1] if row.tells_languages else 2 for row, found in measured.items()}
-        rows = [[row.title, str(len(found.seeds)), *(f"{found.rates[name][0][n]:.1f}" for name in sets)]
-                for row, found in measured.items() if n < measures[row]]
-        text += [f"### {title}", markdown_table(("system", "seeds", *sets), rows)]
-    text += ["### Relative reduction of the word error rate, % (95 % interval)",
-             markdown_table(("system", "compared with", "seeds", *sets), compare(measured, results))]
-    return "\n\n".join(text) + "\n"
+    comparisons = list(compare(measured, results))
+    lists = list(chain.from_iterable(map(by_list, comparisons)))
+    text = [figure_table(figure, measured) for figure in FIGURES if figure != "script" or scripts_differ(measured)]
+    text += [language_table(inside, measured) for inside in (True, False)]
+    text += [reduction_table(comparisons, set_names(measured)), claim_table(comparisons, lists), list_table(lists),
+             training_table(results)]
+    return "\n".join(filter(None, text))
 
 
-def draw(measured: dict[Row, Measured], path: Path) -> None:
+def section(title: str, head: tuple[str, ...], rows: list[list[str]]) -> str:
+    """A title and its table; "" without rows."""
+    return f"### {title}\n\n{markdown_table(head, rows)}" if rows else ""
+
+
+def shown(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.1f}"
+
+
+def set_names(measured: Mapping[Row, Measured]) -> list[str]:
+    """Test sets and domains."""
+    return list(next(iter(measured.values())).rates) if measured else []
+
+
+def known_languages(measured: Mapping[Row, Measured]) -> list[str]:
+    """Those of all utterances, as far as they are kept."""
+    return sorted({language for found in measured.values() if found.counts.languages is not None
+                   for language in found.counts.languages.tolist()})
+
+
+def scripts_differ(measured: Mapping[Row, Measured]) -> bool:
+    """Whether two of the languages are never written in the same script."""
+    scripts = filter(None, map(known_scripts, known_languages(measured)))
+    return any(own.isdisjoint(other) for own, other in combinations(scripts, 2))
+
+
+def figure_table(figure: str, measured: Mapping[Row, Measured]) -> str:
+    """One of FIGURES for all test sets and domains."""
+    of_figure = {row: [rates[0][FIGURES.index(figure)] for rates in found.rates.values()]
+                 for row, found in measured.items()
+                 if figure not in OF_LANGUAGES or (row.tells_languages and row.decodings != GIVEN)}
+    rows = [[row.title, str(len(measured[row].seeds)), *map(shown, values)] for row, values in of_figure.items()]
+    is_kept = not np.isnan([*of_figure.values()]).all()
+    return section(TITLES[figure], ("system", "seeds", *set_names(measured)), rows if is_kept else [])
+
+
+def language_table(inside: bool, measured: Mapping[Row, Measured]) -> str:
+    """WER by language, in or out of domain."""
+    languages = known_languages(measured)
+
+    def wer(found: Measured, language: str) -> float:
+        counts = found.counts
+        if counts.languages is None:
+            return np.nan
+        return means(counts.counts[:, (counts.inside == inside) & (counts.languages == language)])[WER]
+
+    rows = [[row.title, str(len(found.seeds)), *(shown(wer(found, language)) for language in languages)]
+            for row, found in measured.items()]
+    return section(f"Word error rate {'in-domain' if inside else 'out of domain'} by language, %",
+                   ("system", "seeds", *languages), rows if languages else [])
+
+
+def reduction_table(comparisons: list[Comparison], sets: list[str]) -> str:
+    """How much fewer word errors each row has than its bases, over the seeds that both have."""
+    rows = [[c.row.title, c.base.title, str(len(c.after.seeds)), *(with_interval(c.reductions(name)) for name in sets)]
+            for c in comparisons]
+    return section("Relative reduction of the word error rate, % (95 % interval)",
+                   ("system", "compared with", "seeds", *sets), rows)
+
+
+def claim_table(comparisons: list[Comparison], lists: list[Allowed]) -> str:
+    """The paper's relative reductions and those here."""
+    by_titles = {(c.row.title, c.base.title): c for c in comparisons}
+    rows = [[claim.title, claim.where, claim.paper, with_interval(c.reductions(claim.where)), c.row.title,
+             c.base.title, str(len(c.after.seeds))]
+            for claim in CLAIMS if (c := by_titles.get((claim.row, claim.base)))]
+    pruned = {claim.row for claim in CLAIMS if claim.paper == PRUNED}
+    if own := [found for found in lists if found.comparison.row.title in pruned]:
+        most = max(own, key=lambda found: reductions(found.before, found.after)[0])
+        c = most.comparison
+        rows.append([f"the most of {len(own)} lists, {most.languages}", "out", PRUNED,
+                     with_interval(reductions(most.before, most.after)), c.row.title, c.base.title,
+                     str(len(c.after.seeds))])
+    return section("The paper's relative reductions of the word error rate, %, and those here (95 % interval)",
+                   ("of", "set", "paper", "here", "system", "compared with", "seeds"), rows)
+
+
+def list_table(lists: list[Allowed]) -> str:
+    """What each list of languages changes."""
+    rows = [[found.comparison.row.title, found.languages, str(len(found.comparison.after.seeds)),
+             shown(found.before[0, WER]), shown(found.after[0, WER]),
+             with_interval(reductions(found.before, found.after))] for found in lists]
+    return section("Word error rate out of domain by allowed languages, %",
+                   ("system", "allowed", "seeds", "all languages", "these", "relative reduction"), rows)
+
+
+def training_table(results: Path) -> str:
+    """How long the trainings took."""
+    rows = []
+    for name, system in SYSTEMS.items():
+        if times := [kept for kept in seconds_of(name, results) if "training" in kept]:
+            router = [kept["router"] for kept in times if "router" in kept]
+            side_by_side = sorted({f"{kept['side_by_side']:.0f}" for kept in times})
+            rows.append([system.title, str(len(times)), f"{np.mean([kept['training'] for kept in times]):,.0f}",
+                         f"{np.mean(router):,.0f}" if router else "-", " or ".join(side_by_side)])
+    note = ("Of all epochs with their validation, without what comes before and after them. Trainings that ran side by "
+            "side on one machine took longer for it.")
+    table = section("Seconds of training", ("system", "seeds", "model", "router fine-tuning", "side by side"), rows)
+    return table and f"{table}\n{note}\n"
+
+
+def draw(measured: Mapping[Row, Measured], path: Path) -> None:
     """WER of every row with its interval, a panel for each test set."""
     figure, panels = plt.subplots(1, 2, figsize=(10, 0.35 * len(measured) + 1), sharey=True)
     for axes, (name, title) in zip(panels, (("in", "WER in-domain, %"), ("out", "WER out of domain, %"))):
         for place, (row, found) in enumerate(measured.items()):
-            wer = found.rates[name][:, 0]
+            wer = found.rates[name][:, WER]
             axes.barh(place, wer[0], color=COLOURS.get(row.system, "tab:green"), alpha=0.8)
             axes.plot(interval(wer[1:]), [place, place], color="black", linewidth=1)
             axes.annotate(f"{wer[0]:.1f}", (max(interval(wer[1:])), place), (4, 0), textcoords="offset points",
@@ -230,7 +247,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--plot", type=Path, help="draw the word error rates into this file")
     args = parser.parse_args(argv)
     results = args.results / args.size
-    measured = measure_all(results)
+    measured = measure_all(ROWS, results)
     print(tables(measured, results))
     if args.plot:
         draw(measured, args.plot)

@@ -24,7 +24,7 @@ def read_checkpoint(folder: Path | None) -> dict | None:
         with torch.serialization.safe_globals(allowed), naming_damaged_files():
             return torch.load(folder / "checkpoint.pth", map_location="cpu", weights_only=True, mmap=True)
     except UnusableFile as error:
-        raise UserError(f"{error}, or remove it: what was measured in the training is then unknown") from error
+        raise UserError(f"{error}, or remove it: the training's curves and times are then left out") from error
 
 
 def training_seconds(folder: Path) -> float | None:
