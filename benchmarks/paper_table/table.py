@@ -193,7 +193,7 @@ def claim_table(comparisons: list[Comparison], lists: list[Allowed]) -> str:
                      with_interval(reductions(most.before, most.after)), c.row.title, c.base.title,
                      str(len(c.after.seeds))])
     return section("The paper's relative reductions of the word error rate, %, and those here (95 % interval)",
-                   ("of", "set", "paper", "here", "system", "compared with", "seeds"), rows)
+                   ("change", "set", "paper", "here", "system", "compared with", "seeds"), rows)
 
 
 def list_table(lists: list[Allowed]) -> str:
