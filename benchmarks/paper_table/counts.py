@@ -9,8 +9,8 @@ A file of `write_counts` has, for each decoding and test set, the arrays
     allowed/TAG/TEST_SET    (utterances,) str: the languages that were allowed, comma-separated
 
 `frames` only where there was a choice of languages, `allowed` only where there was a list. For each test set there are
-`domains/TEST_SET` and `languages/TEST_SET`, and of the trainings `seconds/training`, `seconds/router` (its fine-tuning)
-and `side_by_side`. Older files have the first array and the domains only.
+`domains/TEST_SET` and `languages/TEST_SET`; of the trainings, numbers: `times/training` and `times/router` in seconds,
+and `times/side_by_side`. Older files have the first array and the domains only.
 """
 
 import sys
@@ -27,7 +27,6 @@ from score import align, count, find_decodings  # noqa: E402
 from shared.decodings import Decoding, expert_frames, read_output  # noqa: E402
 from shared.diagnosis import Heard, languages_of_words  # noqa: E402
 from shared.scripts import foreign_script  # noqa: E402
-from shared.trainings import training_seconds  # noqa: E402
 
 TESTS = ("test_in", "test_out")
 # What is counted as a share of what: two numbers of an utterance each.
@@ -40,27 +39,23 @@ ALL, AUGMENTED_ROUTER, PAIRS = ("decode_asr",), ("decode_asr_router",), ("decode
 GIVEN = ("decode_asr_given", "decode_asr_router_pruned")
 
 
-def write_counts(exp: Path, data: Path, results: Path, side_by_side: int) -> None:
+def write_counts(exp: Path, data: Path, results: Path, times: Mapping[str, int]) -> None:
     """Keep what all decodings of an experiment got right and wrong, and how long its trainings took.
 
     Args:
-        exp: folder of the experiment, exp/asr_TAG; its router was fine-tuned in exp/router_TAG, if at all.
+        exp: folder of the experiment.
         data: folder of the data directories: the test sets, and those whose transcripts say which words a language has.
         results: file to write.
-        side_by_side: trainings at a time, on one machine.
+        times: seconds of the `training`, and of the `router`'s; how many trainings were `side_by_side` on one machine.
 
     Raises:
         UserError: there is no decoding, or what is read is damaged.
     """
     decodings = find_decodings(exp, data)
     languages_of = languages_of_words(decodings, data)
-    kept = {"side_by_side": np.array(side_by_side)}
+    kept = {f"times/{name}": np.array(time) for name, time in times.items()}
     for decoding in decodings:
         kept |= counts_of(decoding, languages_of)
-    trainings = {"training": exp, "router": exp.with_name(exp.name.replace("asr", "router", 1)) / "training"}
-    for name, folder in trainings.items():
-        if (seconds := training_seconds(folder)) is not None:
-            kept[f"seconds/{name}"] = np.array(seconds)
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("wb") as file:
         np.savez_compressed(file, **kept)

@@ -140,8 +140,7 @@ def by_list(comparison: Comparison) -> Iterator[Allowed]:
         yield Allowed(languages, comparison, rates(before.counts[:, mask]), rates(after.counts[:, mask]))
 
 
-def seconds_of(system: str, results: Path) -> list[dict[str, float]]:
-    """Of each seed what is kept of its trainings' times: training, router, side_by_side."""
-    names = {"training": "seconds/training", "router": "seconds/router", "side_by_side": "side_by_side"}
-    return [{key: float(arrays[name]) for key, name in names.items() if name in arrays}
+def training_times(system: str, results: Path) -> list[dict[str, int]]:
+    """Of each seed the times of its trainings, as `write_counts` takes them."""
+    return [{name.removeprefix("times/"): int(arrays[name]) for name in arrays if name.startswith("times/")}
             for arrays in read_seeds(system, results).values()]

@@ -13,6 +13,7 @@ synthesisers: paper_table/engines.py says which.
 
 import argparse
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -27,7 +28,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "egs2/blr_moe_masr/asr1"
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
+
+from shared.trainings import training_seconds  # noqa: E402
 
 from paper_table.counts import TESTS, write_counts  # noqa: E402
 
@@ -125,11 +128,20 @@ SYSTEMS = {
 
 @dataclass(frozen=True)
 class Step:
-    """A command of a job, and the file that is there once it has succeeded."""
+    """A command of a job, and the file that is there once it has succeeded.
+
+    Attributes:
+        name: for messages.
+        command: run in the recipe's folder.
+        done: the file. It says how many seconds the command took; if it is a training, also how many its epochs took,
+            whenever each was trained, and how many trainings there were at a time.
+        training: its folder, if it is one.
+    """
 
     name: str
     command: tuple[str, ...]
     done: Path
+    training: Path | None = None
 
 
 def data_step(work: Path, size: Size, nj: int) -> Step:
@@ -151,12 +163,12 @@ def training_steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     if system.start:
         made = [*training_steps(system.start, seed, work, size), tokens_step(system.start, seed, work, size)]
     made.append(Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "11", *options_of(name, seed, work, size),
-                                 "--asr_args", " ".join(training)), work / f"done/{tag}"))
+                                 "--asr_args", " ".join(training)), work / f"done/{tag}", work / f"exp/asr_{tag}"))
     if system.router:
         router = f"--seed {seed} --max_epoch {size.router_epochs} --scheduler_conf epochs={size.router_epochs}"
         made.append(Step(f"{tag}, router", run_sh(work, size, "--stage", "16", "--stop_stage", "16",
                                                   *options_of(name, seed, work, size), "--router_args", router),
-                         work / f"done/{tag}_router"))
+                         work / f"done/{tag}_router", work / f"exp/router_{tag}/training"))
     return made
 
 
@@ -204,10 +216,16 @@ def run_sh(work: Path, size: Size, *options: str) -> tuple[str, ...]:
 
 
 class Jobs:
-    """Runs steps until a time is up, each with its own log."""
+    """Runs steps until a time is up, each with its own log.
 
-    def __init__(self, work: Path, minutes: float | None):
-        self.work = work
+    Args:
+        work: folder of the corpus and the models.
+        minutes: until the time is up; None: never.
+        side_by_side: how many jobs there are at a time.
+    """
+
+    def __init__(self, work: Path, minutes: float | None, side_by_side: int = 1):
+        self.work, self.side_by_side = work, side_by_side
         self.end = time.monotonic() + 60 * minutes if minutes else float("inf")
         self.lock = threading.Lock()
         self.running: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)  # systems may share a start
@@ -241,13 +259,27 @@ class Jobs:
         if status:
             self.say(f"{step.name}: failed, see {log}")
             return False
-        step.done.write_text(f"{time.monotonic() - start:.0f} s\n")
-        self.say(f"{step.name}: done in {step.done.read_text().strip()}")
+        took = f"{time.monotonic() - start:.0f} s"
+        if step.training and (seconds := training_seconds(step.training)) is not None:
+            took += f", epochs {seconds:.0f} s, {self.side_by_side} side by side"
+        step.done.write_text(f"{took}\n")
+        self.say(f"{step.name}: done in {took}")
         return True
 
     def say(self, message: str) -> None:
         with self.lock:
             print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
+
+
+def training_times(done: Path, tag: str) -> dict[str, int]:
+    """Seconds of a system's `training` and of its `router`'s, and how many were `side_by_side`, as far as `Jobs` noted
+    them."""
+    times = {}
+    for name, ending in (("router", "_router"), ("training", "")):
+        step = done / f"{tag}{ending}"
+        if step.exists() and (noted := re.search(r"epochs (\d+) s, (\d+) side", step.read_text())):
+            times[name], times["side_by_side"] = map(int, noted.groups())
+    return times
 
 
 def path(folder: Path) -> str:
@@ -277,19 +309,20 @@ def main(argv: list[str] | None = None) -> None:
     work, size = args.work.resolve(), SIZES[args.size]
     for folder in ("done", "logs"):
         (work / folder).mkdir(parents=True, exist_ok=True)
-    jobs = Jobs(work, args.minutes)
+    jobs = Jobs(work, args.minutes, args.jobs)
     if not jobs([data_step(work, size, args.nj)]):
         sys.exit(1)
 
     def make(system: tuple[str, int]) -> bool:
         """Whether a system of one seed is finished: its results are there, or all its trainings with --train_only."""
-        results = args.results / args.size / f"{system[0]}_seed{system[1]}.npz"
+        tag = f"{system[0]}_seed{system[1]}"
+        results = args.results / args.size / f"{tag}.npz"
         if results.exists():
             return True
         if not jobs(training_steps(*system, work, size)):
             return False
         if not args.train_only and jobs(decoding_steps(*system, work, size)):
-            write_counts(work / f"exp/asr_{system[0]}_seed{system[1]}", work / "dump/raw", results, args.jobs)
+            write_counts(work / f"exp/asr_{tag}", work / "dump/raw", results, training_times(work / "done", tag))
         return args.train_only or results.exists()
 
     systems = list(seeds_first(args.systems, args.seeds))

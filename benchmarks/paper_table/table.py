@@ -36,7 +36,7 @@ from paper_table.rates import (  # noqa: E402
     means,
     measure_all,
     reductions,
-    seconds_of,
+    training_times,
     with_interval,
 )
 from paper_table.run import SYSTEMS  # noqa: E402
@@ -209,9 +209,9 @@ def training_table(results: Path) -> str:
     """How long the trainings took."""
     rows = []
     for name, system in SYSTEMS.items():
-        if times := [kept for kept in seconds_of(name, results) if "training" in kept]:
+        if times := [kept for kept in training_times(name, results) if "training" in kept]:
             router = [kept["router"] for kept in times if "router" in kept]
-            side_by_side = sorted({f"{kept['side_by_side']:.0f}" for kept in times})
+            side_by_side = sorted({str(kept["side_by_side"]) for kept in times})
             rows.append([system.title, str(len(times)), f"{np.mean([kept['training'] for kept in times]):,.0f}",
                          f"{np.mean(router):,.0f}" if router else "-", " or ".join(side_by_side)])
     note = ("Of all epochs with their validation, without what comes before and after them. Trainings that ran side by "

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "local"), str(ROOT / "tests" / "recipe")]
 
+from fake_experiment import make_checkpoint  # noqa: E402
 from paper_table import corpus, run  # noqa: E402
 
 
@@ -99,3 +101,17 @@ def test_both_halves_of_a_training_have_the_updates_of_one(tmp_path):
     dense, _, experts, _ = (" ".join(step.command) for step in steps)
     assert f"--max_epoch {size.epochs // 2}" in dense and f"--max_epoch {size.epochs // 2}" in experts
     assert f"--from_dense {tmp_path}/exp/asr_dense_half_seed0" in experts and "--from_dense" not in dense
+
+
+def test_epochs_of_all_attempts_are_timed(work):
+    """What a checkpoint knows of them, not the seconds of the last attempt."""
+    make_checkpoint(work / "training", epochs=4, with_ctc=True)
+    training = run.Step("training", ("true",), work / "done/dense_seed0", work / "training")
+    assert run.Jobs(work, None, side_by_side=3)([training])
+    assert run.training_times(work / "done", "dense_seed0") == {"training": 4 * 60, "side_by_side": 3}
+
+
+def test_times_that_nobody_noted_are_unknown(work):
+    """Of an older call, or of a training that left no checkpoint."""
+    assert run.Jobs(work, None)([run.Step("training", ("true",), work / "done/dense_seed0", work / "training")])
+    assert run.training_times(work / "done", "dense_seed0") == {}

@@ -32,7 +32,7 @@ def kept(tmp_path_factory):
     exp, _, data = make_experiment(root, ("de", "ru"), per_language=6)
     write_table(exp / "decode_asr_router/test_out/text",
                 {u.id: f"слово {u.text}" for u in read_data_dir(data / "test_out")})
-    write_counts(exp, data, root / "results/fake_seed0.npz", side_by_side=2)
+    write_counts(exp, data, root / "results/fake_seed0.npz", {"training": 1200, "side_by_side": 2})
     return exp, data, root / "results"
 
 
@@ -86,8 +86,8 @@ def test_lists_are_compared_where_they_hold(kept):
     assert found[0].before.shape == (1 + rates.RESAMPLES, len(FIGURES))
 
 
-def test_seconds_are_those_of_all_epochs_with_their_validation(kept):
-    assert rates.seconds_of("fake", kept[2]) == [{"training": 20 * 60, "router": 5 * 60, "side_by_side": 2}]
+def test_times_are_kept(kept):
+    assert rates.training_times("fake", kept[2]) == [{"training": 1200, "side_by_side": 2}]
 
 
 def test_only_languages_and_domains_are_kept_as_text(kept):
@@ -210,8 +210,9 @@ def test_the_papers_figures_beside_those_here(tmp_path, capsys):
 
 def test_seconds_are_means_over_the_trainings(tmp_path, capsys):
     for seed, seconds in ((0, 1000), (1, 1200)):
-        write_results(tmp_path / "tiny", "lr_moe_from_dense", seed, [1, 1], side_by_side=np.array(seed + 1),
-                      **{"seconds/training": np.array(seconds), "seconds/router": np.array(90 + seed)})
+        write_results(tmp_path / "tiny", "lr_moe_from_dense", seed, [1, 1], **{
+            "times/training": np.array(seconds), "times/router": np.array(90 + seed),
+            "times/side_by_side": np.array(seed + 1)})
     write_results(tmp_path / "tiny", "lr_moe", 0, [1, 1])
     lines = lines_of(tmp_path, capsys)
     times = lines[lines.index("### Seconds of training") :]
