@@ -8,7 +8,8 @@ What a finished system got right and wrong, utterance by utterance, is kept in p
 is there is not trained again, on any machine. `table.py` makes the tables of it.
 
 Sizes cpu and gpu take the demo's corpus, gpu with three times as many tests. That of size engines needs four
-synthesisers: paper_table/engines.py says which.
+synthesisers: paper_table/engines.py says which. Sizes real_studio, real_captions and real_phone need real speech in the
+folder $REAL_SPEECH: paper_table/real.py says what.
 """
 
 import argparse
@@ -64,12 +65,25 @@ class Size:
 # synthetic speech follows no other synthesiser, whatever its routing.
 AUGMENTATION = "augmentation={speed: [0.85, 1.2], conditions: {clean: 8, noise: 2, reverberation: 2, telephone: 1}}"
 ON_GPU = ("--ngpu", "1", "--inference_args", "--batch_size 64")
+REAL_SPEECH = Path(os.environ.get("REAL_SPEECH", ROOT.parent / "shared/data"))
+
+
+def real(left_out: str, hours: float) -> Size:
+    """Real speech, tested on a domain that it is not trained with."""
+    training = "--preprocessor_conf 'augmentation={speed: [0.85, 1.2]}'"
+    return Size(f"paper_table.real={REAL_SPEECH}/real-mini/{left_out}", hours, 200, 3_200_000, 16, 62, 5, training,
+                ON_GPU)
+
+
 SIZES = {
     "cpu": Size("paper_table.demo", 4.5, 100, 800_000, 16, 80, 5),
     "gpu": Size("paper_table.demo", 4.5, 300, 800_000, 16, 80, 5, further=ON_GPU),
     # Few and large batches, since a model of this size waits for Python there (benchmarks/NOTES.md). Not run yet.
     "engines": Size("paper_table.corpus", 4.5, 100, 9_600_000, 16, 100, 5, f"--preprocessor_conf '{AUGMENTATION}'",
                     ON_GPU),
+    "real_studio": real("studio", 2.5),
+    "real_captions": real("captions", 4.5),
+    "real_phone": real("phone", 4.5),
     "tiny": Size("espeak", 0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
 }
 
