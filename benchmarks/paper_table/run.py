@@ -81,9 +81,9 @@ SIZES = {
     # Few and large batches, since a model of this size waits for Python there (benchmarks/NOTES.md). Not run yet.
     "engines": Size("paper_table.corpus", 4.5, 100, 9_600_000, 16, 100, 5, f"--preprocessor_conf '{AUGMENTATION}'",
                     ON_GPU),
-    "real_studio": real("studio", 2.5),
-    "real_captions": real("captions", 4.5),
-    "real_phone": real("phone", 4.5),
+    "real_studio": real("studio", 2.1),
+    "real_captions": real("captions", 4.3),
+    "real_phone": real("phone", 4.6),
     "tiny": Size("espeak", 0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
 }
 
