@@ -8,7 +8,8 @@ What a finished system got right and wrong, utterance by utterance, is kept in p
 is there is not trained again, on any machine. `table.py` makes the tables of it.
 
 Sizes cpu and gpu take the demo's corpus, gpu with three times as many tests. That of size engines needs four
-synthesisers: paper_table/engines.py says which.
+synthesisers: paper_table/engines.py says which. Sizes real_studio, real_captions and real_phone need real speech in the
+folder $REAL_SPEECH: paper_table/real.py says what.
 """
 
 import argparse
@@ -48,6 +49,7 @@ class Size:
         batch_bins: samples of a batch, padding included.
         epochs, updates: epochs, and updates of an epoch.
         router_epochs: epochs of router fine-tuning, of 160 updates.
+        training: further options of the training of all systems.
         further: options of run.sh and decode.sh.
     """
 
@@ -58,15 +60,29 @@ class Size:
     epochs: int
     updates: int
     router_epochs: int
+    training: str = ""
     further: tuple[str, ...] = ()
 
 
 ON_GPU = ("--ngpu", "1", "--inference_args", "--batch_size 64")
+REAL_SPEECH = Path(os.environ.get("REAL_SPEECH", ROOT.parent / "shared/data"))
+
+
+def real(left_out: str, hours: float) -> Size:
+    """Real speech, tested on a domain that it is not trained with."""
+    training = "--preprocessor_conf 'augmentation={speed: [0.85, 1.2]}'"
+    return Size(f"paper_table.real={REAL_SPEECH}/real-mini/{left_out}", hours, 200, 3_200_000, 16, 62, 5, training,
+                ON_GPU)
+
+
 SIZES = {
     "cpu": Size("paper_table.demo", 4.5, 100, 800_000, 16, 80, 5),
     "gpu": Size("paper_table.demo", 4.5, 300, 800_000, 16, 80, 5, further=ON_GPU),
     # Larger batches, since a model of this size waits for Python there (benchmarks/NOTES.md).
     "engines": Size("paper_table.corpus", 6.0, 300, 3_200_000, 16, 80, 5, further=ON_GPU),
+    "real_studio": real("studio", 2.1),
+    "real_captions": real("captions", 4.3),
+    "real_phone": real("phone", 4.6),
     "tiny": Size("espeak", 0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
 }
 
@@ -158,7 +174,7 @@ def training_steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
                 f"--max_epoch {epochs}",
                 f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'",
-                system.options]
+                size.training, system.options]
     made = []
     if system.start:
         made = [*training_steps(system.start, seed, work, size), tokens_step(system.start, seed, work, size)]

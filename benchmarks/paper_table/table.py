@@ -46,6 +46,7 @@ TITLES = dict(zip(FIGURES, (
     "Frames in a wrong language, %", "Recognised words that are of another language, %",
     "Recognised words in a foreign script, %")))
 OF_LANGUAGES = ("LID", "frames")  # figures of rows that have a choice of languages
+SINGLE_VOICED = frozenset({"studio", "captions", "phone"})  # of paper_table/real.py: there, a language is a voice
 GREY, ORANGE, BLUE = "tab:gray", "tab:orange", "tab:blue"
 COLOURS = {"dense": GREY, "dense_half": "lightgray", "dense_from_dense": GREY, "lr_moe": "navajowhite",
            "lr_moe_from_dense": ORANGE, "blr_moe": "lightsteelblue", "blr_moe_from_dense": BLUE}  # others: green
@@ -147,12 +148,15 @@ def scripts_differ(measured: Mapping[Row, Measured]) -> bool:
 
 def figure_table(figure: str, measured: Mapping[Row, Measured]) -> str:
     """One of FIGURES for all test sets and domains."""
-    of_figure = {row: [rates[0][FIGURES.index(figure)] for rates in found.rates.values()]
+    sets = set_names(measured)
+    if figure in OF_LANGUAGES and not SINGLE_VOICED.isdisjoint(sets):
+        sets = ["in"]
+    of_figure = {row: [found.rates[name][0][FIGURES.index(figure)] for name in sets]
                  for row, found in measured.items()
                  if figure not in OF_LANGUAGES or (row.tells_languages and row.decodings != GIVEN)}
     rows = [[row.title, str(len(measured[row].seeds)), *map(shown, values)] for row, values in of_figure.items()]
     is_kept = not np.isnan([*of_figure.values()]).all()
-    return section(TITLES[figure], ("system", "seeds", *set_names(measured)), rows if is_kept else [])
+    return section(TITLES[figure], ("system", "seeds", *sets), rows if is_kept else [])
 
 
 def language_table(inside: bool, measured: Mapping[Row, Measured]) -> str:
