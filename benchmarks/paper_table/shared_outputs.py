@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
@@ -121,7 +122,10 @@ class Version:
 
 
 class Waves(torch.utils.data.Dataset):
-    """(samples,) float32 of augmented pairs, each drawn by its name: the same whatever else there is."""
+    """(samples,) float32 of augmented pairs, each drawn by its name: the same whatever else there is.
+
+    They are NumPy's: PyTorch would hand each through a shared file, of which there may be few and little.
+    """
 
     def __init__(self, versions: list[Version], args: argparse.Namespace):
         self.versions = versions
@@ -130,10 +134,9 @@ class Waves(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.versions)
 
-    def __getitem__(self, place: int) -> torch.Tensor:
+    def __getitem__(self, place: int) -> np.ndarray:
         version = self.versions[place]
-        heard = self.augment(f"{version.pair.id} {version.n}", {"speech": version.pair.audio})
-        return torch.from_numpy(heard["speech"])
+        return self.augment(f"{version.pair.id} {version.n}", {"speech": version.pair.audio})["speech"]
 
 
 @torch.no_grad()
@@ -148,7 +151,7 @@ def shared_outputs(
     with router_inputs(model.asr_model) as given:
         for batch in tqdm(waves, desc="shared blocks' outputs", unit_scale=AT_ONCE, disable=None):
             lengths = torch.tensor([len(wave) for wave in batch], device=device)
-            padded = pad_sequence(batch, batch_first=True).to(device)
+            padded = pad_sequence([torch.from_numpy(wave) for wave in batch], batch_first=True).to(device)
             model.asr_model.route(padded, lengths, model.specaug if masks else None)
             frames, valid = given.pop()
             rows += [own[:length] for own, length in zip(frames, valid.sum(dim=1).tolist())]
