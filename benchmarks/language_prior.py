@@ -2,7 +2,7 @@
 
     cd egs2/blr_moe_masr/asr1
     python ../../../benchmarks/language_prior.py --results exp/language_prior.jsonl \\
-        --data_dir dump/raw/valid --data_dir dump/raw/test_out trained=exp/router/before fine-tuned=exp/router
+        --data_dir dump/raw/valid --data_dir dump/raw/test_out trained=exp/asr fine-tuned=exp/router
 
 Every utterance gets a list of two languages, drawn by seed: with "right" lists its own language is always one of them,
 with "partly wrong" ones in three utterances of four, with "wrong" ones never. The strength is --language_penalty in
@@ -17,7 +17,7 @@ import math
 import random
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 import jiwer
@@ -61,15 +61,18 @@ def draw_list(language: str, languages: Sequence[str], right_share: float, draw:
 def decode(folder: str, data_dir: Path, missing: list[Condition]) -> Iterator[dict]:
     """What the model of a folder recognises under each condition: text and language of every utterance."""
     files, languages = read_data_dir(data_dir, "utt2lang")
-    for kind, escape, strength in tqdm(missing, desc=f"{folder}, {data_dir.name}", disable=None):
+    progress = tqdm(missing, desc=f"{folder}, {data_dir.name}", disable=None)
+    for (escape, strength), group in groupby(progress, key=lambda condition: condition[1:]):
         speech2text = Speech2Text.from_pretrained(
             folder, language_penalty=strength, language_escape=escape, beam_size=1
         )
-        draw = random.Random(0)
-        lists = {u: draw_list(languages[u], speech2text.languages, RIGHT_SHARE[kind], draw) for u in sorted(files)}
-        transcripts = speech2text.batch(list(files.values()), [lists[u] for u in files])
-        heard = {u: [transcript.text, transcript.language] for u, transcript in zip(files, transcripts)}
-        yield {"condition": [kind, escape, strength], "heard": heard}
+        for condition in group:
+            draw = random.Random(0)
+            share = RIGHT_SHARE[condition[0]]
+            lists = {u: draw_list(languages[u], speech2text.languages, share, draw) for u in sorted(files)}
+            transcripts = speech2text.batch(list(files.values()), [lists[u] for u in files])
+            heard = {u: [transcript.text, transcript.language] for u, transcript in zip(files, transcripts)}
+            yield {"condition": condition, "heard": heard}
 
 
 def counts_of(heard: dict[str, list[str]], data_dir: Path) -> np.ndarray:
