@@ -43,6 +43,7 @@ from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.output_folder import check_writable
 from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_config, sampling_rate
 from espnet_blrmoe.inference.lid_scores import hear
+from espnet_blrmoe.model.router_inputs import SharedBlocks
 from espnet_blrmoe.program import start
 from espnet_blrmoe.training.finetuning import reason_of
 from espnet_blrmoe.training.router_task import RouterTask
@@ -124,6 +125,8 @@ def measure(options: argparse.Namespace) -> dict:
     fs = sampling_rate(read_blr_moe_config(files.config))
     trained = load_asr_model(files).eval().to(options.device)
     model = RouterTask.build_model(args).eval()
+    if "trained" in options.capacities and not isinstance(trained.encoder.router_input, SharedBlocks):
+        raise ValueError("--capacities trained: the model's own router does not read the shared blocks; leave it out")
     versions, draws = plan(read_pairs(options.pairs_dir, trained.languages), options.pairs, options.draws,
                            options.stretches)
     before = {folder.name: scores_of(hear(trained, fs, folder)) for folder in options.test_dir}
@@ -136,7 +139,7 @@ def measure(options: argparse.Namespace) -> dict:
     routers = []
     total = len(options.capacities) * len(draws) * args.max_epoch * args.num_iters_per_epoch
     with tqdm(total=total, desc="updates", disable=None) as progress:
-        trainer = Trainer(model.asr_model, args, speech, valid, progress.update)
+        trainer = Trainer(model.asr_model, trained.encoder.router, args, speech, valid, progress.update)
         for capacity in options.capacities:
             for draw in draws:
                 own = trainer.train(capacity, draw)
@@ -210,8 +213,8 @@ def draw_curves(figures: dict, path: Path) -> None:
 
 
 def capacity_of(text: str) -> str:
-    if text != "linear" and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"a capacity is linear or LAYERSxCHANNELS, for example 5x128, not {text!r}")
+    if text not in ("trained", "linear") and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"a capacity is trained, linear or LAYERSxCHANNELS (5x128), not {text!r}")
     return text
 
 
@@ -236,7 +239,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--output", type=Path, required=True, help="folder for the figures, the tables and the plot")
     parser.add_argument("--config", type=Path, default=CONFIG, help="of stage 16 (default: conf/train_router.yaml)")
     parser.add_argument("--capacities", type=capacity_of, nargs="+", default=CAPACITIES,
-                        help=f"linear, or layers x channels of a TDNN (default: {' '.join(CAPACITIES)})")
+                        help="linear, layers x channels of a TDNN, or trained: the model's own router, trained further "
+                        f"(default: {' '.join(CAPACITIES)})")
     parser.add_argument("--pairs", type=amount_of, nargs="+", default=AMOUNTS,
                         help=f"amounts, of each language (default: {' '.join(AMOUNTS)})")
     parser.add_argument("--draws", type=positive, default=3, help="of each amount (default: %(default)s)")

@@ -187,21 +187,27 @@ def batches(draw: Draw, language: torch.Tensor, epochs: int, updates: int) -> to
 
 
 class Trainer:
-    """Trains new routers on a trained model, as the options of stage 16 say, and scores them.
+    """Trains routers on a trained model, as the options of stage 16 say.
 
     Args:
-        model: the trained model.
+        model: the trained model, which gets the routers.
+        trained: the router that it had, to be trained further.
         args: the options.
         speech, valid: to train on and to choose the epoch by.
         progress: is told of every update.
     """
 
-    def __init__(self, model: BLRMoEModel, args: argparse.Namespace, speech: Speech, valid: Speech,
-                 progress: Callable[[], object]):
-        self.model, self.args, self.speech, self.valid, self.progress = model, args, speech, valid, progress
+    def __init__(self, model: BLRMoEModel, trained: torch.nn.Module, args: argparse.Namespace, speech: Speech,
+                 valid: Speech, progress: Callable[[], object]):
+        self.model, self.trained, self.args = model, trained, args
+        self.speech, self.valid, self.progress = speech, valid, progress
 
     def put_router(self, capacity: str, seed: int) -> torch.nn.Module:
-        """A new router of that capacity, its first weights drawn by the seed."""
+        """A new router of that capacity, its first weights drawn by the seed, or the trained one's copy."""
+        if capacity == "trained":
+            torch.manual_seed(seed)
+            self.model.encoder.router = deepcopy(self.trained)
+            return self.model.encoder.router
         name, conf = "linear", None
         if capacity != "linear":
             layers, channels = map(int, capacity.split("x"))

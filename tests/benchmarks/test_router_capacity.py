@@ -4,12 +4,13 @@ import json
 import re
 import sys
 from collections import Counter
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from tiny import LANGUAGES, write_data_dir, write_model
+from tiny import CONFIG, LANGUAGES, write_data_dir, write_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
 
@@ -26,7 +27,8 @@ SPOKEN = [*LANGUAGES] * 3
 def root(tmp_path_factory):
     """A model, and audio-language pairs."""
     root = tmp_path_factory.mktemp("root")
-    write_model(root / "model", specaug=None)
+    conf = {**CONFIG["encoder_conf"], "router_input": "shared"}
+    write_model(root / "model", specaug=None, encoder_conf=conf)
     write_data_dir(root / "pairs", SPOKEN)
     for name, seed in (("valid", 20), ("test_in", 30), ("test_out", 40)):
         write_data_dir(root / name, [*LANGUAGES] * 2, seed)
@@ -114,7 +116,8 @@ def test_a_router_learns_and_its_best_epoch_counts(root):
     versions = [shared_outputs.Version(pair, n) for pair in pairs_of(root) for n in range(8)]
     speech = shared_outputs.shared_outputs(model, versions, args, 0, masks=False)
     updates = []
-    trainer = shared_outputs.Trainer(model.asr_model, args, speech, speech, lambda: updates.append(1))
+    trained = deepcopy(model.asr_model.encoder.router)
+    trainer = shared_outputs.Trainer(model.asr_model, trained, args, speech, speech, lambda: updates.append(1))
     trainer.put_router("2x16", 0).eval()
     untrained = trainer.valid_loss()
     draw = shared_outputs.Draw("all", 0, torch.arange(len(versions)), 3.0)
@@ -123,21 +126,23 @@ def test_a_router_learns_and_its_best_epoch_counts(root):
     assert known["valid_loss"] < 0.8 * untrained
     assert trainer.valid_loss() == pytest.approx(known["valid_loss"])
     assert known["weights"] == shared_outputs.weights_of(model.asr_model.encoder.router)
+    assert shared_outputs.weights_of(trainer.put_router("trained", 0)) == shared_outputs.weights_of(trained)
+    assert torch.equal(model.asr_model.encoder.router.output.weight, trained.output.weight)
     trainer.valid = SimpleNamespace(lengths=speech.lengths, loss=lambda *_: torch.tensor(float(len(updates))))
     assert trainer.train("2x16", draw)["epoch"] == 1  # the later ones are worse
 
 
 def test_figures_tables_and_plot(root, tmp_path, capsys):
-    router_capacity.main(options(root, tmp_path, "--capacities", "linear", "2x8", "--pairs", "1", "all", "--draws", "2",
-                                 "--updates", "10", "--stretches", "12"))
+    router_capacity.main(options(root, tmp_path, "--capacities", "linear", "trained", "--pairs", "1", "all",
+                                 "--draws", "2", "--updates", "10", "--stretches", "12"))
     figures = json.loads((tmp_path / "router_capacity.json").read_text())
     assert figures["updates"] == 10
     assert figures["before"].keys() == {"test_in", "test_out"}
     assert [(own["capacity"], own["pairs"], own["draw"]) for own in figures["routers"]] == [
-        (capacity, amount, draw) for capacity in ("linear", "2x8") for amount in ("1", "all") for draw in (0, 1)]
+        (capacity, amount, draw) for capacity in ("linear", "trained") for amount in ("1", "all") for draw in (0, 1)]
     table = (tmp_path / "router_capacity.md").read_text()
     assert capsys.readouterr().out == table + "\n"
-    rows = [line for line in table.splitlines() if line.startswith(("|as trained", "|linear", "|2x8"))]
+    rows = [line for line in table.splitlines() if line.startswith(("|as trained", "|linear", "|trained"))]
     assert len(rows) == 2 * 5
     own = [100 * router["scores"]["test_out"]["all"]["frame_accuracy"] for router in figures["routers"][:2]]
     assert rows[6].endswith(f"|{sum(own) / 2:.1f} ({min(own):.1f} to {max(own):.1f})|")
@@ -148,7 +153,7 @@ def test_figures_tables_and_plot(root, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("changes, sentence", [
-    (["--capacities", "big"], "a capacity is linear or LAYERSxCHANNELS, for example 5x128, not 'big'"),
+    (["--capacities", "big"], "a capacity is trained, linear or LAYERSxCHANNELS (5x128), not 'big'"),
     (["--pairs", "few"], "a positive number is needed, not 'few'"),
     (["--pairs", "1", "4"], "router_capacity: --pairs 4: language en has 3 audio-language pairs"),
     (["--pairs_dir", "nowhere"], "nowhere/wav.scp"),
@@ -170,7 +175,10 @@ def test_options_that_are_missing(root, tmp_path, capsys):
         assert re.search(sentence, capsys.readouterr().err)
 
 
-def test_languages_that_do_not_fit(root, tmp_path):
+def test_models_and_languages_that_do_not_fit(root, tmp_path):
+    write_model(tmp_path / "model", specaug=None)
+    with pytest.raises(SystemExit, match="--capacities trained: the model's own router does not read the shared"):
+        router_capacity.main(options(root, tmp_path, f"--model={tmp_path / 'model'}", "--capacities=trained"))
     write_data_dir(tmp_path / "others", ["en", "fr"])
     with pytest.raises(SystemExit, match="utterance utt1 of .*others has language 'fr'; give utterances in one lang"):
         router_capacity.main(options(root, tmp_path, pairs=tmp_path / "others"))
