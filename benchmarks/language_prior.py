@@ -36,7 +36,7 @@ from score import bootstrap, count, error_rate, interval  # noqa: E402
 from shared.alignments import align_words  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
 
-STRENGTHS = (1.0, 2.0, 4.0, 8.0, math.inf)
+STRENGTHS = (1.0, 2.0, 4.0, math.inf)
 RIGHT_SHARE = {"right": 1.0, "partly wrong": 0.75, "wrong": 0.0}  # of the lists
 COLOURS = {"right": "tab:green", "partly wrong": "tab:orange", "wrong": "tab:red"}
 NO_LIST = ("right", None, 0.0)  # a penalty of nothing: the same for all lists

@@ -2,7 +2,7 @@
 
     cd egs2/blr_moe_masr/asr1
     python ../../../benchmarks/paper_table/router_capacity.py --model exp/router/before --output exp/capacity \\
-        --pairs_dir dump/raw/train --pairs_dir dump/raw/router_train --valid_dir dump/raw/router_valid \\
+        --pairs_dir dump/raw/router_train --valid_dir dump/raw/router_valid \\
         --test_dir dump/raw/test_in --test_dir dump/raw/test_out --device cuda --nj 16
 
 Every router takes the place of the trained one, as in stage 16: it reads the outputs of the model's shared blocks,
@@ -19,11 +19,7 @@ pairs, other first weights and another order; with all pairs, it has the last tw
     router_capacity.svg    accuracy over utterances by the amount of pairs
 
 Without --model, nothing is trained, and the last two are made again of the first. On a CPU, ask for less:
-
-    python ../../../benchmarks/paper_table/router_capacity.py --model exp/router/before --output exp/capacity \\
-        --pairs_dir dump/raw/train --pairs_dir dump/raw/router_train --valid_dir dump/raw/router_valid \\
-        --test_dir dump/raw/test_in --test_dir dump/raw/test_out --capacities linear 3x64 --pairs 5 100 --updates 200 \\
-        --stretches 2000
+--capacities linear 3x64 --pairs 5 100 --updates 200 --stretches 2000.
 """
 
 import argparse
