@@ -1,31 +1,53 @@
 """What an allowed-language list does when it is right, partly wrong or wholly wrong, by how much it is believed.
 
     cd egs2/blr_moe_masr/asr1
-    python ../../../benchmarks/language_prior.py --model exp/router \\
-        --data_dir dump/raw/valid --data_dir dump/raw/test_out
+    python ../../../benchmarks/language_prior.py --results exp/language_prior.jsonl \\
+        --data_dir dump/raw/valid --data_dir dump/raw/test_out trained=exp/asr fine-tuned=exp/router
 
 Every utterance gets a list of two languages, drawn by seed: with "right" lists its own language is always one of them,
 with "partly wrong" ones in three utterances of four, with "wrong" ones never. The strength is --language_penalty in
 nats; "hard" excludes. Every strength is tried without and with --language_escape. Prints word error rate and accuracy
-of the detected language in %, and draws them.
+of the detected language in %, by how much a list changes the word error rate, with 95 % intervals (paired bootstrap
+over utterances), and draws the rates. Every decoding is a line of --results: a run that was cut short goes on.
 """
 
 import argparse
+import json
 import math
 import random
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby, product
 from pathlib import Path
 
 import jiwer
 import matplotlib.pyplot as plt
-from humanfriendly.tables import format_pretty_table
+import numpy as np
 from measuring import read_data_dir
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text
+from espnet_blrmoe.program import start
 
-STRENGTHS = (0.0, 1.0, 2.0, 4.0, 8.0, math.inf)
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "local"))
+
+from score import bootstrap, count, error_rate, interval  # noqa: E402
+from shared.alignments import align_words  # noqa: E402
+from shared.score_tables import markdown_table  # noqa: E402
+
+STRENGTHS = (1.0, 2.0, 4.0, math.inf)
 RIGHT_SHARE = {"right": 1.0, "partly wrong": 0.75, "wrong": 0.0}  # of the lists
+COLOURS = {"right": "tab:green", "partly wrong": "tab:orange", "wrong": "tab:red"}
+NO_LIST = ("right", None, 0.0)  # a penalty of nothing: the same for all lists
+
+Condition = tuple[str, float | None, float]  # kind of list, escape, strength
+
+
+def conditions(escape: float) -> list[Condition]:
+    """Everything that is decoded; those that one recogniser does are neighbours."""
+    return [NO_LIST, *((kind, own, strength) for own, strength, kind in
+                       product((None, escape), STRENGTHS, RIGHT_SHARE))]
 
 
 def draw_list(language: str, languages: Sequence[str], right_share: float, draw: random.Random) -> tuple[str, str]:
@@ -36,67 +58,96 @@ def draw_list(language: str, languages: Sequence[str], right_share: float, draw:
     return tuple(draw.sample(others, 2))
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="folder of the model")
-    parser.add_argument("--data_dir", type=Path, action="append", required=True,
-                        help="wav.scp, text and utt2lang; may be given several times")
-    parser.add_argument("--language_escape", type=float, default=0.9, help="the escape that is tried (default 0.9)")
-    parser.add_argument("--output", type=Path, help="file for the plot, e.g. docs/language_prior.svg")
-    args = parser.parse_args(argv)
-
-    results = {}  # (data, list, escape, strength) -> (WER, LID accuracy)
-    cases = [(escape, strength) for escape in (None, args.language_escape) for strength in STRENGTHS]
-    for escape, strength in tqdm(cases, desc="strengths", disable=None):
+def decode(folder: str, data_dir: Path, missing: list[Condition]) -> Iterator[dict]:
+    """What the model of a folder recognises under each condition: text and language of every utterance."""
+    files, languages = read_data_dir(data_dir, "utt2lang")
+    progress = tqdm(missing, desc=f"{folder}, {data_dir.name}", disable=None)
+    for (escape, strength), group in groupby(progress, key=lambda condition: condition[1:]):
         speech2text = Speech2Text.from_pretrained(
-            args.model, language_penalty=strength, language_escape=escape, beam_size=1
+            folder, language_penalty=strength, language_escape=escape, beam_size=1
         )
-        for data_dir in args.data_dir:
-            files, texts, languages = read_data_dir(data_dir, "text", "utt2lang")
-            for kind, right_share in RIGHT_SHARE.items():
-                draw = random.Random(0)
-                lists = {u: draw_list(languages[u], speech2text.languages, right_share, draw) for u in sorted(files)}
-                transcripts = speech2text.batch(list(files.values()), [lists[u] for u in files])
-                wer = 100 * jiwer.wer(list(texts.values()), [transcript.text for transcript in transcripts])
-                right = sum(one.language == language for one, language in zip(transcripts, languages.values()))
-                results[data_dir.name, kind, escape, strength] = wer, 100 * right / len(files)
-    for data_dir in args.data_dir:
-        print_table(data_dir.name, results)
-    if args.output:
-        draw_curves([data_dir.name for data_dir in args.data_dir], results, args.output)
+        for condition in group:
+            draw = random.Random(0)
+            share = RIGHT_SHARE[condition[0]]
+            lists = {u: draw_list(languages[u], speech2text.languages, share, draw) for u in sorted(files)}
+            transcripts = speech2text.batch(list(files.values()), [lists[u] for u in files])
+            heard = {u: [transcript.text, transcript.language] for u, transcript in zip(files, transcripts)}
+            yield {"condition": condition, "heard": heard}
+
+
+def counts_of(heard: dict[str, list[str]], data_dir: Path) -> np.ndarray:
+    """(utterances, words and languages, 4), as score.count gives them."""
+    _, texts, languages = read_data_dir(data_dir, "text", "utt2lang")
+    words = [align_words(texts[u], heard[u][0], languages[u]) for u in sorted(texts)]
+    return count({"WER": words, "LID": [jiwer.process_words(languages[u], heard[u][1] or "") for u in sorted(texts)]})
+
+
+def measure(folder: str, data_dir: Path, escape: float, results: Path) -> dict[Condition, np.ndarray]:
+    """The counts of every condition; what the file of results lacks is decoded and added to it."""
+    lines = results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
+    key = {"folder": folder, "data": str(data_dir)}
+    found = [line for line in map(json.loads, lines) if line.items() >= key.items()]
+    done = {tuple(line["condition"]): line["heard"] for line in found}
+    missing = [condition for condition in conditions(escape) if condition not in done]
+    with results.open("a", encoding="utf-8") as file:
+        for line in decode(folder, data_dir, missing):
+            print(json.dumps(key | line, ensure_ascii=False), file=file, flush=True)
+            done[tuple(line["condition"])] = line["heard"]
+    return {condition: counts_of(done[condition], data_dir) for condition in conditions(escape)}
 
 
 def name_of(strength: float) -> str:
     return "hard" if strength == math.inf else f"{strength:g}"
 
 
-def print_table(data: str, results: dict) -> None:
-    """One line for each kind of list and escape, one column for each strength."""
-    rows = [
-        [kind, "none" if escape is None else f"{escape:g}"]
-        + [" / ".join(f"{rate:.1f}" for rate in results[data, kind, escape, strength]) for strength in STRENGTHS]
-        for kind in RIGHT_SHARE
-        for escape in dict.fromkeys(key[2] for key in results)
-    ]
-    print(f"{data}: WER / LID accuracy in %, by penalty in nats")
-    print(format_pretty_table(rows, ["lists", "escape", *map(name_of, STRENGTHS)]))
+def rates(counts: dict[Condition, np.ndarray], condition: Condition) -> tuple[float, float]:
+    """Word error rate and accuracy of the language, in %."""
+    wer, wrong = error_rate(counts[condition].sum(axis=0))
+    return wer, 100 - wrong
 
 
-def draw_curves(datas: list[str], results: dict, path: Path) -> None:
-    """Rows: WER and LID accuracy; columns: data."""
-    figure, axes = plt.subplots(2, len(datas), figsize=(5 * len(datas), 7), squeeze=False, sharex=True)
-    for column, data in enumerate(datas):
-        for row, measure in enumerate(("WER in %", "LID accuracy in %")):
+def rows_of(counts: dict[Condition, np.ndarray]) -> list[tuple[str, float | None]]:
+    """Kinds of lists, each without and with the escape."""
+    return sorted({condition[:2] for condition in counts},
+                  key=lambda row: (list(RIGHT_SHARE).index(row[0]), row[1] is not None))
+
+
+def tables(counts: dict[Condition, np.ndarray]) -> str:
+    """Rates by strength, then what a list changes: one line for each kind of list and escape."""
+    resampled = {condition: bootstrap(own)[:, 0] for condition, own in counts.items()}
+
+    def change(condition: Condition) -> str:
+        low, high = interval(resampled[condition] - resampled[NO_LIST])
+        difference = rates(counts, condition)[0] - rates(counts, NO_LIST)[0]
+        return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
+
+    def table(cell, first: list[str]) -> str:
+        rows = [[kind, "none" if escape is None else f"{escape:g}", *first,
+                 *(cell((kind, escape, strength)) for strength in STRENGTHS)] for kind, escape in rows_of(counts)]
+        return markdown_table(("lists", "escape", *["0"] * len(first), *map(name_of, STRENGTHS)), rows)
+
+    def both(condition: Condition) -> str:
+        return "{:.1f} / {:.1f}".format(*rates(counts, condition))
+
+    return "\n".join(["WER / LID accuracy in %, by penalty in nats:\n", table(both, [both(NO_LIST)]),
+                      "Change of the WER by the list, in points (95 % interval):\n", table(change, [])])
+
+
+def draw_curves(measured: dict[tuple[str, str], dict[Condition, np.ndarray]], path: Path) -> None:
+    """Rows: WER and LID accuracy; columns: models and data."""
+    figure, axes = plt.subplots(2, len(measured), figsize=(4 * len(measured), 7), squeeze=False, sharex=True)
+    for column, ((name, data), counts) in enumerate(measured.items()):
+        for row, quantity in enumerate(("WER in %", "LID accuracy in %")):
             axis = axes[row][column]
-            for color, kind in zip(("tab:green", "tab:orange", "tab:red"), RIGHT_SHARE):
-                for escape in dict.fromkeys(key[2] for key in results):
-                    rates = [results[data, kind, escape, strength][row] for strength in STRENGTHS]
-                    label = kind if escape is None else f"{kind}, escape {escape:g}"
-                    axis.plot(range(len(STRENGTHS)), rates, "-" if escape is None else "--", color=color, label=label)
-            axis.set_ylabel(measure)
+            for kind, escape in rows_of(counts):
+                points = [rates(counts, NO_LIST)[row]]
+                points += [rates(counts, (kind, escape, strength))[row] for strength in STRENGTHS]
+                label = kind if escape is None else f"{kind}, escape {escape:g}"
+                axis.plot(points, "-" if escape is None else "--", color=COLOURS[kind], label=label)
+            axis.set_ylabel(quantity)
             axis.grid(alpha=0.3)
-        axes[0][column].set_title(data)
-        axes[1][column].set_xticks(range(len(STRENGTHS)), map(name_of, STRENGTHS))
+        axes[0][column].set_title(f"{name}, {data}")
+        axes[1][column].set_xticks(range(1 + len(STRENGTHS)), ["0", *map(name_of, STRENGTHS)])
         axes[1][column].set_xlabel("language penalty in nats")
     axes[0][0].legend(fontsize="small")
     figure.tight_layout()
@@ -105,5 +156,33 @@ def draw_curves(datas: list[str], results: dict, path: Path) -> None:
     print(f"{path} is drawn")
 
 
+def get_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="NAME=FOLDER")
+    parser.add_argument("--data_dir", type=Path, action="append", required=True,
+                        help="wav.scp, text and utt2lang; may be given several times")
+    parser.add_argument("--results", type=Path, required=True, help="file to go on with; a line for every decoding")
+    parser.add_argument("--language_escape", type=float, default=0.9, help="the escape that is tried (default 0.9)")
+    parser.add_argument("--output", type=Path, help="file for the plot, e.g. docs/language_prior.svg")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = get_parser()
+    args = parser.parse_args(argv)
+    folders = {name: folder for name, _, folder in (model.partition("=") for model in args.models)}
+    if not all(folders.values()):
+        parser.error("give models as NAME=FOLDER")
+    try:
+        measured = {(name, data_dir.name): measure(folder, data_dir, args.language_escape, args.results)
+                    for name, folder in folders.items() for data_dir in args.data_dir}
+    except (ValueError, OSError) as error:
+        sys.exit(f"language_prior: {error}")
+    for (name, data), counts in measured.items():
+        print(f"{name}, {data} ({len(counts[NO_LIST])} utterances)", tables(counts), sep="\n\n")
+    if args.output:
+        draw_curves(measured, args.output)
+
+
 if __name__ == "__main__":
-    main()
+    start(main)
