@@ -7,8 +7,9 @@
 Every utterance gets a list of two languages, drawn by seed: with "right" lists its own language is always one of them,
 with "partly wrong" ones in three utterances of four, with "wrong" ones never. The strength is --language_penalty in
 nats; "hard" excludes. Every strength is tried without and with --language_escape. Prints word error rate and accuracy
-of the detected language in %, by how much a list changes the word error rate, with 95 % intervals (paired bootstrap
-over utterances), and draws the rates. Every decoding is a line of --results: a run that was cut short goes on.
+of the detected language in %, then by how much a list changes the word error rate and how penalties compare with a hard
+list that has an escape, with 95 % intervals (paired bootstrap over utterances), and draws the rates. Every decoding is
+a line of --results: a run that was cut short goes on.
 """
 
 import argparse
@@ -113,42 +114,55 @@ def rows_of(counts: dict[Condition, np.ndarray]) -> list[tuple[str, float | None
 
 
 def tables(counts: dict[Condition, np.ndarray]) -> str:
-    """Rates by strength, then what a list changes: one line for each kind of list and escape."""
+    """Rates by strength, what a list changes, and how penalties compare with the escape: a line for each kind of list."""
     resampled = {condition: bootstrap(own)[:, 0] for condition, own in counts.items()}
 
-    def change(condition: Condition) -> str:
-        low, high = interval(resampled[condition] - resampled[NO_LIST])
-        difference = rates(counts, condition)[0] - rates(counts, NO_LIST)[0]
+    def change(condition: Condition, base: Condition) -> str:
+        low, high = interval(resampled[condition] - resampled[base])
+        difference = rates(counts, condition)[0] - rates(counts, base)[0]
         return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
 
-    def table(cell, first: list[str]) -> str:
-        rows = [[kind, "none" if escape is None else f"{escape:g}", *first,
-                 *(cell((kind, escape, strength)) for strength in STRENGTHS)] for kind, escape in rows_of(counts)]
-        return markdown_table(("lists", "escape", *["0"] * len(first), *map(name_of, STRENGTHS)), rows)
+    def table(cell, rows: list[tuple[str, float | None]], first: list[str]) -> str:
+        lines = [[kind, "none" if escape is None else f"{escape:g}", *first,
+                  *(cell((kind, escape, strength)) for strength in STRENGTHS)] for kind, escape in rows]
+        return markdown_table(("lists", "escape", *["0"] * len(first), *map(name_of, STRENGTHS)), lines)
 
     def both(condition: Condition) -> str:
         return "{:.1f} / {:.1f}".format(*rates(counts, condition))
 
-    return "\n".join(["WER / LID accuracy in %, by penalty in nats:\n", table(both, [both(NO_LIST)]),
-                      "Change of the WER by the list, in points (95 % interval):\n", table(change, [])])
+    rows = rows_of(counts)
+    (escape,) = {own for _, own in rows} - {None}
+    return "\n".join([
+        "WER / LID accuracy in %, by penalty in nats:\n",
+        table(both, rows, [both(NO_LIST)]),
+        "Change of the WER by the list, in points (95 % interval):\n",
+        table(lambda condition: change(condition, NO_LIST), rows, []),
+        f"Difference of the WER from that of the same list, hard, with an escape of {escape:g}:\n",
+        table(lambda condition: change(condition, (condition[0], escape, math.inf)),
+              [(kind, None) for kind in RIGHT_SHARE], []),
+    ])
 
 
 def draw_curves(measured: dict[tuple[str, str], dict[Condition, np.ndarray]], path: Path) -> None:
     """Rows: WER and LID accuracy; columns: models and data."""
-    figure, axes = plt.subplots(2, len(measured), figsize=(4 * len(measured), 7), squeeze=False, sharex=True)
+    figure, axes = plt.subplots(2, len(measured), figsize=(3.5 * len(measured), 7), squeeze=False, sharex=True,
+                                sharey="row")
     for column, ((name, data), counts) in enumerate(measured.items()):
-        for row, quantity in enumerate(("WER in %", "LID accuracy in %")):
-            axis = axes[row][column]
+        for row, axis in enumerate(axes[:, column]):
             for kind, escape in rows_of(counts):
                 points = [rates(counts, NO_LIST)[row]]
                 points += [rates(counts, (kind, escape, strength))[row] for strength in STRENGTHS]
                 label = kind if escape is None else f"{kind}, escape {escape:g}"
                 axis.plot(points, "-" if escape is None else "--", color=COLOURS[kind], label=label)
-            axis.set_ylabel(quantity)
-            axis.grid(alpha=0.3)
+            axis.grid(alpha=0.3, which="both")
         axes[0][column].set_title(f"{name}, {data}")
         axes[1][column].set_xticks(range(1 + len(STRENGTHS)), ["0", *map(name_of, STRENGTHS)])
         axes[1][column].set_xlabel("language penalty in nats")
+    axes[0][0].set_yscale("log")  # wrong lists that are hard would hide the rest
+    for formatter in (axes[0][0].yaxis.set_major_formatter, axes[0][0].yaxis.set_minor_formatter):
+        formatter("{x:g}")
+    axes[0][0].set_ylabel("WER in %")
+    axes[1][0].set_ylabel("LID accuracy in %")
     axes[0][0].legend(fontsize="small")
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)

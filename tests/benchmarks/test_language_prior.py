@@ -29,13 +29,16 @@ def test_tables_and_that_a_run_goes_on(tmp_path, capsys, monkeypatch):
     assert "</svg>" in plot.read_text()
     kinds = tuple(f"|{kind}" for kind in language_prior.RIGHT_SHARE)
     rows = [line.strip("|").split("|") for line in printed.splitlines() if line.startswith(kinds)]
-    rates, changes = rows[:6], rows[6:]
+    rates, changes, differences = rows[:6], rows[6:12], rows[12:]
     assert [row[:2] for row in rates] == [[kind, escape] for kind in language_prior.RIGHT_SHARE
                                           for escape in ("none", "0.9")]
     assert len({row[2] for row in rates}) == 1  # without a list
     assert rates[4][-1].endswith(" / 0.0")  # excluded languages are not detected
     wer, without = (float(rates[4][n].split(" / ")[0]) for n in (-1, 2))
     assert float(changes[4][-1].split(" (")[0]) == pytest.approx(wer - without, abs=0.11)
+    assert [row[:2] for row in differences] == [[kind, "none"] for kind in language_prior.RIGHT_SHARE]
+    with_escape = float(rates[5][-1].split(" / ")[0])
+    assert float(differences[2][-1].split(" (")[0]) == pytest.approx(wer - with_escape, abs=0.11)
     results.write_text("\n".join(lines[:7]) + "\n")
     language_prior.main(options)
     assert results.read_text().splitlines() == lines
