@@ -114,7 +114,7 @@ def rows_of(counts: dict[Condition, np.ndarray]) -> list[tuple[str, float | None
 
 
 def tables(counts: dict[Condition, np.ndarray]) -> str:
-    """Rates by strength, what a list changes, and how penalties compare with the escape: a line for each kind of list."""
+    """Rates by strength, what a list changes, how penalties compare with the escape: a line for each kind of list."""
     resampled = {condition: bootstrap(own)[:, 0] for condition, own in counts.items()}
 
     def change(condition: Condition, base: Condition) -> str:
