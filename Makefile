@@ -29,6 +29,7 @@ lint: env
 smoke: env
 	$(VENV)/bin/python -m pytest tests/plugin/test_registration.py tests/plugin/test_quick_start.py \
 	  tests/plugin/test_espnet_internals.py tests/plugin/model/test_encoder.py tests/plugin/files/test_sharing.py \
+	  tests/recipe/test_trainings.py \
 	  tests/recipe/test_run_sh.py::test_every_stage_runs_and_says_so \
 	  tests/recipe/test_run_sh.py::test_every_stage_leaves_its_files \
 	  tests/recipe/test_run_sh.py::test_the_packed_model_gives_the_same_transcripts_elsewhere

@@ -14,26 +14,17 @@ folder $REAL_SPEECH: paper_table/real.py says what.
 
 import argparse
 import os
-import re
-import shlex
-import signal
-import subprocess
 import sys
-import threading
-import time
-from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RECIPE = ROOT / "egs2/blr_moe_masr/asr1"
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
-from shared.trainings import training_seconds  # noqa: E402
-
 from paper_table.counts import TESTS, write_counts  # noqa: E402
+from paper_table.jobs import Jobs, Step, training_times  # noqa: E402
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -142,24 +133,6 @@ SYSTEMS = {
 }
 
 
-@dataclass(frozen=True)
-class Step:
-    """A command of a job, and the file that is there once it has succeeded.
-
-    Attributes:
-        name: for messages.
-        command: run in the recipe's folder.
-        done: the file. It says how many seconds the command took; if it is a training, also how many its epochs took,
-            whenever each was trained, and how many trainings there were at a time.
-        training: its folder, if it is one.
-    """
-
-    name: str
-    command: tuple[str, ...]
-    done: Path
-    training: Path | None = None
-
-
 def data_step(work: Path, size: Size, nj: int) -> Step:
     """Stages 1 to 10: the corpus, for all systems."""
     options = ["--stage", "1", "--stop_stage", "10", "--train_hours", str(size.train_hours), "--test_sentences",
@@ -229,78 +202,6 @@ def run_sh(work: Path, size: Size, *options: str) -> tuple[str, ...]:
     folders = [word for name in ("datadir", "dumpdir", "expdir", "downloads")
                for word in (f"--{name}", str(work / name.removesuffix("dir")))]
     return ("./run.sh", "--corpus", size.corpus, *folders, "--python", sys.executable, *options)
-
-
-class Jobs:
-    """Runs steps until a time is up, each with its own log.
-
-    Args:
-        work: folder of the corpus and the models.
-        minutes: until the time is up; None: never.
-        side_by_side: how many jobs there are at a time.
-    """
-
-    def __init__(self, work: Path, minutes: float | None, side_by_side: int = 1):
-        self.work, self.side_by_side = work, side_by_side
-        self.end = time.monotonic() + 60 * minutes if minutes else float("inf")
-        self.lock = threading.Lock()
-        self.running: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)  # systems may share a start
-
-    def __call__(self, job: list[Step]) -> bool:
-        """Whether all steps are done; they are skipped after the first that is not."""
-        return all(self.run(step) for step in job)
-
-    def run(self, step: Step) -> bool:
-        with self.running[step.done]:
-            return step.done.exists() or self.run_now(step)
-
-    def run_now(self, step: Step) -> bool:
-        left = self.end - time.monotonic()
-        if left <= 0:
-            return False
-        self.say(f"{step.name}: {shlex.join(step.command)}")
-        log = self.work / "logs" / f"{step.done.name}.log"
-        start = time.monotonic()
-        with log.open("a") as output:
-            environment = os.environ | {"PYTHONPATH": path(ROOT / "benchmarks"), "python": sys.executable}
-            process = subprocess.Popen(step.command, cwd=RECIPE, stdout=output, stderr=output, start_new_session=True,
-                                       env=environment)
-            try:
-                status = process.wait(None if left == float("inf") else left)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait()
-                self.say(f"{step.name}: time is up")
-                return False
-        if status:
-            self.say(f"{step.name}: failed, see {log}")
-            return False
-        took = f"{time.monotonic() - start:.0f} s"
-        if step.training and (seconds := training_seconds(step.training)) is not None:
-            took += f", epochs {seconds:.0f} s, {self.side_by_side} side by side"
-        step.done.write_text(f"{took}\n")
-        self.say(f"{step.name}: done in {took}")
-        return True
-
-    def say(self, message: str) -> None:
-        with self.lock:
-            print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
-
-
-def training_times(done: Path, tag: str) -> dict[str, int]:
-    """Seconds of a system's `training` and of its `router`'s, and how many were `side_by_side`, as far as `Jobs` noted
-    them."""
-    times = {}
-    for name, ending in (("router", "_router"), ("training", "")):
-        step = done / f"{tag}{ending}"
-        if step.exists() and (noted := re.search(r"epochs (\d+) s, (\d+) side", step.read_text())):
-            times[name], times["side_by_side"] = map(int, noted.groups())
-    return times
-
-
-def path(folder: Path) -> str:
-    """PYTHONPATH with one more folder."""
-    return os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
 
 
 def seeds_first(systems: list[str], seeds: int) -> Iterator[tuple[str, int]]:

@@ -54,6 +54,8 @@ COLOURS = {"dense": GREY, "dense_half": "lightgray", "dense_from_dense": GREY, "
 LR_GIVEN, VO_GIVEN = "LR-MoE, languages given", "+ V and O experts, languages given"
 LR_AUGMENTED, AUGMENTED = "LR-MoE, its router augmented", "BLR-MoE: its router augmented"
 NOTHING = "LR-MoE from nothing"
+TRANSFORMER = "LR-MoE Transformer from nothing"
+TRANSFORMER_GIVEN = f"{TRANSFORMER}, languages given"
 NOTHING_AUGMENTED, NOTHING_ONE = "BLR-MoE from nothing, its router augmented", "BLR-MoE from nothing, pruned to one"
 ROWS = (
     # From one dense model of half of the updates.
@@ -83,6 +85,13 @@ ROWS = (
     Row(NOTHING_AUGMENTED, "blr_moe", AUGMENTED_ROUTER, (NOTHING, "dense from nothing", AUGMENTED)),
     Row("BLR-MoE from nothing, pruned to a pair", "blr_moe", PAIRS, (NOTHING_AUGMENTED,)),
     Row(NOTHING_ONE, "blr_moe", GIVEN, (NOTHING_AUGMENTED, "LR-MoE from nothing, languages given")),
+    Row("dense Transformer from nothing", "dense_transformer", ALL, tells_languages=False),
+    Row(TRANSFORMER, "lr_moe_transformer", ALL),
+    Row(TRANSFORMER_GIVEN, "lr_moe_transformer", GIVEN, (TRANSFORMER,)),
+    Row("BLR-MoE Transformer from nothing", "blr_moe_transformer", ALL, (TRANSFORMER,)),
+    Row("BLR-MoE Transformer from nothing, its router augmented", "blr_moe_transformer", AUGMENTED_ROUTER,
+        (TRANSFORMER, "dense Transformer from nothing")),
+    Row("BLR-MoE Transformer from nothing, pruned to one", "blr_moe_transformer", GIVEN, (TRANSFORMER_GIVEN,)),
 )
 
 

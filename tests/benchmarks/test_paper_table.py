@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "tests" / "recipe")]
 
 from fake_experiment import make_checkpoint  # noqa: E402
-from paper_table import corpus, run  # noqa: E402
+from paper_table import corpus, jobs, run  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_tests_do_not_depend_on_the_hours_of_training(recordings):
 
 
 def step(folder, name, *command):
-    return run.Step(name, command, folder / "done" / name)
+    return jobs.Step(name, command, folder / "done" / name)
 
 
 @pytest.fixture
@@ -64,19 +64,19 @@ def work(tmp_path):
 
 def test_what_is_done_is_not_done_again(work):
     steps = [step(work, name, "sh", "-c", f"echo {name} >> {work}/log") for name in ("first", "second")]
-    assert run.Jobs(work, None)(steps) and run.Jobs(work, None)(steps)
+    assert jobs.Jobs(work, None)(steps) and jobs.Jobs(work, None)(steps)
     assert (work / "log").read_text() == "first\nsecond\n"
 
 
 def test_a_failure_ends_its_job(work, capsys):
-    assert not run.Jobs(work, None)([step(work, "broken", "false"), step(work, "next", "true")])
+    assert not jobs.Jobs(work, None)([step(work, "broken", "false"), step(work, "next", "true")])
     assert f"broken: failed, see {work}/logs/broken.log" in capsys.readouterr().out
     assert not list((work / "done").iterdir())
 
 
 def test_time_is_up(work, capsys):
-    jobs = run.Jobs(work, minutes=0.01)
-    assert not jobs([step(work, "long", "sleep", "60")]) and not jobs([step(work, "late", "true")])
+    one = jobs.Jobs(work, minutes=0.01)
+    assert not one([step(work, "long", "sleep", "60")]) and not one([step(work, "late", "true")])
     assert "long: time is up" in capsys.readouterr().out
 
 
@@ -89,9 +89,9 @@ def test_every_seed_and_system_has_its_own_folder(tmp_path):
 
 def test_a_start_is_trained_once(work):
     start = step(work, "start", "sh", "-c", f"sleep 0.2; echo start >> {work}/log")
-    jobs = run.Jobs(work, None)
+    side_by_side = jobs.Jobs(work, None)
     with ThreadPoolExecutor() as pool:
-        assert all(pool.map(jobs, [[start, step(work, name, "true")] for name in ("first", "second")]))
+        assert all(pool.map(side_by_side, [[start, step(work, name, "true")] for name in ("first", "second")]))
     assert (work / "log").read_text() == "start\n"
 
 
@@ -106,12 +106,12 @@ def test_both_halves_of_a_training_have_the_updates_of_one(tmp_path):
 def test_epochs_of_all_attempts_are_timed(work):
     """What a checkpoint knows of them, not the seconds of the last attempt."""
     make_checkpoint(work / "training", epochs=4, with_ctc=True)
-    training = run.Step("training", ("true",), work / "done/dense_seed0", work / "training")
-    assert run.Jobs(work, None, side_by_side=3)([training])
-    assert run.training_times(work / "done", "dense_seed0") == {"training": 4 * 60, "side_by_side": 3}
+    training = jobs.Step("training", ("true",), work / "done/dense_seed0", work / "training")
+    assert jobs.Jobs(work, None, side_by_side=3)([training])
+    assert jobs.training_times(work / "done", "dense_seed0") == {"training": 4 * 60, "side_by_side": 3}
 
 
 def test_times_that_nobody_noted_are_unknown(work):
     """Of an older call, or of a training that left no checkpoint."""
-    assert run.Jobs(work, None)([run.Step("training", ("true",), work / "done/dense_seed0", work / "training")])
-    assert run.training_times(work / "done", "dense_seed0") == {}
+    assert jobs.Jobs(work, None)([jobs.Step("training", ("true",), work / "done/dense_seed0", work / "training")])
+    assert jobs.training_times(work / "done", "dense_seed0") == {}

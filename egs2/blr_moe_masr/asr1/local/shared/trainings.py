@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from espnet2.train.reporter import Reporter
 
 from espnet_blrmoe.files.weights import UnusableFile, naming_damaged_files
 from shared.kaldi_tables import UserError
@@ -36,5 +37,7 @@ def training_seconds(folder: Path) -> float | None:
     checkpoint = read_checkpoint(folder)
     if checkpoint is None:
         return None
-    epochs = checkpoint["reporter"]["stats"].values()
-    return sum((part["time"] for parts in epochs for part in parts.values()), timedelta()).total_seconds()
+    reporter = Reporter()
+    reporter.load_state_dict(checkpoint["reporter"])  # ESPnet 202611 writes times in another form than it has them
+    parts = [part for epoch in reporter.stats.values() for part in epoch.values()]
+    return sum((part["time"] for part in parts), timedelta()).total_seconds()
