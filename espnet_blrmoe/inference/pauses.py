@@ -12,7 +12,9 @@ from espnet_blrmoe import audio
 from espnet_blrmoe.inference.speech_activity import SHORTEST_SILENCE, has_speech, network, speech_stretches
 
 BLOCK_SECONDS = 30.0  # that the network hears at once: bounds the memory
-MARGIN = 0.15  # seconds kept before and behind speech: with 0.1 or 0.2 the demo's model makes more errors
+# Seconds kept before speech. The network notices at once that speech begins, and 0.07 to 0.25 s late that it has ended,
+# so that more behind it would only be noise (benchmarks/NOTES.md).
+LEAD = 0.1
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
 LONG_GAP = 1.0  # seconds between stretches of speech, which are heard again by themselves, at their own loudness
 # Samples that differ by less from their neighbours are silence, dithered or not: at full scale, and by the distance
@@ -45,7 +47,7 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     spoken = _spoken(wave, fs)
     if len(wave) <= longest * fs:
         spoken = _merged(spoken, LONG_GAP * fs)
-    spoken = [_without_still_ends(wave, *span) for span in _with_margins(spoken, len(wave), fs)]
+    spoken = [_without_still_ends(wave, *span) for span in _with_leads(spoken, len(wave), fs)]
     stretches, last = [], 0
     for start, end in _without_short_pauses(spoken, len(wave), fs):
         if start > last:
@@ -110,13 +112,10 @@ def _rooms(spans: list[Span], samples: int) -> Iterable[Span]:
     return pairwise([0, *middles, samples])
 
 
-def _with_margins(spans: list[Span], samples: int, fs: int) -> list[Span]:
-    """With MARGIN before and behind, if there is room."""
-    margin = round(MARGIN * fs)
-    return [
-        (max(start - margin, first), min(end + margin, last))
-        for (start, end), (first, last) in zip(spans, _rooms(spans, samples))
-    ]
+def _with_leads(spans: list[Span], samples: int, fs: int) -> list[Span]:
+    """With LEAD before, if there is room."""
+    lead = round(LEAD * fs)
+    return [(max(start - lead, first), end) for (start, end), (first, _) in zip(spans, _rooms(spans, samples))]
 
 
 def _without_still_ends(wave: torch.Tensor, start: int, end: int) -> Span:
