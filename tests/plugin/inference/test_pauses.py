@@ -10,7 +10,7 @@ from tiny import LANGUAGES, RATE, speech_of
 
 from espnet_blrmoe import Speech2Text, audio
 from espnet_blrmoe.inference import pauses
-from espnet_blrmoe.inference.pauses import LEAD, Stretch, at_pauses
+from espnet_blrmoe.inference.pauses import MARGIN, Stretch, at_pauses
 
 FIRST, SECOND = speech_of(2.0, seed=0), speech_of(3.0, seed=20)
 STARTS, ENDS = (1.0, 4.0), (3.0, 7.0)  # of FIRST and SECOND, with a pause of a second before, between and behind
@@ -60,11 +60,18 @@ def test_digital_silence_is_left_out_to_the_sample(rate):
 
 
 @pytest.mark.parametrize("loudness", [0.003, 0.03])
-def test_noisy_pauses_leave_a_lead(loudness):
+def test_noisy_pauses_leave_a_margin(loudness):
     found = spans(recording(loudness))
     for (start, end), first, last in zip(found, STARTS, ENDS, strict=True):
-        assert first - LEAD - 0.1 < start <= first - LEAD / 2
-        assert last <= end < last + 0.3
+        assert first - MARGIN - 0.1 < start <= first - MARGIN / 2
+        assert last <= end < last + MARGIN + 0.1
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.1, 0.15])
+def test_a_clip_keeps_what_is_too_short_for_a_pause_at_its_ends(seconds):
+    silence = pause(seconds, 0.003)
+    clip = np.concatenate([silence, FIRST, silence])
+    assert spans(clip) == [(0.0, len(clip) / RATE)]
 
 
 @pytest.mark.parametrize("loudness", [0.01, 1.0])
