@@ -6,7 +6,8 @@
 decodes a data directory along the CTC's best path and with the beam search. Then it draws --words words of at least
 --letters letters, among those that the best path missed at least once (--all: among those that were said), and as many
 distractors among the words of --others that were not said, and decodes with all of them as hotwords, at each of
---weights and --beam_sizes.
+--weights and --beam_sizes; with --by_language, each only in the languages in which the two tables of texts have it,
+which the tables utt2lang beside them say.
 """
 
 import argparse
@@ -50,6 +51,17 @@ def drawn(args: argparse.Namespace, texts: Sequence[str], heard: Sequence[str]) 
     return words, others
 
 
+def with_languages(words: set[str], tables: Sequence[Path]) -> list[str]:
+    """The hotwords with the languages in which texts, Kaldi's tables with utt2lang beside them, have them in front."""
+    spoken: dict[str, set[str]] = {word: set() for word in sorted(words)}
+    for table in tables:
+        languages = read_table(table.with_name("utt2lang"))
+        for utterance, text in read_table(table).items():
+            for word in words.intersection(split_words(text)):
+                spoken[word].add(languages[utterance])
+    return [f"{','.join(sorted(languages))}={word}" for word, languages in spoken.items()]
+
+
 def row(name: str, texts: Sequence[str], heard: Sequence[str], listed: set[str], seconds: float) -> tuple[str, ...]:
     """A row of the table; `listed` are the hotwords."""
     said, right, wrong = aligned_words(texts, heard)
@@ -66,6 +78,7 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--words", type=int, default=50)
     parser.add_argument("--letters", type=int, default=5)
     parser.add_argument("--all", action="store_true", help="draw among all words, not only those that were missed")
+    parser.add_argument("--by_language", action="store_true", help="list each word for its languages only")
     parser.add_argument("--weights", type=float, nargs="+", default=[DEFAULT_WEIGHT], help="nats")
     parser.add_argument("--beam_sizes", type=int, nargs="+", default=[TEXT_BEAM_SIZE])
     parser.add_argument("--seed", type=int, default=0)
@@ -80,13 +93,14 @@ def main(cmd: list[str] | None = None) -> None:
     heard, seconds = decoded(Speech2Text.from_pretrained(args.model, beam_size=1), files)
     words, others = drawn(args, texts, heard)
     listed = words | others
+    phrases = with_languages(listed, (args.data_dir / "text", args.others)) if args.by_language else listed
     rows = [row("best path", texts, heard, listed, seconds)]
     for beam_size in args.beam_sizes:
         speech2text = Speech2Text.from_pretrained(args.model, beam_size=beam_size)
         found = decoded(speech2text, files)
         rows.append(row(f"beam {beam_size}", texts, found[0], listed, found[1]))
         for weight in args.weights:
-            found = decoded(speech2text, files, hotwords=dict.fromkeys(listed, weight))
+            found = decoded(speech2text, files, hotwords=dict.fromkeys(phrases, weight))
             rows.append(row(f"beam {beam_size}, weight {weight:g}", texts, found[0], listed, found[1]))
     print(f"{len(words)} words and {len(others)} distractors; {machine('cpu')}")
     print(text_table(HEAD, rows))

@@ -19,10 +19,10 @@ from espnet_blrmoe import Speech2Text, Word
 from espnet_blrmoe.tables import text_table
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "egs2/blr_moe_masr/asr1/local"))
+from corpora.espeak import TEST_SENTENCES, TRAIN_HOURS  # noqa: E402
 from corpora.espeak.recordings import MARGIN, RATE, Recording, plan, sizes, speak  # noqa: E402
 from corpora.espeak.synthesis import synthesise_with_times  # noqa: E402
 
-DEMO = {"train_hours": 1.0, "test_sentences": 100}
 BINS = 10
 
 
@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     speech2text = Speech2Text.from_pretrained(args.model)
     languages = list(speech2text.languages)
-    recordings = plan(languages, sizes(**DEMO, languages=len(languages)), seed=0)[args.set]
+    recordings = plan(languages, sizes(TRAIN_HOURS, TEST_SENTENCES, len(languages)), seed=0)[args.set]
     rows, results = [], []
     for language in languages:
         own = [r for r in recordings if r.language == language][: args.sentences]

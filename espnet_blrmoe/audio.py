@@ -90,9 +90,9 @@ def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech")
 
 def extent(wave: torch.Tensor, fs: int) -> tuple[float, float]:
     """The seconds at which speech begins and ends in the (samples,) of an utterance, by its loudness."""
-    window = round(LOUD_SECONDS * fs)
+    window = min(round(LOUD_SECONDS * fs), len(wave))
     loudness = wave.unfold(0, window, window).square().mean(dim=1)
-    loud = (loudness > loudness.max() * 10 ** (LOUD_DB / 10)).nonzero()
+    loud = (loudness >= loudness.max() * 10 ** (LOUD_DB / 10)).nonzero()
     return float(loud[0] * window / fs), float((loud[-1] + 1) * window / fs)
 
 

@@ -12,7 +12,8 @@ from espnet_blrmoe import audio
 from espnet_blrmoe.inference.speech_activity import SHORTEST_SILENCE, has_speech, network, speech_stretches
 
 BLOCK_SECONDS = 30.0  # that the network hears at once: bounds the memory
-MARGIN = 0.15  # seconds kept before and behind speech: with 0.1 or 0.2 the demo's model makes more errors
+MARGIN = 0.1  # seconds kept before and behind speech; with more, noise of the pauses makes the demo's model err
+LATE = 0.3  # seconds by which the network may miss where speech begins and ends; its end is noticed late
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
 LONG_GAP = 1.0  # seconds between stretches of speech, which are heard again by themselves, at their own loudness
 # Samples that differ by less from their neighbours are silence, dithered or not: at full scale, and by the distance
@@ -45,7 +46,7 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     spoken = _spoken(wave, fs)
     if len(wave) <= longest * fs:
         spoken = _merged(spoken, LONG_GAP * fs)
-    spoken = [_without_still_ends(wave, *span) for span in _with_margins(spoken, len(wave), fs)]
+    spoken = [_without_still_ends(wave, *span) for span in _with_margins(wave, spoken, fs)]
     stretches, last = [], 0
     for start, end in _without_short_pauses(spoken, len(wave), fs):
         if start > last:
@@ -110,13 +111,20 @@ def _rooms(spans: list[Span], samples: int) -> Iterable[Span]:
     return pairwise([0, *middles, samples])
 
 
-def _with_margins(spans: list[Span], samples: int, fs: int) -> list[Span]:
-    """With MARGIN before and behind, if there is room."""
-    margin = round(MARGIN * fs)
-    return [
-        (max(start - margin, first), min(end + margin, last))
-        for (start, end), (first, last) in zip(spans, _rooms(spans, samples))
-    ]
+def _with_margins(wave: torch.Tensor, spans: list[Span], fs: int) -> list[Span]:
+    """Each narrowed to what is loud in it, by LATE at most, with MARGIN around that: before it if there is room, behind
+    it within the span. What a recording has before and behind all that, if too short for a pause, belongs to it."""
+    margin, late, shortest = (round(seconds * fs) for seconds in (MARGIN, LATE, SHORTEST_SILENCE))
+    found = []
+    for (start, end), (first, last) in zip(spans, _rooms(spans, len(wave))):
+        loud_start, loud_end = (start + round(seconds * fs) for seconds in audio.extent(wave[start:end], fs))
+        start, end = max(min(loud_start, start + late) - margin, first), min(end, max(loud_end + margin, end - late))
+        if first == 0 and start < shortest:
+            start = 0
+        if last == len(wave) and last - end < shortest:
+            end = last
+        found.append((start, end))
+    return found
 
 
 def _without_still_ends(wave: torch.Tensor, start: int, end: int) -> Span:

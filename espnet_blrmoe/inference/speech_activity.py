@@ -19,7 +19,7 @@ LOUDNESS = 0.1  # root mean square that the network gets, however loud the recor
 FRAMES, THRESHOLD = 32, 0.055
 FRAME = 512  # samples at RATE, of which each has a probability
 SPEAKING = 0.1  # probability of a moment between the first and the last of which somebody speaks
-SHORTEST_SILENCE = 0.3  # seconds that part two stretches of speech
+SHORTEST_SILENCE = 0.2  # seconds that part two stretches of speech
 
 
 def has_speech(wave: torch.Tensor, fs: int) -> bool:

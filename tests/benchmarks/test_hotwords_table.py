@@ -25,6 +25,15 @@ def test_words_that_are_drawn(tmp_path, everything, words):
     assert hotwords.drawn(args, TEXTS, HEARD) == (words, {"lojban", "interlingua"})
 
 
+def test_words_have_the_languages_of_the_texts_that_say_them(tmp_path):
+    tables = [tmp_path / name / "text" for name in ("said", "others")]
+    for table, language in zip(tables, ("de", "en")):
+        table.parent.mkdir()
+        table.write_text("utt0 zug brand\n" if language == "de" else "utt0 brand train\n", encoding="utf-8")
+        table.with_name("utt2lang").write_text(f"utt0 {language}\n", encoding="utf-8")
+    assert hotwords.with_languages({"zug", "brand", "train"}, tables) == ["de,en=brand", "en=train", "de=zug"]
+
+
 def test_the_table(tmp_path, capsys):
     model, data = write_model(tmp_path / "asr"), write_data_dir(tmp_path / "data", ["en", "de"])
     (data / "text").write_text("utt0 abcab b\nutt1 bbacc\n", encoding="utf-8")

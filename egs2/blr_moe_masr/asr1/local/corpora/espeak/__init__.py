@@ -14,12 +14,14 @@ SPLITS = ("train", "valid", "test", "test_out", "test_mixed", "router_train", "r
 ASR_CONFIG = "conf/train_asr.yaml"
 TAG = ""
 LANGUAGES = ["de", "en", "es", "pt"]
+TRAIN_HOURS, TEST_SENTENCES = 4.5, 100  # hours of all languages; sentences of each, in each test set
 
 
 def make(root: Path, languages: list[str], train_hours: float | None, test_sentences: int | None, nj: int) -> None:
     from corpora.espeak import recordings  # loads the synthesiser, which only stage 1 needs
 
-    hours, sentences = 4.5 if train_hours is None else train_hours, 100 if test_sentences is None else test_sentences
+    hours = TRAIN_HOURS if train_hours is None else train_hours
+    sentences = TEST_SENTENCES if test_sentences is None else test_sentences
     recordings.make(root, languages or LANGUAGES, hours, sentences, nj)
 
 
