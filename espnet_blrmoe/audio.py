@@ -13,7 +13,8 @@ from espnet_blrmoe.recordings import recording
 from espnet_blrmoe.recordings.channels import channels_to_average, said_of_channels
 
 LOG = logging.getLogger(__name__)
-LOUD_DB, LOUD_SECONDS = -35.0, 0.01  # of speech, below its loudest; in stretches of this length
+# Of speech, in stretches of this length: how far below the loudest ones it may be; a share, perhaps a click, is louder.
+LOUD_DB, LOUDEST_SHARE, LOUD_SECONDS = -32.0, 0.05, 0.01
 LARGEST_SAMPLE = 2.0**31  # of 32 bits that nobody has scaled; models square samples and add them up
 QUIET_SECONDS = 0.1  # a cut is made in the middle of the quietest stretch of this length
 
@@ -92,7 +93,7 @@ def extent(wave: torch.Tensor, fs: int) -> tuple[float, float]:
     """The seconds at which speech begins and ends in the (samples,) of an utterance, by its loudness."""
     window = min(round(LOUD_SECONDS * fs), len(wave))
     loudness = wave.unfold(0, window, window).square().mean(dim=1)
-    loud = (loudness >= loudness.max() * 10 ** (LOUD_DB / 10)).nonzero()
+    loud = (loudness >= loudness.quantile(1 - LOUDEST_SHARE) * 10 ** (LOUD_DB / 10)).nonzero()
     return float(loud[0] * window / fs), float((loud[-1] + 1) * window / fs)
 
 

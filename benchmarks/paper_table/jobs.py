@@ -56,7 +56,9 @@ class Jobs:
         return all(self.run(step) for step in job)
 
     def run(self, step: Step) -> bool:
-        with self.running[step.done]:
+        with self.lock:
+            running = self.running[step.done]
+        with running:
             return step.done.exists() or self.run_now(step)
 
     def run_now(self, step: Step) -> bool:

@@ -10,9 +10,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from shared.kaldi_tables import UserError
 from shared.resampling import interval
 
-from paper_table.counts import WER, Counts, Row, finished_seeds, read_counts, read_seeds
+from paper_table.counts import TESTS, WER, Counts, Row, finished_seeds, read_counts, read_seeds
 
 RESAMPLES = 2000
 
@@ -87,7 +88,18 @@ def measure(row: Row, results: Path, seeds: tuple[int, ...]) -> Measured:
 
 
 def measure_all(rows: tuple[Row, ...], results: Path) -> dict[Row, Measured]:
-    """The rows whose systems are finished."""
+    """The rows whose systems are finished.
+
+    Raises:
+        UserError: systems were tested on different utterances.
+    """
+    tested = {path.name: [len(np.load(path)[f"domains/{test_set}"]) for test_set in TESTS]
+              for path in sorted(results.glob("*.npz"))}
+    for name, utterances in tested.items():
+        first = next(iter(tested))
+        if utterances != tested[first]:
+            raise UserError(f"{results}: {name} is of {utterances} utterances and {first} of {tested[first]}; keep "
+                            "results of different tests in folders of their own")
     return {row: measure(row, results, seeds) for row in rows if (seeds := finished_seeds(row, results))}
 
 

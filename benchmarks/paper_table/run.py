@@ -56,7 +56,7 @@ class Size:
 
 
 ON_GPU = ("--ngpu", "1", "--inference_args", "--batch_size 64")
-REAL_SPEECH = Path(os.environ.get("REAL_SPEECH", ROOT.parent / "shared/data"))
+REAL_SPEECH = os.environ.get("REAL_SPEECH", "")
 
 
 def real(left_out: str, hours: float) -> Size:
@@ -222,6 +222,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="stop after so long; the same command then goes on")
     parser.add_argument("--train_only", action="store_true", help="leave decoding to a later call without this option")
     args = parser.parse_args(argv)
+    if args.size.startswith("real_") and not REAL_SPEECH:
+        parser.error(f"--size {args.size} needs real speech: name its folder in REAL_SPEECH; real.py says what it has")
 
     work, size = args.work.resolve(), SIZES[args.size]
     for folder in ("done", "logs"):

@@ -22,6 +22,7 @@ from espnet_blrmoe.program import start
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
+from shared.kaldi_tables import UserError  # noqa: E402
 from shared.resampling import interval  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
 from shared.scripts import known_scripts  # noqa: E402
@@ -260,7 +261,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--plot", type=Path, help="draw the word error rates into this file")
     args = parser.parse_args(argv)
     results = args.results / args.size
-    measured = measure_all(ROWS, results)
+    try:
+        measured = measure_all(ROWS, results)
+    except UserError as error:
+        sys.exit(f"table: {error}")
+    if not measured:
+        sys.exit(f"table: no system is finished in {results}; run.py makes them, --size names the folder")
     print(tables(measured, results))
     if args.plot:
         draw(measured, args.plot)

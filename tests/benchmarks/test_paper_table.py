@@ -115,3 +115,26 @@ def test_times_that_nobody_noted_are_unknown(work):
     """Of an older call, or of a training that left no checkpoint."""
     assert jobs.Jobs(work, None)([jobs.Step("training", ("true",), work / "done/dense_seed0", work / "training")])
     assert jobs.training_times(work / "done", "dense_seed0") == {}
+
+
+def test_trainings_without_decoding(work, monkeypatch, capsys):
+    """What is trained is not trained again when a later call decodes it."""
+    monkeypatch.setattr(run, "data_step", lambda *_: step(work, "data", "true"))
+    train = ("sh", "-c", f"echo dense >> {work}/log")
+    monkeypatch.setattr(run, "training_steps", lambda name, *_: [step(work, name, *train)])
+    monkeypatch.setattr(run, "decoding_steps", lambda *_: [step(work, "decoded", "false")])
+    options = ["--size", "tiny", "--work", str(work), "--results", str(work), "--systems", "dense", "--seeds", "1"]
+    with pytest.raises(SystemExit) as ended:
+        run.main([*options, "--train_only"])
+    assert ended.value.code == 0 and "1 of 1 systems are trained" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        run.main(options)
+    assert ended.value.code == 1 and "decoded: failed" in capsys.readouterr().out
+    assert (work / "log").read_text() == "dense\n"
+
+
+def test_real_speech_has_to_be_named(work, monkeypatch, capsys):
+    monkeypatch.setattr(run, "REAL_SPEECH", "")
+    with pytest.raises(SystemExit):
+        run.main(["--size", "real_phone", "--work", str(work)])
+    assert "name its folder in REAL_SPEECH" in capsys.readouterr().err

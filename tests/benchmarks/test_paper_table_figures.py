@@ -187,6 +187,19 @@ def test_what_older_results_lack_is_left_out_or_a_dash(tmp_path, capsys):
             "|BLR-MoE from nothing|1|20.0|40.0|"]
 
 
+def test_systems_of_different_tests_are_not_compared(tmp_path):
+    write_results(tmp_path / "tiny", "lr_moe", 0, [1, 2])
+    arrays = {**np.load(tmp_path / "tiny/lr_moe_seed0.npz"), "domains/test_in": np.array(["noise"] * 3)}
+    np.savez_compressed(tmp_path / "tiny/dense_seed0.npz", **arrays)
+    with pytest.raises(SystemExit, match="lr_moe_seed0.npz is of .* keep results of different tests in folders"):
+        table.main(["--size", "tiny", "--results", str(tmp_path)])
+
+
+def test_no_system_is_finished(tmp_path):
+    with pytest.raises(SystemExit, match="no system is finished in"):
+        table.main(["--size", "tiny", "--results", str(tmp_path)])
+
+
 def test_scripts_only_where_languages_differ_in_them(tmp_path, capsys):
     for own, has_table in (("fr", False), ("ru", True)):
         write_results(tmp_path / own, "lr_moe", 0, [1, 3], **of_both("languages", "de", own),

@@ -173,3 +173,15 @@ def test_speech_begins_and_ends_where_it_is_loud():
     silence = 1e-4 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
     wave = torch.cat([silence, torch.from_numpy(tone(440, RATE, 2.0)), silence[: RATE // 2]])
     assert extent(wave, RATE) == pytest.approx((1.0, 3.0), abs=0.011)
+
+
+def test_a_click_is_not_what_speech_is_measured_by():
+    speech = 0.01 * tone(440, RATE, 2.0)
+    speech[RATE : RATE + 80] = 1.0
+    wave = torch.cat([torch.zeros(RATE), torch.from_numpy(speech), torch.zeros(RATE)])
+    assert extent(wave, RATE) == pytest.approx((1.0, 3.0), abs=0.011)
+
+
+@pytest.mark.parametrize("wave", [torch.zeros(100), torch.ones(3), torch.zeros(1000)])
+def test_sound_of_any_length_has_an_extent(wave):
+    assert extent(wave, RATE)[0] == 0
