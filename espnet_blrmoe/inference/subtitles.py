@@ -24,7 +24,8 @@ COLUMNS, LINES = 42, 2
 SHORTEST, LONGEST = 1.0, 7.0  # seconds
 PAUSE, LONG_PAUSE = 0.3, 1.5  # seconds between words: heard as a pause; what no subtitle should bridge
 SENTENCE_ENDS, CLAUSE_ENDS = tuple(".?!…。？！।؟۔።"), tuple(",;:、，；：،؛—–")
-AT_A_LONG_PAUSE, AT_A_SENTENCE_END, AT_A_PAUSE, WITHIN_A_CLAUSE = -2.0, 0.3, 1.0, 3.0  # what a cut costs
+# What a cut costs; below nothing: even where more would fit. After a pause in another language, somebody else speaks.
+AT_A_LONG_PAUSE, AT_ANOTHER_LANGUAGE, AT_A_SENTENCE_END, AT_A_PAUSE, WITHIN_A_CLAUSE = -2.0, -1.0, 0.3, 1.0, 3.0
 TOO_SHORT = 4.0  # what a subtitle costs that must make room in less than SHORTEST
 
 
@@ -90,6 +91,8 @@ def _cost_of_cut(word: Word, following: Word) -> float:
     pause = following.start - word.end
     if pause >= LONG_PAUSE:
         return AT_A_LONG_PAUSE
+    if pause >= PAUSE and following.language != word.language:
+        return AT_ANOTHER_LANGUAGE
     if word.text.endswith(SENTENCE_ENDS):
         return AT_A_SENTENCE_END
     return AT_A_PAUSE if pause >= PAUSE or word.text.endswith(CLAUSE_ENDS) else WITHIN_A_CLAUSE
@@ -119,18 +122,18 @@ def _subtitle(words: Sequence[Word], start: int, end: int) -> Subtitle:
 
 
 def _lines(words: Sequence[Word]) -> tuple[str, ...]:
-    """Words in one line, or else in two that break at punctuation, if they can, and are about as long."""
+    """Words in one line, or else in two that break at a pause or punctuation, if they can, and are about as long."""
     whole = _joined(words)
     if _columns(whole) <= COLUMNS or len(words) == 1:
         return (whole,)
-    halves = [(_joined(words[:n]), _joined(words[n:])) for n in range(1, len(words))]
-    return min(
-        (half for half in halves if max(map(_columns, half)) <= COLUMNS),
-        key=lambda half: (
-            not half[0].endswith(SENTENCE_ENDS + CLAUSE_ENDS),
-            abs(_columns(half[0]) - _columns(half[1])),
-        ),
-    )
+    halves = {n: (_joined(words[:n]), _joined(words[n:])) for n in range(1, len(words))}
+    fitting = (n for n, half in halves.items() if max(map(_columns, half)) <= COLUMNS)
+
+    def badness(n: int) -> tuple[bool, int]:
+        first, second = halves[n]
+        return _cost_of_cut(words[n - 1], words[n]) == WITHIN_A_CLAUSE, abs(_columns(first) - _columns(second))
+
+    return halves[min(fitting, key=badness)]
 
 
 def _joined(words: Sequence[Word]) -> str:

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +85,20 @@ def test_two_lines_break_at_punctuation_or_in_the_middle():
         "if nobody objects to it today, / the meeting is over now"
     ]
     assert texts(subtitles_of(spoken("ab " * 16, seconds=0.2))) == [" / ".join(2 * ["ab ab ab ab ab ab ab ab"])]
+
+
+def test_lines_break_at_pauses():
+    words = spoken("and here it goes on for long enough that two lines are needed", pauses={5: 0.4})
+    assert texts(subtitles_of(words)) == ["and here it goes on / for long enough that two lines are needed"]
+
+
+def test_after_a_pause_another_language_has_its_own_subtitle():
+    def in_both(pause):
+        german, spanish = spoken("guten tag"), spoken("buenos días amigos", start=0.6 + pause)
+        return texts(subtitles_of([*german, *(replace(word, language="es") for word in spanish)]))
+
+    assert in_both(0.5) == ["guten tag", "buenos días amigos"]
+    assert in_both(0.1) == ["guten tag buenos días amigos"]
 
 
 def test_a_word_longer_than_a_line_stands_alone():
