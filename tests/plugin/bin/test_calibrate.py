@@ -1,8 +1,10 @@
 """The program that calibrates confidences: what it writes, and what it leaves as it is."""
 
+import itertools
 import json
 import os
 import shutil
+from statistics import median
 
 import numpy as np
 import pytest
@@ -22,14 +24,15 @@ def model(tiny_model, tmp_path):
 
 @pytest.fixture
 def data(tmp_path, speech2text):
-    """Sets in which some words are said that the model recognises, and others."""
+    """Sets in which the more probable half of the words that the model recognises are said, and some of the others."""
 
     def write(name: str, utterances: int, seed: int):
         folder = write_data_dir(tmp_path / name, ["en", "de"] * (utterances // 2), seed)
-        lines = []
-        for n in range(utterances):
-            words = speech2text(folder / f"utt{n}.wav").words
-            said = [w.text if w.confidence > 0.1 or not m % 3 else "cccc" for m, w in enumerate(words)]
+        recognised = [speech2text(folder / f"utt{n}.wav").words for n in range(utterances)]
+        middle = median(word.confidence for words in recognised for word in words)
+        lines, counted = [], itertools.count()
+        for n, words in enumerate(recognised):
+            said = [w.text if w.confidence > middle or next(counted) % 3 == 0 else "cccc" for w in words]
             lines.append(f"utt{n} {' '.join(said) or 'a'}\n")
         (folder / "text").write_text("".join(lines), encoding="utf-8")
         return folder
