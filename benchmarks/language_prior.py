@@ -24,7 +24,7 @@ from pathlib import Path
 import jiwer
 import matplotlib.pyplot as plt
 import numpy as np
-from measuring import read_data_dir
+from measuring import kept_results, named_folders, read_data_dir
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text
@@ -85,10 +85,8 @@ def counts_of(heard: dict[str, list[str]], data_dir: Path) -> np.ndarray:
 
 def measure(folder: str, data_dir: Path, escape: float, results: Path) -> dict[Condition, np.ndarray]:
     """The counts of every condition; what the file of results lacks is decoded and added to it."""
-    lines = results.read_text(encoding="utf-8").splitlines() if results.is_file() else []
     key = {"folder": folder, "data": str(data_dir)}
-    found = [line for line in map(json.loads, lines) if line.items() >= key.items()]
-    done = {tuple(line["condition"]): line["heard"] for line in found}
+    done = {tuple(line["condition"]): line["heard"] for line in kept_results(results, key)}
     missing = [condition for condition in conditions(escape) if condition not in done]
     with results.open("a", encoding="utf-8") as file:
         for line in decode(folder, data_dir, missing):
@@ -184,9 +182,7 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(argv)
-    folders = {name: folder for name, _, folder in (model.partition("=") for model in args.models)}
-    if not all(folders.values()):
-        parser.error("give models as NAME=FOLDER")
+    folders = named_folders(parser, args.models)
     try:
         measured = {(name, data_dir.name): measure(folder, data_dir, args.language_escape, args.results)
                     for name, folder in folders.items() for data_dir in args.data_dir}

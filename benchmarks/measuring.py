@@ -1,5 +1,7 @@
 """Data to measure with, time and memory of what a function does, and how tables show them."""
 
+import argparse
+import json
 import platform
 import statistics
 import sys
@@ -44,6 +46,24 @@ def read_data_dir(folder: Path, *tables: str) -> tuple[dict[str, str], ...]:
         if missing := audio.keys() - table.keys():
             sys.exit(f"{folder / name} has no line for utterance {min(missing)}; add it, or take it out of wav.scp")
     return audio, *({utterance: table[utterance] for utterance in audio} for table in others)
+
+
+def named_folders(parser: argparse.ArgumentParser, models: Sequence[str]) -> dict[str, str]:
+    """Models of the command line, NAME=FOLDER each: name -> folder. Ends with the parser's usage where one is not."""
+    folders = {name: folder for name, _, folder in (model.partition("=") for model in models)}
+    if not all(folders.values()):
+        parser.error("give models as NAME=FOLDER")
+    return folders
+
+
+def kept_results(path: Path, key: dict[str, Any]) -> list[dict]:
+    """The results that a run has left in a file, a line of JSON each, if they have all that the key has.
+
+    Raises:
+        ValueError: a line is something else.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return [result for result in map(json.loads, lines) if result.items() >= key.items()]
 
 
 def decoded(speech2text: "Speech2Text", files: Sequence[str], **options: Any) -> tuple[list[str], float]:

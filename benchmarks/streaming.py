@@ -34,7 +34,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from humanfriendly.tables import format_pretty_table
-from measuring import machine, read_data_dir
+from measuring import kept_results, machine, read_data_dir
 from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text, StreamingRecogniser, audio
@@ -247,8 +247,7 @@ def main(argv: list[str] | None = None) -> None:
     if len(models) < len(args.models):
         sys.exit(f"streaming: name every model once, as in causal=exp/streaming, not {' '.join(args.models)}")
     torch.set_num_threads(1)
-    lines = args.results.read_text(encoding="utf-8").splitlines() if args.results.is_file() else []
-    results = [json.loads(line) for line in lines]
+    results = kept_results(args.results, {})
     done = {(r["model"], r["chunk"], r["data"], r["utterance"]) for r in results}
     with TemporaryDirectory() as folder, args.results.open("a", encoding="utf-8") as file:
         files = {name: model_files(given, Path(folder) / name) for name, given in models.items()}

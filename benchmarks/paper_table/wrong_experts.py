@@ -38,7 +38,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
-from measuring import read_data_dir  # noqa: E402
+from measuring import kept_results, named_folders, read_data_dir  # noqa: E402
 from score import bootstrap, count, error_rate  # noqa: E402
 from shared.alignments import align_characters, align_words  # noqa: E402
 from shared.resampling import interval  # noqa: E402
@@ -302,18 +302,14 @@ def get_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     parser = get_parser()
     args = parser.parse_args(argv)
-    folders = {name: folder for name, _, folder in (model.partition("=") for model in args.models)}
-    if not all(folders.values()):
-        parser.error("give models as NAME=FOLDER")
+    folders = named_folders(parser, args.models)
     try:
         speech = Speech.of(args.data_dir, args.utterances)
-        lines = args.results.read_text(encoding="utf-8").splitlines() if args.results.is_file() else []
-        results = [json.loads(line) for line in lines]
         measured = {}
         with args.results.open("a", encoding="utf-8") as file:
             for name, folder in folders.items():
                 key = {"folder": folder, "data": str(args.data_dir), "utterances": len(speech.ids), "seed": args.seed}
-                measured[name] = [r for r in results if r.items() >= key.items()]
+                measured[name] = kept_results(args.results, key)
                 for line in measure(folder, speech, name, args.seed, list(measured[name])):
                     measured[name].append(line)
                     print(json.dumps(key | line, ensure_ascii=False), file=file, flush=True)
