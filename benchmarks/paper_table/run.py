@@ -8,8 +8,8 @@ What a finished system got right and wrong, utterance by utterance, is kept in p
 is there is not trained again, on any machine. `table.py` makes the tables of it.
 
 Sizes cpu and gpu take the demo's corpus, gpu with three times as many tests. That of size engines needs four
-synthesisers: paper_table/engines.py says which. Sizes real_studio, real_captions and real_phone need real speech in the
-folder $REAL_SPEECH: paper_table/real.py says what.
+synthesisers: paper_table/engines.py says which. Sizes real_... and adapted_... need real speech in the folder
+$REAL_SPEECH: paper_table/real.py says what. The latter begin with a dense model of size engines (--start).
 """
 
 import argparse
@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,8 +40,9 @@ class Size:
         batch_bins: samples of a batch, padding included.
         epochs, updates: epochs, and updates of an epoch.
         router_epochs: epochs of router fine-tuning, of 160 updates.
-        training: further options of the training of all systems.
+        data: further options of run.sh about the data.
         further: options of run.sh and decode.sh.
+        start: a trained dense model, in place of the first half of the updates of systems that begin with one.
     """
 
     corpus: str
@@ -51,19 +52,28 @@ class Size:
     epochs: int
     updates: int
     router_epochs: int
-    training: str = ""
+    data: tuple[str, ...] = ()
     further: tuple[str, ...] = ()
+    start: Path | None = None
 
 
 ON_GPU = ("--ngpu", "1", "--inference_args", "--batch_size 64")
 REAL_SPEECH = os.environ.get("REAL_SPEECH", "")
+SPEEDS = ("--speed_perturb_factors", "0.9 1.0 1.1")
 
 
 def real(left_out: str, hours: float) -> Size:
     """Real speech, tested on a domain that it is not trained with."""
-    training = "--preprocessor_conf 'augmentation={speed: [0.85, 1.2]}'"
-    return Size(f"paper_table.real={REAL_SPEECH}/real-mini/{left_out}", hours, 200, 3_200_000, 16, 62, 5, training,
-                ON_GPU)
+    return Size(_real(left_out), hours, 200, 3_200_000, 16, 62, 5, SPEEDS, ON_GPU)
+
+
+def adapted(left_out: str, hours: float) -> Size:
+    """The same on two CPU cores, for systems that begin with a model of size engines (--start), in its languages."""
+    return Size(_real(left_out), hours, 200, 800_000, 10, 80, 5, (*SPEEDS, "--langs", "de,en,es,fr"))
+
+
+def _real(left_out: str) -> str:
+    return f"paper_table.real={REAL_SPEECH}/real-mini/{left_out}"
 
 
 SIZES = {
@@ -74,6 +84,8 @@ SIZES = {
     "real_studio": real("studio", 2.1),
     "real_captions": real("captions", 4.3),
     "real_phone": real("phone", 4.6),
+    "adapted_captions": adapted("captions", 4.3),
+    "adapted_phone": adapted("phone", 4.6),
     "tiny": Size("espeak", 0.05, 2, 200_000, 2, 4, 1),  # whether everything runs
 }
 
@@ -136,7 +148,7 @@ SYSTEMS = {
 def data_step(work: Path, size: Size, nj: int) -> Step:
     """Stages 1 to 10: the corpus, for all systems."""
     options = ["--stage", "1", "--stop_stage", "10", "--train_hours", str(size.train_hours), "--test_sentences",
-               str(size.test_sentences), "--nj", str(nj)]
+               str(size.test_sentences), "--nj", str(nj), *size.data]
     return Step("data", run_sh(work, size, *options), work / "done/data")
 
 
@@ -147,10 +159,11 @@ def training_steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
     training = [f"--seed {seed} --batch_bins {size.batch_bins} --num_iters_per_epoch {size.updates}",
                 f"--max_epoch {epochs}",
                 f"--scheduler_conf 'steps_per_epoch={size.updates}' --scheduler_conf 'epochs={epochs}'",
-                size.training, system.options]
+                system.options]
     made = []
     if system.start:
-        made = [*training_steps(system.start, seed, work, size), tokens_step(system.start, seed, work, size)]
+        made = [] if size.start else training_steps(system.start, seed, work, size)
+        made.append(tokens_step(system.start, seed, work, size))
     made.append(Step(tag, run_sh(work, size, "--stage", "11", "--stop_stage", "11", *options_of(name, seed, work, size),
                                  "--asr_args", " ".join(training)), work / f"done/{tag}", work / f"exp/asr_{tag}"))
     if system.router:
@@ -180,15 +193,20 @@ def decoding_steps(name: str, seed: int, work: Path, size: Size) -> list[Step]:
 def options_of(name: str, seed: int, work: Path, size: Size) -> list[str]:
     """Options of run.sh for all stages of a system."""
     system = SYSTEMS[name]
-    start = ["--from_dense", str(work / f"exp/asr_{system.start}_seed{seed}")] if system.start else []
-    return ["--asr_tag", f"{name}_seed{seed}", "--asr_config", system.config, *size.further, *start]
+    start = ["--from_dense", dense_model(system.start, seed, work, size)] if system.start else []
+    return ["--asr_tag", f"{name}_seed{seed}", "--asr_config", system.config, *size.data, *size.further, *start]
+
+
+def dense_model(start: str, seed: int, work: Path, size: Size) -> str:
+    """The folder of the dense model that a system begins with."""
+    return str(size.start or work / f"exp/asr_{start}_seed{seed}")
 
 
 def tokens_step(start: str, seed: int, work: Path, size: Size) -> Step:
     """The tokens and lengths of all systems that begin with this one: its own."""
     tag = f"{start}_seed{seed}"
     tokens = run_sh(work, size, "--stage", "5", "--stop_stage", "10", "--asr_tag", tag, "--asr_config",
-                    SYSTEMS[start].config, "--from_dense", str(work / f"exp/asr_{tag}"))
+                    SYSTEMS[start].config, "--from_dense", dense_model(start, seed, work, size), *size.data)
     return Step(f"{tag}, tokens", tokens, work / f"done/{tag}_tokens")
 
 
@@ -213,6 +231,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="cpu", help="how much (default: cpu)")
     parser.add_argument("--work", type=Path, required=True, help="folder for the corpus and the models")
+    parser.add_argument("--start", type=Path, metavar="MODEL", help="folder of a trained dense model that systems "
+                        "..._from_dense begin with, in sizes adapted_captions and adapted_phone")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for the results (default: %(default)s)")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), metavar="SYSTEM",
                         help=f"{' '.join(SYSTEMS)} (default: all)")
@@ -222,10 +242,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--minutes", type=float, help="stop after so long; the same command then goes on")
     parser.add_argument("--train_only", action="store_true", help="leave decoding to a later call without this option")
     args = parser.parse_args(argv)
-    if args.size.startswith("real_") and not REAL_SPEECH:
+    if args.size.startswith(("real_", "adapted_")) and not REAL_SPEECH:
         parser.error(f"--size {args.size} needs real speech: name its folder in REAL_SPEECH; real.py says what it has")
+    if args.size.startswith("adapted_") != bool(args.start):
+        parser.error("--start and the sizes adapted_captions and adapted_phone need each other")
 
-    work, size = args.work.resolve(), SIZES[args.size]
+    work, size = args.work.resolve(), replace(SIZES[args.size], start=args.start and args.start.resolve())
     for folder in ("done", "logs"):
         (work / folder).mkdir(parents=True, exist_ok=True)
     jobs = Jobs(work, args.minutes, args.jobs)
