@@ -54,7 +54,7 @@ COLOURS = {"dense": GREY, "dense_half": "lightgray", "dense_from_dense": GREY, "
 
 LR_GIVEN, VO_GIVEN = "LR-MoE, languages given", "+ V and O experts, languages given"
 LR_AUGMENTED, AUGMENTED = "LR-MoE, its router augmented", "BLR-MoE: its router augmented"
-NOTHING = "LR-MoE from nothing"
+NOTHING, DENSE_NOTHING = "LR-MoE from nothing", "dense from nothing"
 TRANSFORMER = "LR-MoE Transformer from nothing"
 TRANSFORMER_GIVEN = f"{TRANSFORMER}, languages given"
 NOTHING_AUGMENTED, NOTHING_ONE = "BLR-MoE from nothing, its router augmented", "BLR-MoE from nothing, pruned to one"
@@ -73,17 +73,17 @@ ROWS = (
     Row("+ K, Q, V and O experts", "lr_moe_kqvo_from_dense", ALL, ("LR-MoE", "+ V and O experts")),
     Row("+ K, Q, V and O experts, languages given", "lr_moe_kqvo_from_dense", GIVEN, (LR_GIVEN, VO_GIVEN)),
     Row("+ V and O experts, TDNN router", "blr_moe_from_dense", ALL, ("LR-MoE", "+ V and O experts")),
-    Row(AUGMENTED, "blr_moe_from_dense", AUGMENTED_ROUTER, ("LR-MoE", LR_AUGMENTED, "dense", "dense from nothing")),
+    Row(AUGMENTED, "blr_moe_from_dense", AUGMENTED_ROUTER, ("LR-MoE", LR_AUGMENTED, "dense", DENSE_NOTHING)),
     Row("BLR-MoE, pruned to a pair", "blr_moe_from_dense", PAIRS, (AUGMENTED,)),
     Row("BLR-MoE, pruned to one", "blr_moe_from_dense", GIVEN, (AUGMENTED, LR_GIVEN, "dense")),
     Row("BLR-MoE of low rank, languages given", "low_rank_from_dense", GIVEN, ("BLR-MoE, pruned to one",)),
     Row("BLR-MoE with two experts, languages given", "groups_from_dense", GIVEN, ("BLR-MoE, pruned to one",)),
     Row("what they begin with", "dense_half", ALL, tells_languages=False),
-    Row("dense from nothing", "dense", ALL, ("dense",), tells_languages=False),
-    Row(NOTHING, "lr_moe", ALL, ("LR-MoE",)),
-    Row("LR-MoE from nothing, languages given", "lr_moe", GIVEN, (NOTHING,)),
-    Row("BLR-MoE from nothing", "blr_moe", ALL, (NOTHING, "+ V and O experts, TDNN router")),
-    Row(NOTHING_AUGMENTED, "blr_moe", AUGMENTED_ROUTER, (NOTHING, "dense from nothing", AUGMENTED)),
+    Row(DENSE_NOTHING, "dense", ALL, ("dense",), tells_languages=False),
+    Row(NOTHING, "lr_moe", ALL, ("LR-MoE", DENSE_NOTHING)),
+    Row("LR-MoE from nothing, languages given", "lr_moe", GIVEN, (NOTHING, DENSE_NOTHING)),
+    Row("BLR-MoE from nothing", "blr_moe", ALL, (NOTHING, DENSE_NOTHING, "+ V and O experts, TDNN router")),
+    Row(NOTHING_AUGMENTED, "blr_moe", AUGMENTED_ROUTER, (NOTHING, DENSE_NOTHING, AUGMENTED)),
     Row("BLR-MoE from nothing, pruned to a pair", "blr_moe", PAIRS, (NOTHING_AUGMENTED,)),
     Row(NOTHING_ONE, "blr_moe", GIVEN, (NOTHING_AUGMENTED, "LR-MoE from nothing, languages given")),
     Row("dense Transformer from nothing", "dense_transformer", ALL, tells_languages=False),
