@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from espnet_blrmoe.bin.options import parse_options
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.output_folder import check_file, check_writable
 from espnet_blrmoe.program import command, start
@@ -49,7 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Calibrate; a mistake in the options or files ends in one sentence."""
-    args = parse_options(get_parser(), cmd)
+    args = get_parser().parse_args(cmd)
     try:
         files = ModelFiles.of_options(args)
         check_writable(files.config.resolve().parent, "calibrate a copy of the model, in a folder of your own")

@@ -151,6 +151,7 @@ def test_a_router_of_one_language_is_not_trained(tiny_model, tmp_path):
         (["en"], ("--asr_train_config=none.yaml",), "none.yaml does not exist"),
         (["de"], ("--text=text", "--utt2lang=utt2lang"), "text has no transcript in de"),
         (["en"], ("--text=text", "--utt2lang=empty"), "empty has no line for utterance utt0 of text; add its language"),
+        (["en"], ("--text=text",), "--text and --utt2lang need each other"),
         (["en"], ("--text=twice", "--utt2lang=utt2lang"), "utt0 is duplicated"),
         (["en"], ("--text=gap", "--utt2lang=utt2lang"), "gap has an empty line; remove it"),
         (["en"], ("--asr_train_config=options.yaml",), "options.yaml has no frontend_conf; give"),
