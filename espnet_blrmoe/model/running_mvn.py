@@ -7,6 +7,7 @@ from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.layers.global_mvn import GlobalMVN
 from torch.nn import functional as F
 
+from espnet_blrmoe.model.packing import valid_frames
 from espnet_blrmoe.model.past import WHOLE, Whole
 
 LOUDNESS = 0.5  # a frame counts by its power to this exponent: what is 40 dB quieter counts 1 %
@@ -71,7 +72,7 @@ class RunningMVN(AbsNormalize):
             means.append(_running_means(frames[:, once:], heard, again)[0])
         x = deviations - torch.cat(means, dim=1).to(x)
         if ilens is not None:
-            x = x * (torch.arange(x.size(1), device=x.device) < ilens.to(x.device).unsqueeze(1)).unsqueeze(2)
+            x = x * valid_frames(ilens.to(x.device), x.size(1)).unsqueeze(2)
         return x, ilens
 
 
