@@ -25,10 +25,10 @@ import jiwer
 import matplotlib.pyplot as plt
 import numpy as np
 from measuring import kept_results, named_folders, read_data_dir
-from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.program import start
+from espnet_blrmoe.progress import progress_bar
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "local"))
@@ -62,7 +62,7 @@ def draw_list(language: str, languages: Sequence[str], right_share: float, draw:
 def decode(folder: str, data_dir: Path, missing: list[Condition]) -> Iterator[dict]:
     """What the model of a folder recognises under each condition: text and language of every utterance."""
     files, languages = read_data_dir(data_dir, "utt2lang")
-    progress = tqdm(missing, desc=f"{folder}, {data_dir.name}", disable=None)
+    progress = progress_bar(missing, desc=f"{folder}, {data_dir.name}")
     for (escape, strength), group in groupby(progress, key=lambda condition: condition[1:]):
         speech2text = Speech2Text.from_pretrained(
             folder, language_penalty=strength, language_escape=escape, beam_size=1

@@ -33,7 +33,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from tqdm import tqdm
 
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.output_folder import check_writable
@@ -41,6 +40,7 @@ from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_confi
 from espnet_blrmoe.inference.lid_scores import hear
 from espnet_blrmoe.model.router_inputs import SharedBlocks
 from espnet_blrmoe.program import start
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.training.finetuning import reason_of
 from espnet_blrmoe.training.router_task import RouterTask
 
@@ -134,7 +134,7 @@ def measure(options: argparse.Namespace) -> dict:
     speech = shared_outputs(model, versions, args, options.nj, masks=True)
     routers = []
     total = len(options.capacities) * len(draws) * args.max_epoch * args.num_iters_per_epoch
-    with tqdm(total=total, desc="updates", disable=None) as progress:
+    with progress_bar(total=total, desc="updates") as progress:
         trainer = Trainer(model.asr_model, trained.encoder.router, args, speech, valid, progress.update)
         for capacity in options.capacities:
             for draw in draws:

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.language_labels import IGNORED, LanguageLabels
 from espnet_blrmoe.model.routing import Routing
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.training.router_task import RouterModel, RouterTask
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
@@ -149,7 +149,7 @@ def shared_outputs(
     torch.manual_seed(0)  # of the masks
     rows: list[torch.Tensor] = []
     with router_inputs(model.asr_model) as given:
-        for batch in tqdm(waves, desc="shared blocks' outputs", unit_scale=AT_ONCE, disable=None):
+        for batch in progress_bar(waves, desc="shared blocks' outputs", unit_scale=AT_ONCE):
             lengths = torch.tensor([len(wave) for wave in batch], device=device)
             padded = pad_sequence([torch.from_numpy(wave) for wave in batch], batch_first=True).to(device)
             model.asr_model.route(padded, lengths, model.specaug if masks else None)

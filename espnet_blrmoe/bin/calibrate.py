@@ -103,9 +103,8 @@ def hear(speech2text: Speech2Text, data_dir: Path) -> tuple[np.ndarray, np.ndarr
     Raises:
         ValueError: a table or an audio file is missing or damaged, or an utterance has no text.
     """
-    from tqdm import tqdm
-
     from espnet_blrmoe.inference.confidence import right_words
+    from espnet_blrmoe.progress import progress_bar
     from espnet_blrmoe.segments import read_audio_table
     from espnet_blrmoe.tables import read_table
 
@@ -114,7 +113,7 @@ def hear(speech2text: Speech2Text, data_dir: Path) -> tuple[np.ndarray, np.ndarr
         raise ValueError(f"{data_dir / 'text'} has no line for utterance {min(missing)}; add it")
     words = []
     utterances = list(audio)
-    for first in tqdm(range(0, len(utterances), AT_ONCE), desc=str(data_dir), disable=None):
+    for first in progress_bar(range(0, len(utterances), AT_ONCE), desc=str(data_dir)):
         batch = utterances[first : first + AT_ONCE]
         transcripts = speech2text.batch([audio[utterance] for utterance in batch], return_timeline=False)
         for n, (utterance, transcript) in enumerate(zip(batch, transcripts), start=first):
