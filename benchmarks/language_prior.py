@@ -33,7 +33,8 @@ from espnet_blrmoe.progress import progress_bar
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "local"))
 
-from score import bootstrap, count, error_rate, interval  # noqa: E402
+from paper_table.rates import with_interval  # noqa: E402
+from score import bootstrap, count, error_rate  # noqa: E402
 from shared.alignments import align_words  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
 
@@ -113,12 +114,10 @@ def rows_of(counts: dict[Condition, np.ndarray]) -> list[tuple[str, float | None
 
 def tables(counts: dict[Condition, np.ndarray]) -> str:
     """Rates by strength, what a list changes, how penalties compare with the escape: a line for each kind of list."""
-    resampled = {condition: bootstrap(own)[:, 0] for condition, own in counts.items()}
+    wer = {condition: np.append(rates(counts, condition)[0], bootstrap(own)[:, 0]) for condition, own in counts.items()}
 
     def change(condition: Condition, base: Condition) -> str:
-        low, high = interval(resampled[condition] - resampled[base])
-        difference = rates(counts, condition)[0] - rates(counts, base)[0]
-        return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
+        return with_interval(wer[condition] - wer[base])
 
     def table(cell, rows: list[tuple[str, float | None]], first: list[str]) -> str:
         lines = [[kind, "none" if escape is None else f"{escape:g}", *first,
