@@ -46,11 +46,11 @@ def recalls(folder: Path, capsys, *options: str) -> list[float]:
     others.with_name("utt2lang").write_text("utt0 en\n", encoding="utf-8")
     hotwords.main(
         ["--model", str(model.config.parent), "--data_dir", str(data), "--others", str(others),
-         "--weights", "2", "60", "--beam_sizes", "5", *options]
+         "--weights", "2", "50", "--beam_sizes", "5", *options]
     )  # fmt: skip
     machine, *table = capsys.readouterr().out.splitlines()
     assert machine.startswith("2 words and 1 distractors; ")
-    names = ("best path", "beam 5", "beam 5, weight 2", "beam 5, weight 60")
+    names = ("best path", "beam 5", "beam 5, weight 2", "beam 5, weight 50")
     return [float(line.removeprefix(name).split()[0]) for name, line in zip(names, table[1:], strict=True)]
 
 
