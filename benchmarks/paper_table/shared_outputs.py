@@ -208,13 +208,7 @@ class Trainer:
             torch.manual_seed(seed)
             self.model.encoder.router = deepcopy(self.trained)
             return self.model.encoder.router
-        name, conf = "linear", None
-        if capacity != "linear":
-            layers, channels = map(int, capacity.split("x"))
-            own = self.args.encoder_conf.get("router_conf", {})
-            name, conf = "tdnn", {**own, "layers": layers, "channels": channels}
-        torch.manual_seed(seed)  # of dropout, too
-        self.model.encoder.put_router(name, conf, "shared")
+        put_router(self.model, capacity, self.args.encoder_conf.get("router_conf", {}), seed)
         return self.model.encoder.router.to(self.speech.frames.device)
 
     def train(self, capacity: str, draw: Draw) -> dict:
@@ -247,6 +241,16 @@ class Trainer:
         parts = torch.arange(len(self.valid.lengths), device=self.valid.lengths.device).split(AT_ONCE)
         losses = [float(self.valid.loss(self.model, rows)) * len(rows) for rows in parts]
         return sum(losses) / len(self.valid.lengths)
+
+
+def put_router(model: BLRMoEModel, capacity: str, conf: dict, seed: int) -> None:
+    """Give a model a new router, linear or LAYERSxCHANNELS (a TDNN of these options); the seed draws its weights."""
+    torch.manual_seed(seed)  # of dropout, too
+    if capacity == "linear":
+        model.encoder.put_router("linear", None, "shared")
+    else:
+        layers, channels = map(int, capacity.split("x"))
+        model.encoder.put_router("tdnn", {**conf, "layers": layers, "channels": channels}, "shared")
 
 
 def weights_of(router: torch.nn.Module) -> int:
