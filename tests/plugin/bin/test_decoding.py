@@ -222,7 +222,7 @@ def test_windows_of_smoothing(smoothing, window):
     assert window_of(smoothing, 0.04) == window
 
 
-def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
+def test_mistakes_on_the_command_line(decode, tmp_path):
     with pytest.raises(SystemExit, match="^asr_inference: unknown language 'fr'; this model knows en, de, zh-CN$"):
         decode("--languages", "fr")
     with pytest.raises(SystemExit, match="^asr_inference: .*model.pth does not exist"):
@@ -231,9 +231,8 @@ def test_mistakes_on_the_command_line(decode, tmp_path, capsys):
         decode(data=f"{tmp_path / 'utt2wav'},speech,sound")
     with pytest.raises(SystemExit, match="^asr_inference: --data_path_and_name_and_type gives no speech"):
         decode(data=f"{tmp_path / 'utt2wav'},audio,sound")
-    with pytest.raises(SystemExit):
+    with pytest.raises(SystemExit, match="^asr_inference: give --model FOLDER, or --asr_train_config FILE"):
         asr_inference.main(["--output_dir", str(tmp_path), "--data_path_and_name_and_type", "wav.scp,speech,sound"])
-    assert "give --model FOLDER, or --asr_train_config FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("place", ["decoded", "decoded/part"])
