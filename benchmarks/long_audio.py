@@ -37,11 +37,11 @@ import soundfile
 import torch
 from humanfriendly import format_size
 from measuring import read_data_dir
+from tqdm import tqdm
 
 from espnet_blrmoe import LanguageSpan, Speech2Text, Transcript, audio
 from espnet_blrmoe.audio import extent
 from espnet_blrmoe.inference.timeline_scores import NEAR, boundary_errors, changes_of, right_seconds
-from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.tables import text_table
 
 PAUSE_SECONDS = (0.3, 1.0)
@@ -237,7 +237,7 @@ def measure_errors(args: argparse.Namespace, recordings: Recordings) -> None:
     names = args.recordings or list(recordings.utterances)
     rows = []
     alone = [Setting(vad, math.inf) for vad in args.vad]
-    for setting in progress_bar([*alone, *settings_of(args)]):
+    for setting in tqdm([*alone, *settings_of(args)], disable=None):
         recogniser = setting.recogniser(args.model)
         scores = {name: recordings.score(name, recogniser, setting.is_alone()) for name in names}
         rtf = statistics.mean(score.rtf for score in scores.values())
