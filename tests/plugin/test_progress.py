@@ -13,6 +13,14 @@ import pytest
 from espnet_blrmoe.progress import progress_bar
 
 
+def all_of(ours: int) -> str:
+    """What has been written to the terminal up to the end of a line, which may come in pieces."""
+    shown = b""
+    while not shown.endswith(b"\n"):
+        shown += os.read(ours, 10_000)
+    return shown.decode()
+
+
 @pytest.mark.parametrize("size", [(0, 0), (0, 80), (24, 0), (24, 80)], ids=str)
 def test_a_bar_is_shown_on_a_terminal(monkeypatch, size):
     ours, terminal = pty.openpty()
@@ -20,7 +28,7 @@ def test_a_bar_is_shown_on_a_terminal(monkeypatch, size):
     with os.fdopen(terminal, "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
         assert list(progress_bar(range(3), "files", mininterval=0)) == [0, 1, 2]
-        shown = os.read(ours, 10_000).decode()
+        shown = all_of(ours)
     os.close(ours)
     assert "files:   0%|" in shown and "3/3" in shown
 
