@@ -24,10 +24,10 @@ import torch
 from humanfriendly import format_size
 from humanfriendly.tables import format_pretty_table
 from measuring import machine, ratio, read_data_dir
-from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text, audio
 from espnet_blrmoe.files.model_files import WEIGHTS_NAME
+from espnet_blrmoe.progress import progress_bar
 
 PYTORCH = "PyTorch float32"
 
@@ -63,7 +63,7 @@ def decode(
     seconds: dict[str, list[float]] = {name: [] for name in recognisers}
     for recognise in recognisers.values():  # warm up
         recognise(waveforms[0])
-    for waveform in tqdm(waveforms, disable=None, leave=False):
+    for waveform in progress_bar(waveforms, leave=False):
         for name, recognise in recognisers.items():
             start = time.perf_counter()
             text = recognise(waveform)

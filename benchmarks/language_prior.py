@@ -25,15 +25,16 @@ import jiwer
 import matplotlib.pyplot as plt
 import numpy as np
 from measuring import kept_results, named_folders, read_data_dir
-from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.program import start
+from espnet_blrmoe.progress import progress_bar
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "local"))
 
-from score import bootstrap, count, error_rate, interval  # noqa: E402
+from paper_table.rates import with_interval  # noqa: E402
+from score import bootstrap, count, error_rate  # noqa: E402
 from shared.alignments import align_words  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
 
@@ -62,7 +63,7 @@ def draw_list(language: str, languages: Sequence[str], right_share: float, draw:
 def decode(folder: str, data_dir: Path, missing: list[Condition]) -> Iterator[dict]:
     """What the model of a folder recognises under each condition: text and language of every utterance."""
     files, languages = read_data_dir(data_dir, "utt2lang")
-    progress = tqdm(missing, desc=f"{folder}, {data_dir.name}", disable=None)
+    progress = progress_bar(missing, desc=f"{folder}, {data_dir.name}")
     for (escape, strength), group in groupby(progress, key=lambda condition: condition[1:]):
         speech2text = Speech2Text.from_pretrained(
             folder, language_penalty=strength, language_escape=escape, beam_size=1
@@ -113,12 +114,10 @@ def rows_of(counts: dict[Condition, np.ndarray]) -> list[tuple[str, float | None
 
 def tables(counts: dict[Condition, np.ndarray]) -> str:
     """Rates by strength, what a list changes, how penalties compare with the escape: a line for each kind of list."""
-    resampled = {condition: bootstrap(own)[:, 0] for condition, own in counts.items()}
+    wer = {condition: np.append(rates(counts, condition)[0], bootstrap(own)[:, 0]) for condition, own in counts.items()}
 
     def change(condition: Condition, base: Condition) -> str:
-        low, high = interval(resampled[condition] - resampled[base])
-        difference = rates(counts, condition)[0] - rates(counts, base)[0]
-        return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
+        return with_interval(wer[condition] - wer[base])
 
     def table(cell, rows: list[tuple[str, float | None]], first: list[str]) -> str:
         lines = [[kind, "none" if escape is None else f"{escape:g}", *first,

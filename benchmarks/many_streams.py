@@ -27,11 +27,11 @@ import torch
 from humanfriendly.tables import format_pretty_table
 from measuring import machine, read_data_dir
 from streaming import model_files
-from tqdm import tqdm
 
 from espnet_blrmoe import StreamingRecogniser, StreamPart, audio
 from espnet_blrmoe.inference.timeline import joined
 from espnet_blrmoe.model.streaming import StreamState
+from espnet_blrmoe.progress import progress_bar
 
 DROPPED = 5  # every so many streams, one is dropped half-way
 SHORTEST = 0.1  # seconds of a stream
@@ -112,7 +112,7 @@ def measure_sessions(
             yield Stream(recogniser, wave[start:][:samples], is_dropped=n % DROPPED == DROPPED - 1)
 
     begun, over = time.process_time(), run_together(recogniser, streams(), at_once)
-    for n, stream in enumerate(tqdm(over, "streams", sessions, disable=None, leave=False)):
+    for n, stream in enumerate(progress_bar(over, "streams", sessions, leave=False)):
         used += len(stream.wave) // (1 + stream.is_dropped)
         if not stream.is_dropped:
             results.append((stream.wave, result(stream.parts)))
@@ -121,7 +121,7 @@ def measure_sessions(
     computing, at_end = time.process_time() - begun, memory()
     del stream, over
     left = states() - before
-    pairs = tqdm(results, "alone", disable=None, leave=False)
+    pairs = progress_bar(results, "alone", leave=False)
     different = sum(alone(recogniser, own) != together for own, together in pairs)
     name = f"{sessions:,}, {at_once} at once"
     return row(name, f"{different} of {len(results)}", left, (at_first, at_end), used / recogniser.fs, computing)
@@ -132,7 +132,7 @@ def measure_hours(recogniser: StreamingRecogniser, wave: torch.Tensor, hours: fl
     session, seconds = recogniser.start(), round(hours * 3600)
     pieces = cycle(wave[: len(wave) // recogniser.fs * recogniser.fs].split(recogniser.fs))  # of a second
     begun, at_first = time.process_time(), 0.0
-    for second in tqdm(range(seconds), "long", disable=None, leave=False):
+    for second in progress_bar(range(seconds), "long", leave=False):
         session.feed(next(pieces))
         if second == seconds // 10:
             at_first = memory()

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from humanfriendly import format_size
 from torch import nn
-from tqdm import tqdm
 
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.segments import read_audio_table
 from espnet_blrmoe.tables import read_table
 from espnet_blrmoe.writing import split_words
@@ -99,7 +99,7 @@ class Stopwatch:
     def __call__(self, functions: dict[str, Callable[[], None]], what: str) -> dict[str, list[float]]:
         """Seconds of every call, by name."""
         seconds: dict[str, list[float]] = {name: [] for name in functions}
-        for round_ in tqdm(range(-1, self.rounds), desc=what, disable=None, leave=False):
+        for round_ in progress_bar(range(-1, self.rounds), desc=what, leave=False):
             for name, function in functions.items():
                 if name in self.once and round_ != 0:
                     continue

@@ -35,13 +35,13 @@ import numpy as np
 import torch
 from humanfriendly.tables import format_pretty_table
 from measuring import kept_results, machine, read_data_dir
-from tqdm import tqdm
 
 from espnet_blrmoe import Speech2Text, StreamingRecogniser, audio
 from espnet_blrmoe.bin.summary import complete
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.trained_model import read_config
 from espnet_blrmoe.inference.timeline import joined
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.training.footprint import build
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "local"))
@@ -140,7 +140,7 @@ def measure(args: argparse.Namespace, name: str, files: ModelFiles, size: str, d
     for folder in args.data_dir:
         files, languages = read_data_dir(folder, "utt2lang")
         chosen = list(files.items())[: args.utterances]
-        for utterance, file in tqdm(chosen, f"{name} {size}", disable=None, leave=False):
+        for utterance, file in progress_bar(chosen, f"{name} {size}", leave=False):
             place = {"model": name, "chunk": size, "data": str(folder), "utterance": utterance}
             if tuple(place.values()) in done:
                 continue

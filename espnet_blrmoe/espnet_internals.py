@@ -20,13 +20,13 @@ from rapidfuzz.distance import Levenshtein
 
 try:  # 202511
     from espnet.nets.beam_search import BeamSearch, Hypothesis
-    from espnet.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
+    from espnet.nets.pytorch_backend.nets_utils import get_activation
     from espnet.nets.pytorch_backend.transformer import subsampling
     from espnet.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
     from espnet.nets.scorer_interface import BatchScorerInterface
 except ModuleNotFoundError:
     from espnet2.legacy.nets.beam_search import BeamSearch, Hypothesis
-    from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation, make_pad_mask
+    from espnet2.legacy.nets.pytorch_backend.nets_utils import get_activation
     from espnet2.legacy.nets.pytorch_backend.transformer import subsampling
     from espnet2.legacy.nets.pytorch_backend.transformer.embedding import PositionalEncoding, RelPositionalEncoding
     from espnet2.legacy.nets.scorer_interface import BatchScorerInterface
@@ -67,7 +67,6 @@ __all__ = [
     "extract_features",
     "get_activation",
     "inference_parser",
-    "make_pad_mask",
     "name_projection_as_here",
     "replace_loaders",
     "replace_sound_readers",

@@ -57,7 +57,7 @@ def reductions(before: np.ndarray, after: np.ndarray) -> np.ndarray:
 
 
 def with_interval(changes: np.ndarray) -> str:
-    """What `reductions` gives."""
+    """A change and its interval, of the change and those of resamples, such as `reductions` gives."""
     low, high = interval(changes[1:])
     return f"{changes[0]:+.1f} ({low:+.1f} to {high:+.1f})"
 
@@ -93,8 +93,9 @@ def measure_all(rows: tuple[Row, ...], results: Path) -> dict[Row, Measured]:
     Raises:
         UserError: systems were tested on different utterances.
     """
-    tested = {path.name: [len(np.load(path)[f"domains/{test_set}"]) for test_set in TESTS]
-              for path in sorted(results.glob("*.npz"))}
+    paths = sorted(results.glob("*.npz"))
+    tested = {path.name: [len(arrays[f"domains/{test_set}"]) for test_set in TESTS]
+              for path, arrays in zip(paths, map(np.load, paths))}
     for name, utterances in tested.items():
         first = next(iter(tested))
         if utterances != tested[first]:

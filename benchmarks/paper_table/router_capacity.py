@@ -20,6 +20,10 @@ pairs, other first weights and another order; with all pairs, it has the last tw
 
 Without --model, nothing is trained, and the last two are made again of the first. On a CPU, ask for less:
 --capacities linear 3x64 --pairs 5 100 --updates 200 --stretches 2000.
+
+    python ../../../benchmarks/paper_table/router_capacity.py --model exp/router --output exp/capacity --costs 20
+
+trains nothing either: what such routers cost in that model, in 20 rounds, goes into router_costs.md.
 """
 
 import argparse
@@ -33,7 +37,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from tqdm import tqdm
 
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.files.output_folder import check_writable
@@ -41,6 +44,7 @@ from espnet_blrmoe.files.trained_model import load_asr_model, read_blr_moe_confi
 from espnet_blrmoe.inference.lid_scores import hear
 from espnet_blrmoe.model.router_inputs import SharedBlocks
 from espnet_blrmoe.program import start
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.training.finetuning import reason_of
 from espnet_blrmoe.training.router_task import RouterTask
 
@@ -53,6 +57,7 @@ from shared.data_dir import Utterance  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
 from shared.write_files import write_files  # noqa: E402
 
+from paper_table.router_costs import cost_table  # noqa: E402
 from paper_table.shared_outputs import (  # noqa: E402
     Draw,
     TestSet,
@@ -134,7 +139,7 @@ def measure(options: argparse.Namespace) -> dict:
     speech = shared_outputs(model, versions, args, options.nj, masks=True)
     routers = []
     total = len(options.capacities) * len(draws) * args.max_epoch * args.num_iters_per_epoch
-    with tqdm(total=total, desc="updates", disable=None) as progress:
+    with progress_bar(total=total, desc="updates") as progress:
         trainer = Trainer(model.asr_model, trained.encoder.router, args, speech, valid, progress.update)
         for capacity in options.capacities:
             for draw in draws:
@@ -145,6 +150,16 @@ def measure(options: argparse.Namespace) -> dict:
         "updates": args.max_epoch * args.num_iters_per_epoch, "as_trained": weights_of(trained.encoder.router),
         "before": before, "routers": routers,
     }
+
+
+def costs(options: argparse.Namespace) -> str:
+    """What routers of these capacities cost in the model, in Markdown; ValueError as `measure`."""
+    args = RouterTask.get_parser().parse_args([f"--config={options.config}", f"--model={options.model}"])
+    files = ModelFiles.of_folder(options.model)
+    fs = sampling_rate(read_blr_moe_config(files.config))
+    conf = args.encoder_conf.get("router_conf", {})
+    table = cost_table(load_asr_model(files), fs, options.capacities, conf, options.costs)
+    return f"{machine('cpu')}; {options.costs} rounds\n\n{table}"
 
 
 def groups_of(figures: dict) -> dict[tuple[str, str], list[dict]]:
@@ -243,6 +258,8 @@ def get_parser() -> argparse.ArgumentParser:
     parser.add_argument("--updates", type=positive, help="of each router (default: those of --config)")
     parser.add_argument("--stretches", type=positive, default=8000,
                         help="that a draw has at least, whatever its pairs (default: %(default)s)")
+    parser.add_argument("--costs", type=positive, metavar="ROUNDS",
+                        help="measure what routers of these capacities cost in --model, instead of all this")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--nj", type=int, default=0, help="processes that augment pairs (default: its own)")
     return parser
@@ -252,7 +269,9 @@ def main(argv: list[str] | None = None) -> None:
     parser = get_parser()
     options = parser.parse_args(argv)
     path = options.output / f"{NAME}.json"
-    if options.model and not (options.pairs_dir and options.valid_dir and options.test_dir):
+    if options.costs and (not options.model or "trained" in options.capacities):
+        parser.error("--costs needs --model, and --capacities of new routers")
+    if options.model and not (options.costs or options.pairs_dir and options.valid_dir and options.test_dir):
         parser.error("--model needs --pairs_dir, --valid_dir and --test_dir")
     if not (options.model or path.is_file()):
         parser.error(f"there is no {path} yet; give --model, --pairs_dir, --valid_dir and --test_dir to make it")
@@ -264,6 +283,10 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("--device cuda: there is no GPU")
     try:
         check_writable(options.output)
+        if options.costs:
+            text = costs(options)
+            write_files({options.output / "router_costs.md": text})
+            return print(text)
         if options.model:
             write_files({path: json.dumps(measure(options), indent=1) + "\n"})
         figures = json.loads(path.read_text(encoding="utf-8"))

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.language_labels import IGNORED, LanguageLabels
 from espnet_blrmoe.model.routing import Routing
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.training.router_task import RouterModel, RouterTask
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
@@ -149,7 +149,7 @@ def shared_outputs(
     torch.manual_seed(0)  # of the masks
     rows: list[torch.Tensor] = []
     with router_inputs(model.asr_model) as given:
-        for batch in tqdm(waves, desc="shared blocks' outputs", unit_scale=AT_ONCE, disable=None):
+        for batch in progress_bar(waves, desc="shared blocks' outputs", unit_scale=AT_ONCE):
             lengths = torch.tensor([len(wave) for wave in batch], device=device)
             padded = pad_sequence([torch.from_numpy(wave) for wave in batch], batch_first=True).to(device)
             model.asr_model.route(padded, lengths, model.specaug if masks else None)
@@ -208,13 +208,7 @@ class Trainer:
             torch.manual_seed(seed)
             self.model.encoder.router = deepcopy(self.trained)
             return self.model.encoder.router
-        name, conf = "linear", None
-        if capacity != "linear":
-            layers, channels = map(int, capacity.split("x"))
-            own = self.args.encoder_conf.get("router_conf", {})
-            name, conf = "tdnn", {**own, "layers": layers, "channels": channels}
-        torch.manual_seed(seed)  # of dropout, too
-        self.model.encoder.put_router(name, conf, "shared")
+        put_router(self.model, capacity, self.args.encoder_conf.get("router_conf", {}), seed)
         return self.model.encoder.router.to(self.speech.frames.device)
 
     def train(self, capacity: str, draw: Draw) -> dict:
@@ -247,6 +241,16 @@ class Trainer:
         parts = torch.arange(len(self.valid.lengths), device=self.valid.lengths.device).split(AT_ONCE)
         losses = [float(self.valid.loss(self.model, rows)) * len(rows) for rows in parts]
         return sum(losses) / len(self.valid.lengths)
+
+
+def put_router(model: BLRMoEModel, capacity: str, conf: dict, seed: int) -> None:
+    """Give a model a new router, linear or LAYERSxCHANNELS (a TDNN of these options); the seed draws its weights."""
+    torch.manual_seed(seed)  # of dropout, too
+    if capacity == "linear":
+        model.encoder.put_router("linear", None, "shared")
+    else:
+        layers, channels = map(int, capacity.split("x"))
+        model.encoder.put_router("tdnn", {**conf, "layers": layers, "channels": channels}, "shared")
 
 
 def weights_of(router: torch.nn.Module) -> int:

@@ -33,7 +33,8 @@ from unittest import mock
 import numpy as np
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
+
+from espnet_blrmoe.progress import progress_bar
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
@@ -241,7 +242,7 @@ def measure(folder: str, speech: Speech, name: str, seed: int, own: list[dict]) 
     if has_insides and not missing:
         return
     model = Model(folder, speech)
-    for kind, share in tqdm(missing, desc=name, disable=None, leave=False):
+    for kind, share in progress_bar(missing, desc=name, leave=False):
         yield {"kind": kind, "share": share, "texts": model.recognise(kind, share, seed)}
     if not has_insides:
         attention = [model.attention(*condition, seed) for condition in ATTENTION]

@@ -36,7 +36,6 @@ from espnet_blrmoe.bin.options import (
     add_ngram_options,
     check_options,
     load_model,
-    parse_options,
 )
 from espnet_blrmoe.espnet_internals import DATA_READERS, inference_parser
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
@@ -115,9 +114,9 @@ def run(
         espnets: ESPnet's program, given its options by name.
         ours: the program for BLR-MoE models, given all options.
     """
-    args = parse_options(parser, cmd)
-    check_options(parser, args, language_lists=("languages", "utt2langs"))
+    args = parser.parse_args(cmd)
     try:
+        check_options(args, language_lists=("languages", "utt2langs"))
         options = options_for_espnet(args, program, own_options)
         if options is not None:
             return espnets(**options)

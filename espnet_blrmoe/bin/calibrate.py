@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from espnet_blrmoe.bin.options import parse_options
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.output_folder import check_file, check_writable
 from espnet_blrmoe.program import command, start
@@ -49,7 +48,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Calibrate; a mistake in the options or files ends in one sentence."""
-    args = parse_options(get_parser(), cmd)
+    args = get_parser().parse_args(cmd)
     try:
         files = ModelFiles.of_options(args)
         check_writable(files.config.resolve().parent, "calibrate a copy of the model, in a folder of your own")
@@ -104,9 +103,8 @@ def hear(speech2text: Speech2Text, data_dir: Path) -> tuple[np.ndarray, np.ndarr
     Raises:
         ValueError: a table or an audio file is missing or damaged, or an utterance has no text.
     """
-    from tqdm import tqdm
-
     from espnet_blrmoe.inference.confidence import right_words
+    from espnet_blrmoe.progress import progress_bar
     from espnet_blrmoe.segments import read_audio_table
     from espnet_blrmoe.tables import read_table
 
@@ -115,7 +113,7 @@ def hear(speech2text: Speech2Text, data_dir: Path) -> tuple[np.ndarray, np.ndarr
         raise ValueError(f"{data_dir / 'text'} has no line for utterance {min(missing)}; add it")
     words = []
     utterances = list(audio)
-    for first in tqdm(range(0, len(utterances), AT_ONCE), desc=str(data_dir), disable=None):
+    for first in progress_bar(range(0, len(utterances), AT_ONCE), desc=str(data_dir)):
         batch = utterances[first : first + AT_ONCE]
         transcripts = speech2text.batch([audio[utterance] for utterance in batch], return_timeline=False)
         for n, (utterance, transcript) in enumerate(zip(batch, transcripts), start=first):

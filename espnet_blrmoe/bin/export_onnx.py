@@ -32,7 +32,6 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.bin.options import parse_options
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
@@ -50,7 +49,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Export; a mistake in the options or files ends in one sentence."""
-    args = parse_options(get_parser(), cmd)
+    args = get_parser().parse_args(cmd)
     try:
         export(args)
     except (ValueError, OSError) as error:

@@ -18,7 +18,6 @@ from pathlib import Path
 from espnet2.utils.nested_dict_action import NestedDictAction
 from humanfriendly import format_size
 
-from espnet_blrmoe.bin.options import parse_options
 from espnet_blrmoe.files.model_files import add_model_options, find_dense_model
 from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
@@ -48,7 +47,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Make the model; a mistake in the options or files ends in one sentence."""
-    args = parse_options(get_parser(), cmd)
+    args = get_parser().parse_args(cmd)
     try:
         make(args)
     except (ValueError, OSError) as error:

@@ -57,17 +57,6 @@ def add_ngram_options(parser: argparse.ArgumentParser) -> None:
                            help=f"of its log-probabilities (default: {NGRAM_WEIGHT:g})")
 
 
-def parse_options(parser: argparse.ArgumentParser, cmd: list[str] | None) -> argparse.Namespace:
-    """Parse a program's options, those of `add_model_options` among them; unless they name one model, end it with one
-    sentence."""
-    args = parser.parse_args(cmd)
-    try:
-        check_model_options(args)
-    except ValueError as error:
-        parser.error(str(error))
-    return args
-
-
 def check_named_model(program: str, cmd: list[str] | None) -> None:
     """End a training with one sentence if its command line names a model that is not there, before ESPnet is loaded.
 
@@ -89,23 +78,25 @@ def check_named_model(program: str, cmd: list[str] | None) -> None:
             sys.exit(f"{command(program)}: {error}")
 
 
-def check_options(
-    parser: argparse.ArgumentParser, args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)
-) -> None:
-    """End the program with one sentence unless its options of languages and hotwords fit each other.
+def check_options(args: argparse.Namespace, language_lists: tuple[str, ...] = ("languages",)) -> None:
+    """Check that the options of a program that recognises fit each other.
 
     Args:
-        parser, args: of the program.
+        args: of the program.
         language_lists: the program's options that list languages, of which one may be given.
+
+    Raises:
+        ValueError: they name no model or two, or options of hotwords or of languages exclude or need each other.
     """
+    check_model_options(args)
     if getattr(args, "hotwords", None) is not None and args.hotwords_file is not None:
-        parser.error("give --hotwords or --hotwords_file, not both")
+        raise ValueError("give --hotwords or --hotwords_file, not both")
     given = [option for option in language_lists if getattr(args, option) is not None]
     if len(given) > 1:
-        parser.error("give --languages for all utterances or --utt2langs for each, not both")
+        raise ValueError("give --languages for all utterances or --utt2langs for each, not both")
     if not given and (args.language_penalty < math.inf or getattr(args, "language_escape", None) is not None):
         needed = " or ".join(f"--{option}" for option in language_lists)
-        parser.error(f"--language_penalty and --language_escape need {needed}")
+        raise ValueError(f"--language_penalty and --language_escape need {needed}")
 
 
 def load_model(args: argparse.Namespace, options: dict, recogniser: str = "Speech2Text") -> Any:

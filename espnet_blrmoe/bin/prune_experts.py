@@ -15,7 +15,6 @@ from pathlib import Path
 
 from humanfriendly import format_size
 
-from espnet_blrmoe.bin.options import parse_options
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.output_folder import check_new
 from espnet_blrmoe.program import command, start
@@ -34,10 +33,7 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Prune; a mistake in the options or files ends in one sentence."""
-    parser = get_parser()
-    args = parse_options(parser, cmd)
-    if bool(args.text) != bool(args.utt2lang):
-        parser.error("--text and --utt2lang need each other")
+    args = get_parser().parse_args(cmd)
     try:
         prune(args)
     except (ValueError, OSError) as error:
@@ -51,6 +47,8 @@ def prune(args: argparse.Namespace) -> None:
         ValueError, OSError: a file is missing, damaged or does not fit, a language is unknown, or the folder cannot be
             written or holds a model already.
     """
+    if bool(args.text) != bool(args.utt2lang):
+        raise ValueError("--text and --utt2lang need each other")
     files, written = ModelFiles.of_options(args), ModelFiles.in_folder(args.output_dir)
     check_new(written.config, written.weights)
 

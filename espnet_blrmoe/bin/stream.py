@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from espnet_blrmoe.bin.options import add_language_options, check_options, load_model, parse_options
+from espnet_blrmoe.bin.options import add_language_options, check_options, load_model
 from espnet_blrmoe.bin.transcribe import CONTROLS
 from espnet_blrmoe.files.model_files import add_model_options
 from espnet_blrmoe.program import start
@@ -62,13 +62,12 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Listen; a mistake in the options ends in one sentence, one with a file after the other files are done."""
-    parser = get_parser()
-    args = parse_options(parser, cmd)
-    check_options(parser, args)
+    args = get_parser().parse_args(cmd)
     logging.basicConfig(format="stream: %(message)s")
     options = {name: value for name, value in vars(args).items() if name not in NOT_RECOGNISERS}
     failed = False
     try:
+        check_options(args)
         recogniser = load_model(args, options, "StreamingRecogniser")
         recogniser.start(rate=args.rate)  # a wrong one is told before anything is heard
     except (ValueError, OSError) as error:

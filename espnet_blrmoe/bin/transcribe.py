@@ -33,7 +33,6 @@ from espnet_blrmoe.bin.options import (
     add_ngram_options,
     check_options,
     load_model,
-    parse_options,
 )
 from espnet_blrmoe.files.model_files import add_model_options
 from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
@@ -92,14 +91,13 @@ def get_parser() -> argparse.ArgumentParser:
 
 def main(cmd: list[str] | None = None) -> None:
     """Transcribe; a mistake in the options ends in one sentence, one with a file after the other files are done."""
-    parser = get_parser()
-    args = parse_options(parser, cmd)
-    check_options(parser, args)
-    if args.format in WHOLE_FILES and len(args.files) > 1:
-        parser.error(f"--format {args.format} is for one file at a time: give one FILE")
+    args = get_parser().parse_args(cmd)
     logging.basicConfig(format="transcribe: %(message)s")
     options = {name: value for name, value in vars(args).items() if name not in OWN_OPTIONS}
     try:
+        check_options(args)
+        if args.format in WHOLE_FILES and len(args.files) > 1:
+            raise ValueError(f"--format {args.format} is for one file at a time: give one FILE")
         speech2text = load_model(args, options)
     except (ValueError, OSError) as error:
         sys.exit(f"transcribe: {error}")

@@ -140,8 +140,6 @@ class RecogniserGraph(nn.Module):
         model.frontend = TracedFrontend(model.frontend, model.shortest_speech)
         if isinstance(model.normalize, (GlobalMVN, UtteranceMVN)):
             model.normalize = TracedNormalisation(model.normalize)
-        elif isinstance(model.normalize, RunningMVN):
-            model.normalize.block = None
         self.eval()
 
     def metadata(self) -> dict:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 DEFAULT_WEIGHT = 7.0  # benchmarks/NOTES.md
+HIGHEST_WEIGHT = 50.0  # with more, even a single hotword is heard all the time: docs/hotwords.md
 
 Hotwords = str | Path | Sequence[str] | Mapping[str, float | None]  # see read_hotwords
 
@@ -23,8 +24,8 @@ def read_hotwords(given: Hotwords) -> dict[str, float]:
         weight of each hotword, in nats; those of some languages have them before them still, see `split_languages`.
 
     Raises:
-        ValueError: a weight is not a positive number, a hotword is empty, no string or there twice, or the file is
-            missing or not in UTF-8.
+        ValueError: a weight is no positive number or above HIGHEST_WEIGHT, a hotword is empty, no string or there
+            twice, or the file is missing or not in UTF-8.
     """
     weights: dict[str, float] = {}
     for place, phrase, weight in _entries(given):
@@ -84,4 +85,7 @@ def _number(place: str, weight: str | float) -> float:
         number = math.nan
     if not 0 < number < math.inf:
         raise ValueError(f"{place}: the weight must be a positive number, as in Zamenhof:9.5, not {weight!r}")
+    if number > HIGHEST_WEIGHT:
+        most = f"{HIGHEST_WEIGHT:g} nats"
+        raise ValueError(f"{place}: a weight of more than {most} outweighs what is said; give less, as in Zamenhof:9.5")
     return number

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 from torchmetrics.functional.classification import binary_eer, multiclass_calibration_error
-from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.language_times import Stretches, as_parts, read_times
 from espnet_blrmoe.languages import LanguageStretch, has_times, label_languages, parse_label
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.language_labels import IGNORED, LanguageLabels
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.recordings.names import split_range
 from espnet_blrmoe.segments import read_audio_table
 from espnet_blrmoe.tables import read_table
@@ -108,7 +108,7 @@ def hear(model: BLRMoEModel, fs: int, data_dir: str | Path) -> HeardSpeech:
     device = next(model.parameters()).device
     probs = [torch.empty(0, len(model.languages))]
     frames, right_frames = ([torch.empty(0, dtype=torch.int64)] for _ in range(2))
-    for start in tqdm(range(0, len(pairs), READ_AT_ONCE), desc=str(data_dir), disable=None):
+    for start in progress_bar(range(0, len(pairs), READ_AT_ONCE), desc=str(data_dir)):
         heard = pairs[start : start + READ_AT_ONCE]
         waves = [audio.load(pair.file, fs) for pair in heard]
         stretches = [pair.stretches(len(wave) / fs) for pair, wave in zip(heard, waves)]

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import torch
 from espnet2.asr.encoder.abs_encoder import AbsEncoder
 
-from espnet_blrmoe.espnet_internals import make_pad_mask
 from espnet_blrmoe.language_groups import LanguageGroups
 from espnet_blrmoe.languages import parse_languages
 from espnet_blrmoe.model.blocks import AbsBlock, BlockOptions, block_choices
@@ -15,7 +14,7 @@ from espnet_blrmoe.model.choices import made
 from espnet_blrmoe.model.chunks import ChunkedFrames, Chunking, check_chunks
 from espnet_blrmoe.model.experts import PackedExperts
 from espnet_blrmoe.model.language_labels import LanguageLabels
-from espnet_blrmoe.model.packing import PackedFrames
+from espnet_blrmoe.model.packing import PackedFrames, valid_frames
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 from espnet_blrmoe.model.request import RoutingRequest, request_of, requested
 from espnet_blrmoe.model.router import router_choices
@@ -263,7 +262,7 @@ class BLRMoEEncoder(AbsEncoder):
     def _subsample(self, xs_pad: torch.Tensor, ilens: torch.Tensor) -> tuple[SubsampledBatch, torch.Tensor]:
         """The batch after the front end, and (B,) its lengths."""
         frames, lengths = self.embed(xs_pad, ilens)
-        valid = ~make_pad_mask(lengths, maxlen=frames.size(1)).to(frames.device)
+        valid = valid_frames(lengths.to(frames.device), frames.size(1))
         chunking = self._chunking()
         if chunking is None:
             reach = max((block.reach for block in self.encoders), default=0)

@@ -214,6 +214,11 @@ class PackedFrames:
         return self.in_sequence.collect(sequences[0])
 
 
+def valid_frames(lengths: torch.Tensor, time: int) -> torch.Tensor:
+    """(B, T) bool, True for frames, of (B,) lengths and T."""
+    return torch.arange(time, device=lengths.device) < lengths.unsqueeze(1)
+
+
 def attention_groups(lengths: Sequence[int], device: torch.device) -> list[list[int]]:
     """The utterances that attend in one call: on a CPU, where a call costs next to nothing, each one alone."""
     return [[b] for b in range(len(lengths))] if device.type == "cpu" else group_by_length(lengths)
@@ -233,5 +238,5 @@ def _attention_group(lengths: list[int], device: torch.device) -> AttentionGroup
     longest = lengths[0]
     if lengths[-1] == longest:
         return AttentionGroup((len(lengths), longest), None)
-    mask = torch.arange(longest) < torch.tensor(lengths).unsqueeze(1)
+    mask = valid_frames(torch.tensor(lengths), longest)
     return AttentionGroup((len(lengths), longest), mask[:, None, None, :].to(device))

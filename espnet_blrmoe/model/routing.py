@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
 from espnet_blrmoe.model.packing import PackedFrames
 
@@ -72,8 +71,3 @@ class Routing:
     def excluded(self) -> torch.Tensor:
         """(B, E) bool, True for languages that the prior made impossible for the utterance."""
         return self.logits.isneginf().all(dim=1)
-
-    def frame_counts(self) -> torch.Tensor:
-        """(B, E) int64: how many frames of each utterance went to each language."""
-        chosen = F.one_hot(self.language, self.logits.size(-1))
-        return (chosen * self.valid.unsqueeze(-1)).sum(1)

@@ -7,12 +7,12 @@ from espnet2.layers.abs_normalize import AbsNormalize
 from espnet2.layers.global_mvn import GlobalMVN
 from torch.nn import functional as F
 
+from espnet_blrmoe.model.packing import valid_frames
 from espnet_blrmoe.model.past import WHOLE, Whole
 
 LOUDNESS = 0.5  # a frame counts by its power to this exponent: what is 40 dB quieter counts 1 %
 MEMORY = 1000  # frames after which a frame counts 1/e of what it did: 10 s
 PRIOR = 5  # the training set's mean counts as so many of the loudest frame
-BLOCK = 128  # frames that are computed at once: bounds the exponents that tell how old a frame is
 LONGEST = 1 << 17  # frames of an utterance in a trace, 22 minutes
 
 
@@ -26,15 +26,11 @@ class RunningMVN(AbsNormalize):
 
     Args:
         stats_file: of the features of the training set, as ESPnet's GlobalMVN reads it.
-
-    Attributes:
-        block: frames that are computed at once; None: all there are, up to LONGEST, for a trace.
     """
 
     def __init__(self, stats_file: Path | str):
         super().__init__()
         self.training_set = GlobalMVN(stats_file)
-        self.block: int | None = BLOCK
 
     def forward(
         self,
@@ -60,44 +56,40 @@ class RunningMVN(AbsNormalize):
         weights = (LOUDNESS * x.mean(dim=2, keepdim=True).double()).exp() * (x != 0).any(dim=2, keepdim=True)
         once = x.size(1) - again
         frames = torch.cat([weights * deviations, weights], dim=2)
-        heard = past.recalled(frames.new_zeros(len(x), 1, x.size(2) + 2))
-        means = []
-        blocks = [frames[:, :once]] if self.block is None else frames[:, :once].split(self.block, dim=1)
-        for block in blocks:
-            own, heard = _running_means(block, heard, self.block or LONGEST)
-            means.append(own)
+        means, heard = _running_means(frames[:, :once], past.recalled(frames.new_zeros(len(x), 1, x.size(2) + 2)))
         past.remember(heard)
         if again:
-            means.append(_running_means(frames[:, once:], heard, again)[0])
-        x = deviations - torch.cat(means, dim=1).to(x)
+            means = torch.cat([means, _running_means(frames[:, once:], heard)[0]], dim=1)
+        x = deviations - means.to(x)
         if ilens is not None:
-            x = x * (torch.arange(x.size(1), device=x.device) < ilens.to(x.device).unsqueeze(1)).unsqueeze(2)
+            x = x * valid_frames(ilens.to(x.device), x.size(1)).unsqueeze(2)
         return x, ilens
 
 
-def _running_means(frames: torch.Tensor, heard: torch.Tensor, longest: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _running_means(frames: torch.Tensor, heard: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The mean up to each frame.
 
     Args:
         frames: (B, T, D + 1) weighted features, then their weights.
         heard: (B, 1, D + 2) of the frames before: the sums of both, and the largest weight.
-        longest: T is not more.
 
     Returns:
         (B, T, D); `heard` for the frames that follow.
     """
-    time = frames.size(1)
-    age = torch.arange(time + 1, device=frames.device, dtype=frames.dtype).unsqueeze(1) / MEMORY
-    frames = frames * age[:-1].exp()  # the later the heavier, which is what forgetting comes to in a ratio
+    age = torch.arange(-frames.size(1), 0, device=frames.device, dtype=frames.dtype).unsqueeze(1) / MEMORY
+    kept = age.exp()  # at the end, of each frame: the later the heavier, which is what forgetting comes to in a ratio
+    frames, heard = kept * frames, kept[:1] * heard
     sums = heard[..., :-1] + frames.cumsum(dim=1)
-    largest = torch.maximum(heard[..., -1:], _running_max(frames[..., -1:], longest))
+    largest = torch.maximum(heard[..., -1:], _running_max(frames[..., -1:]))
     total = sums[..., -1:] + PRIOR * largest
-    after = torch.cat([sums, largest], dim=2)[:, -1:] * (-age[-1]).exp()
+    after = torch.cat([sums, largest], dim=2)[:, -1:]
     return sums[..., :-1] / total.clamp(min=torch.finfo(total.dtype).tiny), after
 
 
-def _running_max(x: torch.Tensor, longest: int) -> torch.Tensor:
-    """The largest up to each of (B, T, 1), none of them negative, T at most `longest`: cummax, which ONNX lacks."""
-    for doubling in range(longest.bit_length()):
+def _running_max(x: torch.Tensor) -> torch.Tensor:
+    """The largest up to each of (B, T, 1), none of them negative."""
+    if not torch.jit.is_tracing():
+        return x.cummax(dim=1).values
+    for doubling in range(LONGEST.bit_length()):  # ONNX has no cummax
         x = torch.maximum(x, F.pad(x, (0, 0, 1 << doubling, 0))[:, : x.size(1)])
     return x

@@ -3,6 +3,8 @@
 import torch
 from espnet2.layers.abs_normalize import AbsNormalize
 
+from espnet_blrmoe.model.packing import valid_frames
+
 # Below the loudest frame, in natural logarithms of power, as log-mel features are:
 SPEECH_RANGE = 9.2  # 40 dB; what is louder counts as speech
 FLOOR = 13.8  # 60 dB; what is quieter, digital silence for instance, is raised to there
@@ -29,7 +31,7 @@ class SpeechMVN(AbsNormalize):
         level = x.mean(dim=2, keepdim=True)
         valid = torch.ones_like(level, dtype=torch.bool)
         if ilens is not None:
-            valid = (torch.arange(x.size(1), device=x.device) < ilens.to(x.device).unsqueeze(1)).unsqueeze(2)
+            valid = valid_frames(ilens.to(x.device), x.size(1)).unsqueeze(2)
         loudest = level.masked_fill(~valid, -torch.inf).amax(dim=1, keepdim=True)
         x = torch.maximum(x, loudest - FLOOR)
         is_speech = (valid & (level >= loudest - SPEECH_RANGE)).to(x.dtype)

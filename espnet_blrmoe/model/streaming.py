@@ -12,6 +12,7 @@ import torch
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.attention import RelPositionSelfAttention
 from espnet_blrmoe.model.chunks import Chunking, StreamedFrames
+from espnet_blrmoe.model.packing import valid_frames
 from espnet_blrmoe.model.past import Past
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
 from espnet_blrmoe.model.router_inputs import SubsampledBatch
@@ -140,7 +141,7 @@ class StreamingEncoder:
         encoder, size, past = self.encoder, self.chunking.size, Past(state.remembered)
         features, _ = self.model.features(speech, frames.new_full(frames.shape, speech.size(1)), past=past)
         subsampled = encoder.embed.subsample(features)[:, :size]
-        valid = torch.arange(size, device=frames.device) < frames.unsqueeze(1)
+        valid = valid_frames(frames, size)
         heard = self.layout.next(state.seen, valid, self.chunking, past, self._positions)
         batch = SubsampledBatch(features, subsampled, valid, heard)
         shared, pos_emb = encoder.run_shared_blocks(batch)

@@ -14,7 +14,7 @@ from tiny import CONFIG, LANGUAGES, write_data_dir, write_model
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "local"))
 
-from paper_table import router_capacity, shared_outputs  # noqa: E402
+from paper_table import router_capacity, router_costs, shared_outputs  # noqa: E402
 
 from espnet_blrmoe.inference.lid_scores import hear  # noqa: E402
 from espnet_blrmoe.languages import encode_label  # noqa: E402
@@ -150,6 +150,24 @@ def test_figures_tables_and_plot(root, tmp_path, capsys):
     router_capacity.main([f"--output={tmp_path}"])
     assert capsys.readouterr().out == table + "\n"
     assert "</svg>" in (tmp_path / "router_capacity.svg").read_text()
+
+
+def test_what_routers_cost(root, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(router_costs, "SECONDS", 1)
+    monkeypatch.setattr(router_costs, "BATCHES", (1, 3))
+    given = [f"--model={root / 'model'}", f"--output={tmp_path}", "--costs=2", "--capacities", "linear", "2x256"]
+    router_capacity.main(given)
+    table = (tmp_path / "router_costs.md").read_text()
+    assert capsys.readouterr().out == table + "\n"
+    every, linear, tdnn = (line.strip("|").split("|") for line in table.splitlines()[-3:])
+    width = CONFIG["encoder_conf"]["output_size"]
+    assert (every[0], linear[:2]) == ("all, with linear", ["linear", f"{(width + 1) * 3}"])
+    assert all(re.fullmatch(r"[\d.]+ ms, [\d.]+ % \[[\d.]+, [\d.]+\]", cell) for cell in tdnn[3:6])
+    of_linear, of_tdnn = (float(row[-1].split(", ")[1].removesuffix(" %")) for row in (linear, tdnn))
+    assert 0 < of_linear < of_tdnn < 100
+    with pytest.raises(SystemExit):
+        router_capacity.main([*given, "trained"])
+    assert "--costs needs --model, and --capacities of new routers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("changes, sentence", [

@@ -88,7 +88,7 @@ def test_sentences_with_a_phrase_in_another_language():
     assert list(islice(mixed_sentences("en", "es"), 3)) == list(islice(mixed_sentences("en", "es"), 3))
     assert common_phrases("en", "fi") == []  # which has numbers only
     planned = plan(["en", "fi"], recordings=4, said=set(), seed=0)
-    assert all(stretch.pause is not None for recording in planned for stretch in recording.stretches)
+    assert all(passage.pause is not None for recording in planned for passage in recording.passages)
 
 
 def test_it_is_loud_where_something_is_said_and_quiet_elsewhere(data):

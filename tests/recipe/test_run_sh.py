@@ -23,6 +23,8 @@ from shared.write_data_dir import write_data_dir
 def test_every_stage_runs_and_says_so(tiny_demo):
     assert tiny_demo.exit_code == 0, tiny_demo.output
     assert tuple(int(n) for n in re.findall(r"\(run.sh\) stage (\d+): ", tiny_demo.output)) == tuple(STAGES)
+    for banner in ("1: data ({}/data/: audio", "4: length ({}/dump/raw/: clips", "11: training ({}/exp/asr_*/: the"):
+        assert f"stage {banner.format(tiny_demo.folder)}" in tiny_demo.output
     assert f"the report is {tiny_demo.asr_exp}/report.html" in tiny_demo.output
 
 

@@ -19,11 +19,10 @@ PROGRAMS = {
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("given", [(), ("--asr_model_file=m",), ("--model=asr", "--asr_train_config=c")], ids=str)
 def test_a_program_needs_one_model(program, given, capsys):
-    with pytest.raises(SystemExit) as ended:
+    ways = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE"
+    with pytest.raises(SystemExit, match=f"^{program}: {ways}"):
         importlib.import_module(f"espnet_blrmoe.bin.{program}").main([*PROGRAMS[program], *given])
-    assert ended.value.code == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert "error: give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE" in told
+    assert capsys.readouterr().err == ""  # not its usage
 
 
 @pytest.mark.parametrize("program", ["add_language", "router_train"])

@@ -261,11 +261,19 @@ def test_a_damaged_packed_model(tmp_path, program, content):
         (["a.wav", "--model", "m", "--model_tag", "m"], ONE_MODEL),
         (["a.wav", "--model_tag", "m", "--language_penalty", "3"], "--language_escape need --languages"),
         (["a.wav", "b.wav", "--model_tag", "m", "--format", "srt"], "--format srt is for one file at a time"),
-        (["a.wav", "--model_tag", "m", "--format", "ass"], "invalid choice: 'ass'"),
-        ([], "required: FILE"),
     ],
 )
 def test_options_that_do_not_fit_each_other(arguments, message, capsys):
+    with pytest.raises(SystemExit, match=f"^transcribe: .*{message}"):
+        transcribe.main(arguments)
+    assert capsys.readouterr().err == ""  # not its usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["a.wav", "--model_tag", "m", "--format", "ass"], "invalid choice: 'ass'"), ([], "required: FILE")],
+)
+def test_options_that_there_are_not(arguments, message, capsys):
     with pytest.raises(SystemExit) as ended:
         transcribe.main(arguments)
     assert ended.value.code == 2

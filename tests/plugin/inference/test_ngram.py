@@ -147,7 +147,7 @@ def test_ngrams_with_a_decoder_and_with_hotwords(hybrid, folder):
 
     assert not words() <= {"b", "bb"}
     assert words(folder) and words(folder) <= {"b", "bb"}
-    assert "cab" in words(folder, "cab:200")
+    assert "cab" in words(folder, "cab:50")
     assert "leave time_sync and partial_ar out" in one_sentence(
         lambda: Speech2Text(hybrid.config, hybrid.weights, ngram=folder, ctc_weight=0.3, time_sync=True)
     )

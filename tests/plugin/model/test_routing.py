@@ -136,13 +136,6 @@ def test_utterance_probabilities_are_means_over_frames(lists):
         torch.testing.assert_close(routing.utterance_probs[b], expected)
 
 
-@given(expert_lists())
-def test_frame_counts(lists):
-    num_experts, experts = lists
-    counts = routing_of(*lists).frame_counts().tolist()
-    assert counts == [[utterance.count(expert) for expert in range(num_experts)] for utterance in experts]
-
-
 @given(expert_lists(), st.data())
 def test_padding_takes_part_in_nothing(lists, data):
     num_experts, _ = lists
@@ -151,5 +144,4 @@ def test_padding_takes_part_in_nothing(lists, data):
     everything = numbered_frames(routing.frames.shape)
     assert other.frames.pack(everything).equal(routing.frames.pack(everything))
     assert other.frames.spans.counts == routing.frames.spans.counts
-    assert other.frame_counts().equal(routing.frame_counts())
     assert other.utterance_probs.equal(routing.utterance_probs)

@@ -59,6 +59,16 @@ def test_chunk_by_chunk_it_is_the_same(normalise, sizes, again, seed):
     torch.testing.assert_close(torch.cat(chunks, dim=1), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_an_hour_at_once_is_what_it_is_in_minutes(normalise):
+    features = speech(360_000)
+    past, minutes = (), []
+    for minute in features.split(6000, dim=1):
+        past = Past(past)
+        minutes.append(normalise(minute, past=past)[0])
+        past = tuple(past.after)
+    torch.testing.assert_close(normalise(features)[0], torch.cat(minutes, dim=1), atol=1e-5, rtol=1e-5)
+
+
 def test_what_a_channel_does_to_a_recording_is_taken_out_in_seconds(normalise):
     plain, coloured = (normalise(speech(600) + channel)[0] for channel in (0.0, torch.linspace(-3.0, 2.0, DIM)))
     differences = (coloured - plain).abs().mean(dim=2)[0]

@@ -51,7 +51,6 @@ def expect_the_same(encoder: BLRMoEEncoder, whole: BLRMoEEncoder, batch: tuple, 
     (output, _, routing), (expected, _, own) = encode(encoder, *batch, **known), encode(whole, *batch, **known)
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
     assert routing.language[routing.valid].equal(own.language[own.valid]) and routing.logits.equal(own.logits)
-    assert routing.frame_counts().equal(own.frame_counts())
     weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
     parameters, of_whole = dict(encoder.encoders.named_parameters()), dict(whole.encoders.named_parameters())
     gradients = torch.autograd.grad(output, list(parameters.values()), weights)
@@ -102,9 +101,9 @@ def test_without_shared_experts_nothing_is_different(experts):
     assert encode(encoder, *features_of())[0].equal(encode(plain, *features_of())[0])
 
 
-def test_frames_are_sorted_by_expert_and_counted_by_language():
+def test_frames_are_sorted_by_expert():
     _, _, routing = encode(encoder_with(), *features_of())
-    es, de, pt, fr = routing.frame_counts().sum(dim=0).tolist()
+    es, de, pt, fr = routing.language[routing.valid].bincount(minlength=4).tolist()
     assert min(es, de, pt, fr) > 0
     assert routing.frames.spans.counts == (es + pt, de, fr)
     assert routing.utterance_probs.shape == (3, 4)
@@ -115,7 +114,7 @@ def test_where_all_frames_go_to_one_expert_nothing_is_gathered():
     for encoder, known in ((encoder_with(), {"prior": iberian}), (encoder_with({"all": LANGUAGES}), {})):
         _, _, routing = encode(encoder, *features_of(), **known)
         assert routing.permutation is None
-        assert (routing.frame_counts().sum(dim=0) > 0).sum() > 1  # the router still tells languages apart
+        assert len(routing.language[routing.valid].unique()) > 1  # the router still tells languages apart
 
 
 SUBSETS = [list(codes) for n in (1, 2, 3, 4) for codes in itertools.combinations(LANGUAGES, n)]

@@ -43,9 +43,9 @@ from shared.scripts import foreign_script
 from shared.shared_clips import shared_clips
 from shared.text_normalization import DIGITS
 from shared.write_data_dir import replacing, with_audio_outside, write_tables
-from tqdm import tqdm
 
 from espnet_blrmoe.program import start
+from espnet_blrmoe.progress import progress_bar
 
 FURTHER_SETS = ("test_dev", "test_out", "test_mixed", "router_train", "router_valid")  # which a corpus need not have
 ANY_DURATION = (0, float("inf"))
@@ -205,7 +205,7 @@ def write_set(folder: Path, place: Path, sources: list[Source], rules: Rules) ->
         Its languages.
     """
     tally = Tally()
-    entries = tqdm(read_set(sources, rules, tally), desc=str(place), unit="clip", disable=None, leave=False)
+    entries = progress_bar(read_set(sources, rules, tally), desc=str(place), unit="clip", leave=False)
     summary = write_tables(folder, with_audio_outside(place, entries))
     tally.check(place)
     print(f"{place}: {summary.utterances.total():,} utterances in {len(summary.languages)} languages")

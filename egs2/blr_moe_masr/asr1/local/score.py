@@ -42,9 +42,9 @@ from shared.score_tables import result_text, results_markdown, terminal_table
 from shared.text_normalization import DIGITS
 from shared.timelines import score_timelines
 from shared.write_files import write_files
-from tqdm import tqdm
 
 from espnet_blrmoe.program import start
+from espnet_blrmoe.progress import progress_bar
 
 # What the ending of a decode tag says was added to the decoding without that ending.
 CHANGES = {r"(.+)_router": "router fine-tuning", r"(.+_router)_pruned": "pruning to one",
@@ -59,7 +59,7 @@ def align(decoding: Decoding) -> dict[str, list[jiwer.WordOutput | jiwer.Charact
         ways["MER"] = align_mixed
     aligned = {measure: [] for measure in ways}
     name = f"{decoding.tag}/{decoding.test_set}"
-    for u in tqdm(decoding.references, desc=name, unit="utt", disable=None, leave=False):
+    for u in progress_bar(decoding.references, desc=name, unit="utt", leave=False):
         hypothesis = decoding.hypotheses.get(u.id, "")
         for measure, way in ways.items():
             aligned[measure].append(way(u.text, hypothesis, u.language))

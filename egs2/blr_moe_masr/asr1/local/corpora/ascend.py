@@ -14,9 +14,9 @@ from pathlib import Path
 
 from shared.kaldi_tables import UserError
 from shared.write_files import write_files
-from tqdm import tqdm
 
 from corpora import Clip, read_lines, require_columns, unreadable
+from espnet_blrmoe.progress import progress_bar
 
 LAYOUT = "main/{train,validation,test}-*.parquet, or {train,validation,test}_metadata.csv and waves/*.wav"
 SPLITS = {"train": "train", "valid": "validation", "test": "test"}
@@ -82,7 +82,7 @@ def _unpack_file(path: Path, folder: Path) -> Iterator[tuple[str | int, ...]]:
     try:
         parquet = ParquetFile(path)
         require_columns(path, ("audio", *COLUMNS[1:]), parquet.schema_arrow.names)
-        with tqdm(total=parquet.metadata.num_rows, desc=f"unpacking {path.name}", unit="clip", disable=None) as bar:
+        with progress_bar(total=parquet.metadata.num_rows, desc=f"unpacking {path.name}", unit="clip") as bar:
             for batch in parquet.iter_batches(ROWS_AT_ONCE, columns=["audio", *COLUMNS[1:]]):
                 rows = batch.to_pylist()
                 if not all(row["audio"] and row["audio"]["bytes"] and row["audio"]["path"] for row in rows):

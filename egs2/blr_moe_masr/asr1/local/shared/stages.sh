@@ -2,11 +2,17 @@
 
 log() { echo "$(date '+%H:%M:%S') (run.sh) $*"; }
 
-# stage_line NAME: the line of a stage.
+# stage_line NAME: the line of a stage, with the folders that were given in place of the default ones.
 stage_line() {
     for line in "${STAGES[@]}"; do
         read -r number name what <<< "${line}"
-        [ "${name}" != "$1" ] || return 0
+        [ "${name}" = "$1" ] || continue
+        case "${what}" in
+            data/*) what=${datadir}/${what#data/} ;;
+            dump/*) what=${dumpdir}/${what#dump/} ;;
+            exp/*) what=${expdir}/${what#exp/} ;;
+        esac
+        return 0
     done
     die "run.sh has no stage '$1' in its table"
 }

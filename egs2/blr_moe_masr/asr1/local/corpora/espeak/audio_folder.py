@@ -14,7 +14,8 @@ import soundfile
 import torch
 from shared.kaldi_tables import write_table
 from shared.write_data_dir import replacing
-from tqdm import tqdm
+
+from espnet_blrmoe.progress import progress_bar
 
 MADE_FROM = "made_from"  # file in the folder: what its audio was made from
 
@@ -82,7 +83,7 @@ def write_audio(recordings: Sequence[Recording], write: Write, folder: Path, nj:
         written = pool.map(partial(write, folder=folder), recordings, chunksize=16)
         try:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            told = tqdm(written, total=len(recordings), desc="speaking", unit="recording", disable=None, leave=False)
+            told = progress_bar(written, total=len(recordings), desc="speaking", unit="recording", leave=False)
             return {r.id: fields or {} for r, fields in zip(recordings, told)}
         finally:
             pool.shutdown(cancel_futures=True)

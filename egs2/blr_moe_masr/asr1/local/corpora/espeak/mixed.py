@@ -33,7 +33,7 @@ PAUSE = (0.0, 1.0)  # seconds
 
 
 @dataclass(frozen=True)
-class Stretch:
+class Passage:
     """What is said in one language, a sentence or a part of one.
 
     Attributes:
@@ -56,21 +56,21 @@ class MixedRecording:
     id: str
     variant: str
     pitch: int
-    stretches: list[Stretch]
+    passages: list[Passage]
     seed: int
 
     @property
     def language(self) -> str:
         """The one that it begins with."""
-        return self.stretches[0].language
+        return self.passages[0].language
 
     @property
     def other_language(self) -> str:
-        return next(s.language for s in self.stretches if s.language != self.language)
+        return next(s.language for s in self.passages if s.language != self.language)
 
     @property
     def text(self) -> str:
-        return " ".join(s.text for s in self.stretches)
+        return " ".join(s.text for s in self.passages)
 
     @property
     def domain(self) -> str:
@@ -119,18 +119,18 @@ def plan(langs: list[str], recordings: int, said: set[str], seed: int) -> Iterat
     for i in range(recordings):
         pair, variant = pairs[i % len(pairs)], voices[i % len(voices)]
         within = changes_within[i] and common_phrases(*pair)
-        stretches: list[Stretch] = []
+        passages: list[Passage] = []
         for n in range(draw.randint(*SENTENCES)):
             code = pair[n % 2]
             parts = split_sentence(next(mixed_texts[pair]), pair) if within else [(code, next(texts[code]))]
             speed, pause = draw.randint(*SETS["test_in"].speed), draw.uniform(*PAUSE)
-            stretches += [Stretch(*part, speed, pause=None) for part in parts[:-1]]
-            stretches.append(Stretch(*parts[-1], speed, pause))
+            passages += [Passage(*part, speed, pause=None) for part in parts[:-1]]
+            passages.append(Passage(*parts[-1], speed, pause))
         yield MixedRecording(
             id=f"mixed-{variant}-{NAME}-{i:05d}",
             variant=variant,
             pitch=draw.randint(*SETS["test_in"].pitch),
-            stretches=stretches,
+            passages=passages,
             seed=draw.getrandbits(32),
         )
 
@@ -145,7 +145,7 @@ def speak(recording: MixedRecording) -> tuple[np.ndarray, list[tuple[float, floa
     """Synthesise a recording: float32 (samples,) at RATE, and its timeline as `corpora.Clip` has it."""
     parts, timeline = [np.zeros(int(MARGIN * RATE), np.float32)], []
     goes_on = False  # whether the sentence before does
-    for s in recording.stretches:
+    for s in recording.passages:
         spoken = synthesis.synthesise(s.text, grammar(s.language).voice, recording.variant, s.speed, recording.pitch)
         spoken = soxr.resample(spoken, synthesis.RATE, RATE)
         first, end = (round(seconds * RATE) for seconds in extent(torch.from_numpy(spoken), RATE))
