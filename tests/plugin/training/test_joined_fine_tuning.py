@@ -94,10 +94,10 @@ def test_parts_are_stretches_of_utterances_in_any_length():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"joined_conf": {"share": 2}}, "joined_conf: share must be a share from 0 to 1, not 2"),
-        ({"joined_conf": {"parts": [2, 3]}}, "joined_conf: .*missing 1 required .*'share'"),
         ({"joined_conf": {"share": 0.3, "gap": 1}}, "joined_conf: .*unexpected keyword argument 'gap'"),
-        ({"joined_conf": JOINED, "iterator_type": "category"}, "joined_conf need iterator_type: sequence, not category"),
+        ({"joined_conf": {"parts": [2, 3]}}, "joined_conf: .*missing 1 required .*'share'"),
+        ({"joined_conf": {"share": 0.3, "pause": 1}}, r"joined_conf: pause must be two numbers of seconds, .* not 1"),
+        ({"joined_conf": JOINED, "iterator_type": "category"}, "joined_conf need iterator_type: sequence, not categ"),
         ({"language_temperature": 0.5}, "language_temperature must be 1 or more, not 0.5"),
     ],
 )
@@ -108,7 +108,7 @@ def test_mistakes_get_one_sentence(tiny_model, data, tmp_path, options, message)
     assert not (tmp_path / "one/router").exists()
 
 
-# ------------------------------------------------------------------------------------------------------ one more language
+# ---------------------------------------------------------------------------------------------------- one more language
 
 
 @pytest.fixture(scope="module")
