@@ -7,6 +7,8 @@ Joins the utterances of a data directory (wav.scp, text, utt2lang) to recordings
 and one of all languages mixed, in an order drawn from a seed, and recognises each with every --vad, --chunk_seconds and
 --language_smoothing. Between them are pauses of 0.3 to 1 s: noise 40 dB below the speech, or zeros with --silent.
 Choose on a validation set. `alone`: the utterances one by one, with --around SECONDS of pause before and behind each.
+A data directory with a `timeline`, such as the recipe's test_mixed, has recordings in which the language changes; they
+stay as they are: those in which it changes `between` sentences, and those in which it does so `within` one.
 
 WER: of the joined texts. right: share of the seconds of speech, from the first to the last loud 10 ms of an utterance,
 that went to the expert of its language. changes: of language in the timeline. boundaries: how far the middle of the
@@ -19,6 +21,7 @@ recognises so many hours of the mixed recording, over and over, as a file, each 
 """
 
 import argparse
+import json
 import math
 import multiprocessing
 import random
@@ -28,6 +31,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +51,7 @@ from espnet_blrmoe.tables import text_table
 PAUSE_SECONDS = (0.3, 1.0)
 PAUSE_DB = -40.0
 ALONE, MIXED = "alone", "mixed"
+BETWEEN, WITHIN = "between", "within"
 
 
 class Setting(NamedTuple):
@@ -135,6 +140,16 @@ def scored(transcripts: list[Transcript], said: list[list[LanguageSpan]], text: 
     )
 
 
+def measured(
+    recogniser: Speech2Text, waves: list[torch.Tensor], saids: list[list[LanguageSpan]], text: str
+) -> Score:
+    """What comes of recordings (samples,) that belong together."""
+    started = time.process_time()
+    transcripts = recogniser.batch(waves)
+    rtf = (time.process_time() - started) / sum(len(wave) / recogniser.fs for wave in waves)
+    return scored(transcripts, saids, text, rtf)
+
+
 def boundaries(errors: list[float]) -> str:
     """For a table."""
     if not errors:
@@ -186,11 +201,30 @@ class Recordings:
         else:
             recording, said = self.joined(name)
             waves, saids = [recording], [said]
-        started = time.process_time()
-        transcripts = recogniser.batch(waves)
-        rtf = (time.process_time() - started) / sum(len(wave) / self.fs for wave in waves)
-        text = " ".join(self.texts[u] for u in self.utterances[name])
-        return scored(transcripts, saids, text, rtf)
+        return measured(recogniser, waves, saids, " ".join(self.texts[u] for u in self.utterances[name]))
+
+
+class ChangingRecordings:
+    """The recordings of a data directory in which the language changes, as they are.
+
+    Args:
+        data_dir: with wav.scp, text and timeline.
+        fs: sampling rate in Hz.
+    """
+
+    def __init__(self, data_dir: Path, fs: int) -> None:
+        self.files, self.texts, timelines = read_data_dir(data_dir, "text", "timeline")
+        self.fs = fs
+        self.said = {u: [LanguageSpan(*stretch[:3]) for stretch in json.loads(timelines[u])] for u in self.files}
+        within = [u for u, said in self.said.items() if any(one.end == other.start for one, other in pairwise(said))]
+        parts = {BETWEEN: [u for u in self.files if u not in within], WITHIN: within}
+        self.utterances = {name: own for name, own in parts.items() if own}
+
+    def score(self, name: str, recogniser: Speech2Text, is_alone: bool) -> Score:
+        """What becomes of those of a kind."""
+        own = self.utterances[name]
+        waves = [audio.load(self.files[u], self.fs) for u in own]
+        return measured(recogniser, waves, [self.said[u] for u in own], " ".join(self.texts[u] for u in own))
 
 
 def settings_of(args: argparse.Namespace) -> list[Setting]:
@@ -232,11 +266,11 @@ def measure_hours(args: argparse.Namespace, recordings: Recordings) -> None:
     print(text_table(["vad", "chunk_seconds", "smoothing", "time", "CPU time", "RTF", "memory"], rows))
 
 
-def measure_errors(args: argparse.Namespace, recordings: Recordings) -> None:
+def measure_errors(args: argparse.Namespace, recordings: Recordings | ChangingRecordings) -> None:
     """Errors of every recording, for each setting."""
     names = args.recordings or list(recordings.utterances)
     rows = []
-    alone = [Setting(vad, math.inf) for vad in args.vad]
+    alone = [Setting(vad, math.inf) for vad in args.vad] if isinstance(recordings, Recordings) else []
     for setting in tqdm([*alone, *settings_of(args)], disable=None):
         recogniser = setting.recogniser(args.model)
         scores = {name: recordings.score(name, recogniser, setting.is_alone()) for name in names}
@@ -257,7 +291,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--chunk_seconds", type=float, nargs="*", default=[4, 6, 8, 12, 20, 30])
     parser.add_argument("--language_smoothing", nargs="+", default=["frame"])
     parser.add_argument("--language_switch_cost", type=float, nargs="+", default=[5.0], help="of viterbi (default: 5)")
-    parser.add_argument("--recordings", nargs="+", help=f"languages, and {MIXED} (default: all)")
+    kinds = f"languages, and {MIXED}; or {BETWEEN} and {WITHIN}"
+    parser.add_argument("--recordings", nargs="+", help=f"{kinds} (default: all)")
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")
     parser.add_argument("--around", type=float, default=0.0, metavar="SECONDS", help="of pause, around those alone")
     parser.add_argument("--hours", type=float, help="measure the time and memory of so long a recording")
@@ -269,6 +304,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(1)
     fs = Setting(args.vad[0], math.inf).recogniser(args.model).fs
+    if (args.data_dir / "timeline").is_file() and not args.hours:
+        measure_errors(args, ChangingRecordings(args.data_dir, fs))
+        return
     recordings = Recordings(args.data_dir, fs, 0.0 if args.silent else 10 ** (PAUSE_DB / 20), args.around)
     (measure_hours if args.hours else measure_errors)(args, recordings)
 

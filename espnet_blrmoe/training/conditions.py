@@ -9,7 +9,7 @@ in [-1, 1].
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -163,14 +163,14 @@ class Augmentation:
         conditions: names of CONDITIONS, each with its weight: one of weight 2 is drawn twice as often as one of 1,
             one of 0 never.
         silence: share of the utterances that get silence, up to SILENCE_SECONDS each before, behind and within them.
-        seconds: of longer audio a random stretch of this length is taken: batches need little padding.
+        seconds: of longer audio a random stretch of this length is taken, or of one that is drawn between two.
     """
 
     rate: int
     speed: tuple[float, float] = (1.0, 1.0)
     conditions: Mapping[str, float] = field(default_factory=lambda: {"clean": 1.0})
     silence: float = 0.0
-    seconds: float = math.inf
+    seconds: float | Sequence[float] = math.inf
 
     def __post_init__(self):
         slowest, fastest = self.speed
@@ -185,13 +185,20 @@ class Augmentation:
                 raise ValueError(f"augmentation: the weight of {condition} must be a number, 0 or more, not {weight!r}")
         if not 0 <= self.silence <= 1:
             raise ValueError(f"augmentation: silence must be a share from 0 to 1, not {self.silence}")
-        if not self.seconds > 0:
-            raise ValueError(f"augmentation: seconds must be positive, not {self.seconds}")
+        stretch = self._stretch()
+        if len(stretch) != 2 or not 0 < stretch[0] <= stretch[1]:
+            raise ValueError(f"augmentation: seconds must be positive, or two, the smaller first, not {self.seconds}")
+
+    def _stretch(self) -> tuple[float, ...]:
+        """The shortest and the longest stretch that is taken, in seconds."""
+        return tuple(self.seconds) if isinstance(self.seconds, list | tuple) else (self.seconds, self.seconds)
 
     def __call__(self, audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """float32 (samples,) -> float32 (samples / speed,), less with `seconds`, more with silence."""
         factor = rng.uniform(*self.speed)
-        wanted = self.seconds * self.rate * factor
+        shortest, longest = self._stretch()
+        seconds = shortest if shortest == longest else rng.uniform(shortest, longest)
+        wanted = seconds * self.rate * factor
         if len(audio) > wanted:
             start = rng.integers(len(audio) - int(wanted) + 1)
             audio = audio[start : start + int(wanted)]

@@ -11,9 +11,10 @@ from espnet2.train.abs_espnet_model import AbsESPnetModel
 
 from espnet_blrmoe.files.model_files import ModelFiles, add_model_options
 from espnet_blrmoe.files.output_folder import check_writable
+from espnet_blrmoe.files.trained_model import read_blr_moe_config, sampling_rate
 from espnet_blrmoe.files.weights import naming_damaged_files
 from espnet_blrmoe.model.asr_model import BLRMoEModel
-from espnet_blrmoe.training.config_files import ConfigFileTask
+from espnet_blrmoe.training.balancing_task import BalancingTask
 from espnet_blrmoe.training.data_tables import check_tables
 from espnet_blrmoe.training.labels import DATA, check_labels
 from espnet_blrmoe.training.trainer import WholeFilesTrainer, missing_no_batch, trained_checkpoint
@@ -31,12 +32,21 @@ class FineTunedModel(AbsESPnetModel):
         return ESPnetASRModel.collect_feats(self.asr_model, speech, speech_lengths, text=None, text_lengths=None)
 
 
-class FineTuningTask(ConfigFileTask):
+class FineTuningTask(BalancingTask):
     """ESPnet task of a FineTunedModel, which comes from a trained ASR model."""
 
     trainer = WholeFilesTrainer
     # Without ESPnet's --model and --model_conf, a class and its options: the model is a trained one.
-    class_choices_list = [choices for choices in ConfigFileTask.class_choices_list if choices.name != "model"]
+    class_choices_list = [choices for choices in BalancingTask.class_choices_list if choices.name != "model"]
+
+    @classmethod
+    def rate_of(cls, args: argparse.Namespace) -> int:
+        """The trained model's.
+
+        Raises:
+            ValueError: it is missing, or no BLR-MoE model.
+        """
+        return sampling_rate(read_blr_moe_config(ModelFiles.of_options(args).config))
 
     @classmethod
     @abstractmethod

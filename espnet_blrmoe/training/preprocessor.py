@@ -71,11 +71,12 @@ class BLRMoEPreprocessor(CommonPreprocessor):
     def _join(
         self, uid: str, data: dict[str, str | np.ndarray | tuple], labels: tuple[str, ...]
     ) -> list[LanguageStretch]:
-        """Join the audio and the texts in `data`, and the labels."""
+        """Join the audio and, if there are any, the texts in `data`, and the labels."""
         utterances, pauses = read_joined_id(uid)
         parts = [self._hear(*part) for part in zip(utterances, data[self.speech_name], strict=True)]
         data[self.speech_name], places = join_audio(parts, pauses, self._generator(uid))
-        data[self.text_name] = join_texts(text.strip() for text in data[self.text_name])
+        if self.text_name in data:
+            data[self.text_name] = join_texts(text.strip() for text in data[self.text_name])
         own = zip(map(parse_label, labels), places, strict=True)
         return [stretch.within(*place) for stretches, place in own for stretch in stretches]
 

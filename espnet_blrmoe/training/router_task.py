@@ -16,7 +16,6 @@ from espnet_blrmoe.files.trained_model import (
     build_asr_model,
     load_asr_model,
     read_blr_moe_config,
-    sampling_rate,
     write_model,
 )
 from espnet_blrmoe.files.weights import load_weights, read_weights, with_router_of
@@ -94,8 +93,8 @@ class RouterTask(FineTuningTask):
     @classmethod
     def build_preprocess_fn(cls, args: argparse.Namespace, train: bool) -> Callable:
         """Language labels and augmentation; validation hears an utterance under the same conditions every time."""
-        fs = sampling_rate(config_of(args))
-        return BLRMoEPreprocessor(train=True, repeatable=not train, **{"fs": fs, **args.preprocessor_conf})
+        options = {"fs": cls.rate_of(args), **args.preprocessor_conf}
+        return BLRMoEPreprocessor(train=True, repeatable=not train, **options)
 
     @classmethod
     def build_model(cls, args: argparse.Namespace) -> RouterModel:

@@ -59,6 +59,18 @@ def test_all_settings_are_rows(data, model, capsys):
     assert [row.split()[: len(start)] for row, start in zip(rows, expected, strict=True)] == expected
 
 
+def test_recordings_in_which_the_language_changes_stay_as_they_are(data, model, capsys):
+    timelines = ['[[0.1, 0.7, "de", "a b"], [0.9, 1.4, "en", "c"]]', '[[0.1, 0.7, "de", "a b"], [0.7, 1.4, "en", "c"]]']
+    lines = (f"utt{n} {timelines[n % 2]}\n" for n in range(4))
+    (data / "timeline").write_text("".join(lines), encoding="utf-8")
+    recordings = long_audio.ChangingRecordings(data, RATE)
+    assert recordings.utterances == {"between": ["utt0", "utt2"], "within": ["utt1", "utt3"]}
+    long_audio.main(["--model", model, "--data_dir", str(data), "--chunk_seconds", "2", "8"])
+    head, *rows = capsys.readouterr().out.splitlines()
+    assert "between: WER" in head and "within: WER" in head and "mixed" not in head
+    assert [row.split()[:2] for row in rows] == [["none", "2"], ["none", "8"], ["silero", "2"], ["silero", "8"]]
+
+
 def test_a_long_file_is_made_of_the_mixed_recording(data, monkeypatch, capsys):
     heard = []
 

@@ -11,6 +11,8 @@ from espnet_blrmoe.bin.summary import complete
 from espnet_blrmoe.languages import encode_label
 from espnet_blrmoe.training.config_files import over
 from espnet_blrmoe.training.footprint import build, count
+from espnet_blrmoe.training.joining import Joining
+from espnet_blrmoe.training.router_task import RouterTask
 
 CONFIGS = sorted(RECIPE.glob("conf/**/train_asr*.yaml"))
 TUNING = RECIPE / "conf" / "tuning"
@@ -100,3 +102,12 @@ def test_scheduler_and_epochs_of_fine_tunings_agree():
         config = yaml.safe_load((RECIPE / "conf" / f"{name}.yaml").read_text(encoding="utf-8"))
         assert config["scheduler_conf"]["epochs"] == config["max_epoch"]
         assert config["scheduler_conf"]["steps_per_epoch"] == config["num_iters_per_epoch"]
+
+
+def test_the_router_is_trained_on_joined_pairs_as_long_of_every_language():
+    config = RECIPE / "conf/train_router_joined.yaml"
+    args = RouterTask.get_parser().parse_args([f"--config={config}", "--output_dir=router", "--model=asr"])
+    RouterTask.check_required_command_args(args)
+    assert Joining(**args.joined_conf).share > 0
+    assert args.language_temperature == float("inf")
+    assert args.encoder_conf["router"] == "tdnn"  # as in train_router.yaml

@@ -19,6 +19,7 @@ DATA = {  # by folder
     "dump/raw/valid": ["en", "de", "es"],
     "dump/raw/test_in": LANGUAGES,
     "dump/raw/test_out": LANGUAGES,
+    "dump/raw/test_mixed": ["en"],
     "dump/raw/router_train": LANGUAGES * 2,
     "dump/raw/router_valid": LANGUAGES,
     "dump/raw/train_fr": ["fr"] * 3,
@@ -42,6 +43,8 @@ def lay_out(root: Path) -> None:
         (folder / name).symlink_to((ROOT / name).resolve())
     for place, languages in DATA.items():
         write_data(folder / place, languages)
+    timeline = 'utt0 [[0.0, 0.2, "en", "ab"], [0.3, 0.5, "de", "b"]]\n'
+    (folder / "dump/raw/test_mixed/timeline").write_text(timeline, encoding="utf-8")
     tokens = folder / "data/token_list/char/tokens.txt"
     tokens.parent.mkdir(parents=True)
     tokens.write_text("\n".join(CONFIG["token_list"]) + "\n", encoding="utf-8")

@@ -125,6 +125,13 @@ def test_long_audio_is_cut_to_a_stretch_at_random():
     assert len(Augmentation(RATE, seconds=5.0)(audio, np.random.default_rng(0))) == len(audio)
 
 
+def test_the_length_of_a_stretch_is_drawn_between_two():
+    audio = np.ones(3 * RATE, dtype=np.float32)
+    lengths = [len(Augmentation(RATE, seconds=[0.5, 4.0])(audio, np.random.default_rng(n))) / RATE for n in range(50)]
+    assert 0.5 <= min(lengths) < 1.0 and sum(length == 3.0 for length in lengths) in range(5, 25)
+    assert len({*lengths}) > 20
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -137,6 +144,8 @@ def test_long_audio_is_cut_to_a_stretch_at_random():
         ({"conditions": {"clean": 1, "noise": -1}}, "the weight of noise must be a number, 0 or more, not -1"),
         ({"conditions": {"clean": "often"}}, "the weight of clean must be a number, 0 or more, not 'often'"),
         ({"seconds": 0}, "seconds must be positive"),
+        ({"seconds": [3.0, 0.5]}, r"seconds must be positive, or two, the smaller first, not \[3.0, 0.5\]"),
+        ({"seconds": [3.0]}, r"seconds must be positive, or two, the smaller first, not \[3.0\]"),
     ],
 )
 def test_options_that_do_not_exist(options, message):
