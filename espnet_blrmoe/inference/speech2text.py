@@ -56,9 +56,9 @@ class Speech2Text(asr_inference.Speech2Text):
         language_penalty: nats taken off the log-probability of every other language; infinity excludes them.
         language_escape: probability of the other languages, averaged over an utterance (or chunk), above which its list
             is ignored as wrong; None: never.
-        language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
-            "frame", "utterance" (or chunk), or a number of milliseconds around the frame. "viterbi" averages nothing
-            but takes the most probable sequence of languages in which every switch has a cost.
+        language_smoothing: "viterbi" takes the most probable sequence of languages, in which every switch has a cost.
+            Otherwise, over what the router's log-probabilities are averaged before it chooses a frame's language:
+            "frame", "utterance" (or chunk), or a number of milliseconds around the frame.
         language_switch_cost: nats, for "viterbi"; None: SWITCH_COST of espnet_blrmoe.model.prior.
         chunk_seconds: longer audio is cut into chunks of at most this length; at least 1; infinity: never. About as
             long as the clips that the model was trained on.
@@ -92,7 +92,7 @@ class Speech2Text(asr_inference.Speech2Text):
         languages: Languages | None = None,
         language_penalty: float = math.inf,
         language_escape: float | None = None,
-        language_smoothing: str | float = "frame",
+        language_smoothing: str | float = "viterbi",
         language_switch_cost: float | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
         vad: str = "silero",
