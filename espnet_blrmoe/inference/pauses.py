@@ -1,5 +1,6 @@
 """Where a recording is cut before it is recognised: at the pauses that silero-vad finds, or at quiet places only."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -59,8 +60,9 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     for start, end in spoken:
         if start > last:
             stretches.append(Stretch(last, start, False))
+        own = parts[bisect_left(parts, (start,)) : bisect_left(parts, (end,))]
         for a, b in audio.cut(wave[start:end], fs, longest):
-            stretches.append(Stretch(start + a, start + b, True, _parts(parts, start + a, start + b, fs)))
+            stretches.append(Stretch(start + a, start + b, True, _parts(own, start + a, start + b, fs)))
         last = end
     if last < len(wave):
         stretches.append(Stretch(last, len(wave), False))

@@ -11,7 +11,7 @@ from espnet_blrmoe import audio
 from espnet_blrmoe.inference.transcript import NBest, Word
 from espnet_blrmoe.model.prior import best_sequence
 
-CHANGE_COST = 40.0  # nats between the parts of a piece; benchmarks/NOTES.md, "Where recordings are cut"
+CHANGE_COST = 40.0  # nats, between parts; benchmarks/NOTES.md, "Short pauses at which the language changes"
 
 
 @dataclass(frozen=True)
