@@ -30,8 +30,9 @@ def add_language_options(parser: argparse.ArgumentParser, of_streams: bool = Fal
         group.add_argument("--language_smoothing", default="frame", metavar="frame|MILLISECONDS",
                            help=f"{smoothing} (default: frame)")
         return group
-    group.add_argument("--language_smoothing", default=argparse.SUPPRESS, metavar="viterbi|frame|utterance|MILLISECONDS",
-                       help=f"{smoothing}; viterbi (default): it chooses all at once, and a switch of language has a cost")
+    group.add_argument("--language_smoothing", metavar="viterbi|frame|utterance|MILLISECONDS",
+                       default=argparse.SUPPRESS,  # Speech2Text's
+                       help=f"{smoothing}; viterbi (default): it chooses all at once, and a switch has a cost")
     group.add_argument("--language_switch_cost", type=float, metavar="NATS",
                        help="cost of a switch with --language_smoothing viterbi (default: 5)")
     return group  # fmt: skip

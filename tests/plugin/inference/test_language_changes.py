@@ -68,7 +68,7 @@ def recogniser(model) -> Speech2Text:
 MIXED = np.concatenate([german(2.0, 5), pause(0.3), english(2.0, 4), pause(0.3), english(1.5, 8)])
 
 
-# -------------------------------------------------------------------------------------------------- cut where it changes
+# ------------------------------------------------------------------------------------------------ cut where it changes
 
 
 @pytest.mark.parametrize("loudness", [0.0, 1e-4])
@@ -120,7 +120,9 @@ def test_a_batch_is_cut_as_its_recordings_are(recogniser):
             assert spoken(transcript) == spoken(recogniser(wave, own))
 
 
-@pytest.mark.parametrize("options", [{"languages": "de"}, {"vad": "none"}, {"language_smoothing": "utterance"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"languages": "de"}, {"vad": "none"}, {"language_smoothing": "utterance"}], ids=str
+)
 def test_nothing_is_heard_in_parts_where_no_change_can_be(model, monkeypatch, options):
     recogniser = Speech2Text(model.config, model.weights, **options)
 
@@ -146,7 +148,7 @@ def test_decoding_programs_cut_alike(model, recogniser, tmp_path):
     expect_results(tmp_path / "out/1best_recog", recogniser, tmp_path, [None] * len(waves))
 
 
-# -------------------------------------------------------------------------------------------------------------- the parts
+# ----------------------------------------------------------------------------------------------------------- the parts
 
 
 def test_parts_lie_in_their_stretch_and_are_long_enough():
