@@ -41,11 +41,12 @@ import soundfile
 import torch
 from humanfriendly import format_size
 from measuring import read_data_dir
-from tqdm import tqdm
 
 from espnet_blrmoe import LanguageSpan, Speech2Text, Transcript, audio
 from espnet_blrmoe.audio import extent
 from espnet_blrmoe.inference.timeline_scores import NEAR, boundary_errors, changes_of, right_seconds
+from espnet_blrmoe.model.prior import SWITCH_COST
+from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.tables import text_table
 
 PAUSE_SECONDS = (0.3, 1.0)
@@ -59,8 +60,8 @@ class Setting(NamedTuple):
 
     vad: str
     chunk_seconds: float
-    language_smoothing: str = "frame"
-    language_switch_cost: float | None = None
+    language_smoothing: str = "viterbi"
+    language_switch_cost: float | None = SWITCH_COST
 
     def recogniser(self, model: str) -> Speech2Text:
         """Of the model in a folder."""
@@ -271,7 +272,7 @@ def measure_errors(args: argparse.Namespace, recordings: Recordings | ChangingRe
     names = args.recordings or list(recordings.utterances)
     rows = []
     alone = [Setting(vad, math.inf) for vad in args.vad] if isinstance(recordings, Recordings) else []
-    for setting in tqdm([*alone, *settings_of(args)], disable=None):
+    for setting in progress_bar([*alone, *settings_of(args)]):
         recogniser = setting.recogniser(args.model)
         scores = {name: recordings.score(name, recogniser, setting.is_alone()) for name in names}
         rtf = statistics.mean(score.rtf for score in scores.values())
@@ -289,8 +290,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data_dir", type=Path, required=True)
     parser.add_argument("--vad", nargs="+", default=["none", "silero"], choices=("none", "silero"))
     parser.add_argument("--chunk_seconds", type=float, nargs="*", default=[4, 6, 8, 12, 20, 30])
-    parser.add_argument("--language_smoothing", nargs="+", default=["frame"])
-    parser.add_argument("--language_switch_cost", type=float, nargs="+", default=[5.0], help="of viterbi (default: 5)")
+    parser.add_argument("--language_smoothing", nargs="+", default=["viterbi"])
+    parser.add_argument("--language_switch_cost", type=float, nargs="+", default=[SWITCH_COST],
+                        help="of viterbi (default: 5)")
     kinds = f"languages, and {MIXED}; or {BETWEEN} and {WITHIN}"
     parser.add_argument("--recordings", nargs="+", help=f"{kinds} (default: all)")
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")

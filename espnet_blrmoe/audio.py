@@ -91,10 +91,24 @@ def resample(wave: torch.Tensor, rate: int, new_rate: int, name: str = "speech")
 
 def extent(wave: torch.Tensor, fs: int) -> tuple[float, float]:
     """The seconds at which speech begins and ends in the (samples,) of an utterance, by its loudness."""
+    loud, window = _loud(wave, fs)
+    places = loud.nonzero()
+    return float(places[0] * window / fs), float((places[-1] + 1) * window / fs)
+
+
+def quiet_gaps(wave: torch.Tensor, fs: int, shortest: float) -> list[tuple[int, int]]:
+    """Where the (samples,) of an utterance are quieter than its speech for `shortest` seconds or longer: first sample
+    and the one after the last, of each such gap between what is loud."""
+    loud, window = _loud(wave, fs)
+    places = (loud.nonzero().squeeze(1) * window).tolist()
+    return [(a + window, b) for a, b in pairwise(places) if b - a - window >= shortest * fs]
+
+
+def _loud(wave: torch.Tensor, fs: int) -> tuple[torch.Tensor, int]:
+    """(T,) bool: which stretches of LOUD_SECONDS are as loud as speech; and how many samples they have."""
     window = min(round(LOUD_SECONDS * fs), len(wave))
     loudness = wave.unfold(0, window, window).square().mean(dim=1)
-    loud = (loudness >= loudness.quantile(1 - LOUDEST_SHARE) * 10 ** (LOUD_DB / 10)).nonzero()
-    return float(loud[0] * window / fs), float((loud[-1] + 1) * window / fs)
+    return loudness >= loudness.quantile(1 - LOUDEST_SHARE) * 10 ** (LOUD_DB / 10), window
 
 
 def cut(wave: torch.Tensor, fs: int, longest: float) -> list[tuple[int, int]]:

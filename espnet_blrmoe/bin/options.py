@@ -25,12 +25,14 @@ def add_language_options(parser: argparse.ArgumentParser, of_streams: bool = Fal
     if not of_streams:
         group.add_argument("--language_escape", type=float, metavar="PROBABILITY",
                            help="ignore an utterance's list where the other languages are more probable than this")
-    smoothing = "what the router averages over before it chooses a frame's language (default: frame)"
+    smoothing = "what the router averages over before it chooses a frame's language"
     if of_streams:
-        group.add_argument("--language_smoothing", default="frame", metavar="frame|MILLISECONDS", help=smoothing)
+        group.add_argument("--language_smoothing", default="frame", metavar="frame|MILLISECONDS",
+                           help=f"{smoothing} (default: frame)")
         return group
-    group.add_argument("--language_smoothing", default="frame", metavar="frame|utterance|viterbi|MILLISECONDS",
-                       help=f"{smoothing}; viterbi: it chooses all at once, and a switch of language has a cost")
+    group.add_argument("--language_smoothing", metavar="viterbi|frame|utterance|MILLISECONDS",
+                       default=argparse.SUPPRESS,  # Speech2Text's
+                       help=f"{smoothing}; viterbi (default): it chooses all at once, and a switch has a cost")
     group.add_argument("--language_switch_cost", type=float, metavar="NATS",
                        help="cost of a switch with --language_smoothing viterbi (default: 5)")
     return group  # fmt: skip

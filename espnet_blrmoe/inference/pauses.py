@@ -1,21 +1,25 @@
 """Where a recording is cut before it is recognised: at the pauses that silero-vad finds, or at quiet places only."""
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.inference.speech_activity import SHORTEST_SILENCE, has_speech, network, speech_stretches
+from espnet_blrmoe.progress import progress_bar
 
 BLOCK_SECONDS = 30.0  # that the network hears at once: bounds the memory
 MARGIN = 0.1  # seconds kept before and behind speech; with more, noise of the pauses makes the demo's model err
 LATE = 0.3  # seconds by which the network may miss where speech begins and ends; its end is noticed late
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
 LONG_GAP = 1.0  # seconds between stretches of speech, which are heard again by themselves, at their own loudness
+# Seconds of a pause at which the language may change, however loud the recording's pauses are, and of the speech
+# between two, whose language is to be told. Stops (p, t, k) are quiet for nearly as long.
+SHORT_GAP, SHORTEST_PART = 0.1, 0.5
 # Samples that differ by less from their neighbours are silence, dithered or not: at full scale, and by the distance
 # between the lowest and the highest sample of a quiet stretch, whose weak sounds are as weak.
 STILL, STILL_SHARE = 1e-4, 0.0005
@@ -24,11 +28,15 @@ Span = tuple[int, int]  # start and end, in samples
 
 
 class Stretch(NamedTuple):
-    """A piece of a recording: from `start` to `end`, in samples, and whether anybody speaks there."""
+    """A piece of a recording: from `start` to `end`, in samples, and whether anybody speaks there.
+
+    `parts`, two or more if any, are what is said between its short pauses, at which the language may change.
+    """
 
     start: int
     end: int
     has_speech: bool
+    parts: tuple[Span, ...] = ()
 
 
 def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
@@ -43,15 +51,18 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     Returns:
         stretches in time order, without gaps; those without speech may have any length.
     """
-    spoken = _spoken(wave, fs)
+    spoken = [_without_still_ends(wave, *span) for span in _with_margins(wave, _spoken(wave, fs), fs)]
+    spoken = _without_short_pauses(spoken, len(wave), fs)
+    parts = [part for span in spoken for part in _between_short_pauses(wave, *span, fs)]
     if len(wave) <= longest * fs:
         spoken = _merged(spoken, LONG_GAP * fs)
-    spoken = [_without_still_ends(wave, *span) for span in _with_margins(wave, spoken, fs)]
     stretches, last = [], 0
-    for start, end in _without_short_pauses(spoken, len(wave), fs):
+    for start, end in spoken:
         if start > last:
             stretches.append(Stretch(last, start, False))
-        stretches += [Stretch(start + a, start + b, True) for a, b in audio.cut(wave[start:end], fs, longest)]
+        own = parts[bisect_left(parts, (start,)) : bisect_left(parts, (end,))]
+        for a, b in audio.cut(wave[start:end], fs, longest):
+            stretches.append(Stretch(start + a, start + b, True, _parts(own, start + a, start + b, fs)))
         last = end
     if last < len(wave):
         stretches.append(Stretch(last, len(wave), False))
@@ -77,7 +88,7 @@ def _spoken(wave: torch.Tensor, fs: int) -> list[Span]:
     blocks = audio.cut(wave, fs, BLOCK_SECONDS)
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         heard = threads.map(lambda block: _spoken_in_block(wave[block[0] : block[1]], fs), blocks)
-        progress = tqdm(heard, "pauses", len(blocks), unit="block", delay=5, leave=False, disable=None)
+        progress = progress_bar(heard, "pauses", len(blocks), unit="block", delay=5, leave=False)
         spoken = [(first + a, first + b) for (first, _), found in zip(blocks, progress) for a, b in found]
     return _merged(spoken, SHORTEST_SILENCE * fs)
 
@@ -134,6 +145,29 @@ def _without_still_ends(wave: torch.Tensor, start: int, end: int) -> Span:
     if not moves.any():
         return start, end
     return start + int(moves.byte().argmax()), end - int(moves.flip(0).byte().argmax())
+
+
+def _between_short_pauses(wave: torch.Tensor, start: int, end: int, fs: int) -> list[Span]:
+    """What is loud in a span, with up to MARGIN around it: between pauses that the network may not notice."""
+    edges = [start]
+    for first, last in audio.quiet_gaps(wave[start:end], fs, SHORT_GAP):
+        kept = min(round(MARGIN * fs), (last - first) // 2)
+        edges += [start + first + kept, start + last - kept]
+    return list(zip(edges[::2], [*edges[1::2], end]))
+
+
+def _parts(spans: Iterable[Span], first: int, last: int, fs: int) -> tuple[Span, ...]:
+    """Those of the spans that lie between two samples, joined where they are shorter than SHORTEST_PART."""
+    shortest = SHORTEST_PART * fs
+    parts: list[Span] = []
+    for start, end in spans:
+        start, end = max(start, first), min(end, last)
+        if start >= end:
+            continue
+        if parts and min(parts[-1][1] - parts[-1][0], last - start) < shortest:
+            start = parts.pop()[0]
+        parts.append((start, end))
+    return tuple(parts) if len(parts) > 1 else ()
 
 
 def _without_short_pauses(spans: list[Span], samples: int, fs: int) -> list[Span]:

@@ -2,7 +2,7 @@
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from espnet2.bin import asr_inference
 from torchaudio.functional import TokenSpan
-from tqdm import tqdm
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.espnet_internals import BatchScorerInterface, decode_encoded
@@ -27,13 +26,14 @@ from espnet_blrmoe.inference.hotwords import Hotwords
 from espnet_blrmoe.inference.ngram import NGRAM_WEIGHT
 from espnet_blrmoe.inference.ngram_scorer import NgramScorers
 from espnet_blrmoe.inference.pauses import VADS
-from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
+from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece, in_batches, padded
 from espnet_blrmoe.inference.speech_activity import network
 from espnet_blrmoe.inference.transcript import NBest, Transcript, Word
 from espnet_blrmoe.inference.words import aligned, words_of
 from espnet_blrmoe.languages import AllowedLanguages
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.prior import LanguageChoice, LanguagePrior
+from espnet_blrmoe.progress import progress_bar
 
 CHUNK_SECONDS = 8.0  # best for a model trained on short sentences: docs/long_audio.md
 # Audio that is encoded at once, padding included: bounds the memory, whatever is transcribed. On CPUs, more is slower.
@@ -56,14 +56,15 @@ class Speech2Text(asr_inference.Speech2Text):
         language_penalty: nats taken off the log-probability of every other language; infinity excludes them.
         language_escape: probability of the other languages, averaged over an utterance (or chunk), above which its list
             is ignored as wrong; None: never.
-        language_smoothing: over what the router's log-probabilities are averaged before it chooses a frame's language:
-            "frame", "utterance" (or chunk), or a number of milliseconds around the frame. "viterbi" averages nothing
-            but takes the most probable sequence of languages in which every switch has a cost.
+        language_smoothing: "viterbi" takes the most probable sequence of languages, in which every switch has a cost.
+            Otherwise, over what the router's log-probabilities are averaged before it chooses a frame's language:
+            "frame", "utterance" (or chunk), or a number of milliseconds around the frame.
         language_switch_cost: nats, for "viterbi"; None: SWITCH_COST of espnet_blrmoe.model.prior.
         chunk_seconds: longer audio is cut into chunks of at most this length; at least 1; infinity: never. About as
             long as the clips that the model was trained on.
         vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
-            speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so.
+            speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so. With
+            "silero", shorter audio is cut at pauses of a second, and all at short ones where the language changes.
         hotwords: words and phrases that are likely to be said, in all languages or some; see
             espnet_blrmoe.inference.hotwords. With some, the beam search replaces the CTC's best path, with a
             `beam_size` of TEXT_BEAM_SIZE.
@@ -92,7 +93,7 @@ class Speech2Text(asr_inference.Speech2Text):
         languages: Languages | None = None,
         language_penalty: float = math.inf,
         language_escape: float | None = None,
-        language_smoothing: str | float = "frame",
+        language_smoothing: str | float = "viterbi",
         language_switch_cost: float | None = None,
         chunk_seconds: float = CHUNK_SECONDS,
         vad: str = "silero",
@@ -206,15 +207,10 @@ class Speech2Text(asr_inference.Speech2Text):
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
         scorers = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
-        # In order of length, so that batches have little padding.
-        spoken = sorted((piece for piece in pieces if piece.has_speech), key=lambda piece: len(piece.wave))
+        pieces = self._cut_at_changes(pieces, allowed)
         recognised = [self._unspoken(piece) for piece in pieces if not piece.has_speech]
-        most = (CPU_BATCH_SECONDS if torch.device(self.device).type == "cpu" else BATCH_SECONDS) * self.fs
-        with tqdm(total=len(spoken), unit="chunk", delay=5, leave=False, disable=None) as progress:
-            for positions in audio.in_batches([piece.wave for piece in spoken], most):
-                batch = [spoken[position] for position in positions]
-                recognised += self._recognise(batch, [allowed[piece.utterance] for piece in batch], scorers)
-                progress.update(len(batch))
+        for batch in self._batches([piece for piece in pieces if piece.has_speech], "chunk"):
+            recognised += self._recognise(batch, allowed, scorers)
         recognised.sort(key=lambda piece: (piece.utterance, piece.start))
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
         return [self._assembly.transcript(list(chunks), return_timeline) for _, chunks in utterances]
@@ -239,7 +235,34 @@ class Speech2Text(asr_inference.Speech2Text):
             wave = wave * self.volume / wave.abs().max()
         stretches = self._cut(wave, self.fs, self._chunk_seconds)
         wave = wave.to(getattr(torch, self.dtype))
-        return [Piece(utterance, start, end, wave[start:end], spoken) for start, end, spoken in stretches]
+        return [Piece(utterance, wave[stretch.start : stretch.end], *stretch) for stretch in stretches]
+
+    def _cut_at_changes(self, pieces: list[Piece], allowed: list[AllowedLanguages | None]) -> list[Piece]:
+        """The pieces, cut at those of their short pauses at which the language changes.
+
+        Their parts are heard one by one: next to another language, blocks with attention hear one in both.
+        """
+        in_parts = [piece for piece in pieces if piece.parts and self._may_change(piece, allowed)]
+        parts = [piece.between(*part) for piece in in_parts for part in piece.parts]
+        heard: dict[tuple[int, int], torch.Tensor] = {}  # (E,) by utterance and start
+        for batch in self._batches(parts, "part"):
+            with self.asr_model.encoder.route(choice=self._choice_of(batch, allowed)):
+                log_probs = self.asr_model.route(*padded(batch, self.device)).summed_log_probs.cpu()
+            heard |= {(part.utterance, part.start): own for part, own in zip(batch, log_probs)}
+        return [own for piece in pieces for own in piece.cut_at_changes(heard)]
+
+    def _may_change(self, piece: Piece, allowed: list[AllowedLanguages | None]) -> bool:
+        """Whether the language of a piece may change, and when is not known from its list."""
+        choice = self._choice_of([piece], allowed)
+        return choice.window is not None and choice.only_language() is None
+
+    def _batches(self, pieces: list[Piece], unit: str) -> Iterator[list[Piece]]:
+        """Batches of pieces; shows progress, in `unit`."""
+        most = CPU_BATCH_SECONDS if torch.device(self.device).type == "cpu" else BATCH_SECONDS
+        with progress_bar(total=len(pieces), unit=unit, delay=5, leave=False) as progress:
+            for batch in in_batches(pieces, most * self.fs):
+                yield batch
+                progress.update(len(batch))
 
     def _unspoken(self, piece: Piece) -> RecognisedPiece:
         """A piece in which there is nothing to recognise."""
@@ -250,11 +273,9 @@ class Speech2Text(asr_inference.Speech2Text):
     def _recognise(
         self, batch: list[Piece], allowed: list[AllowedLanguages | None], hotwords: dict[str, HotwordScorer]
     ) -> list[RecognisedPiece]:
-        """The same pieces, recognised, each under its list of languages."""
-        lengths = torch.tensor([len(piece.wave) for piece in batch], device=self.device)
-        speech = torch.nn.utils.rnn.pad_sequence([piece.wave for piece in batch], batch_first=True).to(self.device)
-        choice = replace(self._choice, prior=self._prior(batch, allowed))
-        encoder_out, out_lengths, routing = self.asr_model.encode_with_routing(speech, lengths, choice)
+        """The same pieces, recognised, each under its utterance's list of languages."""
+        choice = self._choice_of(batch, allowed)
+        encoder_out, out_lengths, routing = self.asr_model.encode_with_routing(*padded(batch, self.device), choice)
         outs = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
         probs, languages = routing.utterance_probs.cpu(), routing.language.cpu()
         recognised = []
@@ -270,15 +291,17 @@ class Speech2Text(asr_inference.Speech2Text):
             recognised.append(RecognisedPiece(*place, nbest, own_probs, of_frames, words))
         return recognised
 
-    def _prior(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> LanguagePrior | None:
-        """The prior of a batch of pieces, each of which begins somewhere in its recording."""
-        if all(own is None for own in allowed):
-            return None
-        lists = [AllowedLanguages.of(self.languages, self.languages) if own is None else own for own in allowed]
+    def _choice_of(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> LanguageChoice:
+        """The choice for a batch of pieces, each of which begins somewhere in its recording, whose list it has."""
+        of_pieces = [allowed[piece.utterance] for piece in batch]
+        if all(own is None for own in of_pieces):
+            return self._choice
+        lists = [AllowedLanguages.of(self.languages, self.languages) if own is None else own for own in of_pieces]
         most_frames = max(len(piece.wave) for piece in batch) / self.fs / self.seconds_per_frame + 1
         middles = (torch.arange(math.ceil(most_frames)) + 0.5) * self.seconds_per_frame
         starts = torch.tensor([[piece.start / self.fs] for piece in batch])
-        return LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
+        prior = LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
+        return replace(self._choice, prior=prior)
 
     def _nbest(
         self, encoder_out: torch.Tensor, excluded: torch.Tensor, scorers: Scorers
