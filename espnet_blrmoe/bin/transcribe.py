@@ -80,7 +80,7 @@ def get_parser() -> argparse.ArgumentParser:
         choices=("silero", "none"),
         default="silero",
         help="where audio is cut: at pauses, which silero-vad's network finds and which are not recognised, and where "
-        "the language changes (default); or, whether anybody pauses or not, where it is quiet near the end of each chunk",
+        "the language changes (default); or, whether anybody pauses or not, where it is quiet near the end of a chunk",
     )
     group.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     add_language_options(parser)
