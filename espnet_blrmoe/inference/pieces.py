@@ -45,13 +45,15 @@ class Piece:
 
         Args:
             heard: by utterance and start of each part, (E,) log-probability of each language, added up over the part's
-                frames. Without its parts, the piece stays whole.
+                frames; minus infinity where it is excluded. Without its parts, the piece stays whole.
         """
         log_probs = [heard[self.utterance, start] for start, _ in self.parts if (self.utterance, start) in heard]
         if not log_probs:
             return [self]
-        every = torch.ones(1, len(log_probs), dtype=torch.bool)
-        languages = best_sequence(torch.stack(log_probs).unsqueeze(0), every, CHANGE_COST)[0].tolist()
+        of_parts, every = torch.stack(log_probs), torch.ones(1, len(log_probs), dtype=torch.bool)
+        # A list of languages that changes within a part may leave it none; it then goes with its neighbours.
+        of_parts[of_parts.isneginf().all(dim=1)] = 0.0
+        languages = best_sequence(of_parts.unsqueeze(0), every, CHANGE_COST)[0].tolist()
         runs = [[part for part, _ in run] for _, run in groupby(zip(self.parts, languages), key=itemgetter(1))]
         inner = [edge for one, following in pairwise(runs) for edge in (one[-1][1], following[0][0])]
         edges = [self.start, *inner, self.end]

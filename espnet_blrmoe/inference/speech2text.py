@@ -254,7 +254,7 @@ class Speech2Text(asr_inference.Speech2Text):
     def _may_change(self, piece: Piece, allowed: list[AllowedLanguages | None]) -> bool:
         """Whether the language of a piece may change, and when is not known from its list."""
         choice = self._choice_of([piece], allowed)
-        return choice.window is not None and choice.only_language() is None
+        return len(self.languages) > 1 and choice.window is not None and choice.only_language() is None
 
     def _batches(self, pieces: list[Piece], unit: str) -> Iterator[list[Piece]]:
         """Batches of pieces; shows progress, in `unit`."""

@@ -69,7 +69,8 @@ class Routing:
 
     @property
     def summed_log_probs(self) -> torch.Tensor:
-        """(B, E) log-probability of each language, added up over the utterance's frames."""
+        """(B, E) log-probability of each language, added up over the utterance's frames; minus infinity where
+        the prior excludes it at any of them."""
         return self.log_probs.masked_fill(~self.valid.unsqueeze(-1), 0.0).sum(1)
 
     @property

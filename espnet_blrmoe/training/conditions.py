@@ -186,7 +186,7 @@ class Augmentation:
         if not 0 <= self.silence <= 1:
             raise ValueError(f"augmentation: silence must be a share from 0 to 1, not {self.silence}")
         stretch = self._stretch()
-        if len(stretch) != 2 or not 0 < stretch[0] <= stretch[1]:
+        if len(stretch) != 2 or not 0 < stretch[0] <= stretch[1] or stretch[0] < stretch[1] == math.inf:
             raise ValueError(f"augmentation: seconds must be positive, or two, the smaller first, not {self.seconds}")
 
     def _stretch(self) -> tuple[float, ...]:

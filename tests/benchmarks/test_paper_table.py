@@ -87,6 +87,14 @@ def test_every_seed_and_system_has_its_own_folder(tmp_path):
     assert len({step.done for step in steps}) == len(steps)
 
 
+@pytest.mark.parametrize("size", run.SIZES)
+def test_all_is_decoded_in_one_way(tmp_path, size):
+    for name in run.SYSTEMS:
+        for step in run.decoding_steps(name, 0, tmp_path, run.SIZES[size]):
+            options = step.command[step.command.index("--inference_args") + 1]
+            assert options.startswith("--language_smoothing frame"), step.name
+
+
 def test_a_start_is_trained_once(work):
     start = step(work, "start", "sh", "-c", f"sleep 0.2; echo start >> {work}/log")
     side_by_side = jobs.Jobs(work, None)

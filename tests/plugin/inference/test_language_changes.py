@@ -10,7 +10,7 @@ from recognition import assert_same, expect_results
 from tiny import CONFIG, RATE, speech_of, write_model
 
 from espnet_blrmoe import AbsRouter, Speech2Text, Transcript
-from espnet_blrmoe.bin import asr_inference
+from espnet_blrmoe.bin import asr_inference, prune_experts
 from espnet_blrmoe.files.model_files import ModelFiles
 from espnet_blrmoe.inference.pauses import SHORTEST_PART, at_pauses
 from espnet_blrmoe.inference.pieces import CHANGE_COST, Piece
@@ -133,8 +133,21 @@ def test_nothing_is_heard_in_parts_where_no_change_can_be(model, monkeypatch, op
     assert len(recogniser(MIXED).chunks) == 1
 
 
+def test_nothing_is_heard_in_parts_by_a_model_of_one_language(tiny_model, tmp_path, monkeypatch):
+    prune_experts.main(["--model", str(tiny_model.config.parent), "--languages", "en", "--output_dir", str(tmp_path)])
+    recogniser = Speech2Text.from_pretrained(tmp_path)
+    monkeypatch.setattr(recogniser.asr_model, "route", None)
+    assert len(recogniser(MIXED).chunks) == 1
+
+
 def test_languages_that_are_not_allowed_do_not_cut(recogniser):
     assert len(recogniser(MIXED, "en,zh-CN").chunks) == 1
+
+
+def test_a_list_that_changes_within_a_part_leaves_the_other_changes(recogniser):
+    wave = np.concatenate([english(1.5, 8), pause(0.3), MIXED])
+    (_, start, cut), (language, *_) = spoken(recogniser(wave, "zh-CN 0.7:de,en"))
+    assert (start, language) == (0.0, "en") and 3.7 < cut < 4.2
 
 
 def test_decoding_programs_cut_alike(model, recogniser, tmp_path):

@@ -145,6 +145,7 @@ def test_the_length_of_a_stretch_is_drawn_between_two():
         ({"conditions": {"clean": "often"}}, "the weight of clean must be a number, 0 or more, not 'often'"),
         ({"seconds": 0}, "seconds must be positive"),
         ({"seconds": [3.0, 0.5]}, r"seconds must be positive, or two, the smaller first, not \[3.0, 0.5\]"),
+        ({"seconds": [3.0, np.inf]}, r"seconds must be positive, or two, the smaller first, not \[3.0, inf\]"),
         ({"seconds": [3.0]}, r"seconds must be positive, or two, the smaller first, not \[3.0\]"),
     ],
 )
