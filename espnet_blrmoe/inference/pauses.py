@@ -17,6 +17,7 @@ MARGIN = 0.1  # seconds kept before and behind speech; with more, noise of the p
 LATE = 0.3  # seconds by which the network may miss where speech begins and ends; its end is noticed late
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
 LONG_GAP = 1.0  # seconds between stretches of speech, which are heard again by themselves, at their own loudness
+SENTENCE_GAP = 0.4  # seconds between stretches with their MARGIN, at which recordings are cut that may be one sentence
 # Seconds of a pause at which the language may change, however loud the recording's pauses are, and of the speech
 # between two, whose language is to be told. Stops (p, t, k) are quiet for nearly as long.
 SHORT_GAP, SHORTEST_PART = 0.1, 0.5
@@ -46,7 +47,7 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
         wave: (samples,), floating point, at least one sample.
         fs: its sampling rate in Hz.
         longest: seconds that a stretch with speech may have, at least 1; infinity: any number. A recording that is
-            not longer is cut at pauses of LONG_GAP only, so that single sentences stay whole.
+            not longer is cut at pauses of SENTENCE_GAP only, so that single sentences stay whole.
 
     Returns:
         stretches in time order, without gaps; those without speech may have any length.
@@ -55,7 +56,7 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     spoken = _without_short_pauses(spoken, len(wave), fs)
     parts = [part for span in spoken for part in _between_short_pauses(wave, *span, fs)]
     if len(wave) <= longest * fs:
-        spoken = _merged(spoken, LONG_GAP * fs)
+        spoken = _merged(spoken, SENTENCE_GAP * fs)
     stretches, last = [], 0
     for start, end in spoken:
         if start > last:
