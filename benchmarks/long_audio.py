@@ -8,7 +8,8 @@ and one of all languages mixed, in an order drawn from a seed, and recognises ea
 --language_smoothing. Between them are pauses of 0.3 to 1 s: noise 40 dB below the speech, or zeros with --silent.
 Choose on a validation set. `alone`: the utterances one by one, with --around SECONDS of pause before and behind each.
 A data directory with a `timeline`, such as the recipe's test_mixed, has recordings in which the language changes; they
-stay as they are: those in which it changes `between` sentences, and those in which it does so `within` one.
+stay as they are: those in which it changes `between` sentences, and those in which it does so `within` one; or, with
+--condition, each gets noise, reverberation or what else router fine-tuning can put speech under.
 
 WER: of the joined texts. right: share of the seconds of speech, from the first to the last loud 10 ms of an utterance,
 that went to the expert of its language. changes: of language in the timeline. boundaries: how far the middle of the
@@ -48,6 +49,7 @@ from espnet_blrmoe.inference.timeline_scores import NEAR, boundary_errors, chang
 from espnet_blrmoe.model.prior import SWITCH_COST
 from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.tables import text_table
+from espnet_blrmoe.training.conditions import CONDITIONS, degrade
 
 PAUSE_SECONDS = (0.3, 1.0)
 PAUSE_DB = -40.0
@@ -206,16 +208,17 @@ class Recordings:
 
 
 class ChangingRecordings:
-    """The recordings of a data directory in which the language changes, as they are.
+    """The recordings of a data directory in which the language changes.
 
     Args:
         data_dir: with wav.scp, text and timeline.
         fs: sampling rate in Hz.
+        condition: a name of CONDITIONS, drawn anew for each recording, alike in every run.
     """
 
-    def __init__(self, data_dir: Path, fs: int) -> None:
+    def __init__(self, data_dir: Path, fs: int, condition: str = "clean") -> None:
         self.files, self.texts, timelines = read_data_dir(data_dir, "text", "timeline")
-        self.fs = fs
+        self.fs, self.condition = fs, condition
         self.said = {u: [LanguageSpan(*stretch[:3]) for stretch in json.loads(timelines[u])] for u in self.files}
         within = [u for u, said in self.said.items() if any(one.end == other.start for one, other in pairwise(said))]
         parts = {BETWEEN: [u for u in self.files if u not in within], WITHIN: within}
@@ -224,8 +227,13 @@ class ChangingRecordings:
     def score(self, name: str, recogniser: Speech2Text, is_alone: bool) -> Score:
         """What becomes of those of a kind."""
         own = self.utterances[name]
-        waves = [audio.load(self.files[u], self.fs) for u in own]
+        waves = [self.heard(n, u) for n, u in enumerate(own)]
         return measured(recogniser, waves, [self.said[u] for u in own], " ".join(self.texts[u] for u in own))
+
+    def heard(self, place: int, utterance: str) -> torch.Tensor:
+        """A recording, (samples,), under the condition."""
+        wave = audio.load(self.files[utterance], self.fs).numpy()
+        return torch.from_numpy(degrade(wave, self.fs, self.condition, np.random.default_rng(place)))
 
 
 def settings_of(args: argparse.Namespace) -> list[Setting]:
@@ -295,6 +303,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
                         help="of viterbi (default: 5)")
     kinds = f"languages, and {MIXED}; or {BETWEEN} and {WITHIN}"
     parser.add_argument("--recordings", nargs="+", help=f"{kinds} (default: all)")
+    parser.add_argument("--condition", choices=CONDITIONS, default="clean", help=f"of {BETWEEN} and {WITHIN}")
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")
     parser.add_argument("--around", type=float, default=0.0, metavar="SECONDS", help="of pause, around those alone")
     parser.add_argument("--hours", type=float, help="measure the time and memory of so long a recording")
@@ -307,7 +316,7 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     fs = Setting(args.vad[0], math.inf).recogniser(args.model).fs
     if (args.data_dir / "timeline").is_file() and not args.hours:
-        measure_errors(args, ChangingRecordings(args.data_dir, fs))
+        measure_errors(args, ChangingRecordings(args.data_dir, fs, args.condition))
         return
     recordings = Recordings(args.data_dir, fs, 0.0 if args.silent else 10 ** (PAUSE_DB / 20), args.around)
     (measure_hours if args.hours else measure_errors)(args, recordings)

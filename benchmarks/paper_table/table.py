@@ -177,7 +177,8 @@ def language_table(inside: bool, measured: Mapping[Row, Measured]) -> str:
         counts = found.counts
         if counts.languages is None:
             return np.nan
-        return means(counts.counts[:, (counts.inside == inside) & (counts.languages == language)])[WER]
+        tested = (counts.inside == inside) & (counts.languages == language)
+        return means(counts.counts[:, tested])[WER] if tested.any() else np.nan
 
     rows = [[row.title, str(len(found.seeds)), *(shown(wer(found, language)) for language in languages)]
             for row, found in measured.items()]

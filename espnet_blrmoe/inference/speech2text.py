@@ -64,7 +64,7 @@ class Speech2Text(asr_inference.Speech2Text):
             long as the clips that the model was trained on.
         vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
             speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so. With
-            "silero", shorter audio is cut at pauses of a second, and all at short ones where the language changes.
+            "silero", shorter audio is cut at pauses of half a second, and all at short ones where the language changes.
         hotwords: words and phrases that are likely to be said, in all languages or some; see
             espnet_blrmoe.inference.hotwords. With some, the beam search replaces the CTC's best path, with a
             `beam_size` of TEXT_BEAM_SIZE.

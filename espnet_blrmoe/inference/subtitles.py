@@ -95,7 +95,8 @@ def _cost_of_cut(word: Word, following: Word) -> float:
         return AT_ANOTHER_LANGUAGE
     if word.text.endswith(SENTENCE_ENDS):
         return AT_A_SENTENCE_END
-    return AT_A_PAUSE if pause >= PAUSE or word.text.endswith(CLAUSE_ENDS) else WITHIN_A_CLAUSE
+    another = following.language != word.language
+    return AT_A_PAUSE if another or pause >= PAUSE or word.text.endswith(CLAUSE_ENDS) else WITHIN_A_CLAUSE
 
 
 def _possible_ends(words: Sequence[Word], start: int) -> Iterator[int]:

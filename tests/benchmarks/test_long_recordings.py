@@ -65,6 +65,9 @@ def test_recordings_in_which_the_language_changes_stay_as_they_are(data, model, 
     (data / "timeline").write_text("".join(lines), encoding="utf-8")
     recordings = long_audio.ChangingRecordings(data, RATE)
     assert recordings.utterances == {"between": ["utt0", "utt2"], "within": ["utt1", "utt3"]}
+    noisy = long_audio.ChangingRecordings(data, RATE, "noise")
+    assert noisy.heard(0, "utt0").equal(noisy.heard(0, "utt0"))
+    assert not noisy.heard(0, "utt0").equal(recordings.heard(0, "utt0"))
     long_audio.main(["--model", model, "--data_dir", str(data), "--chunk_seconds", "2", "8"])
     head, *rows = capsys.readouterr().out.splitlines()
     assert "between: WER" in head and "within: WER" in head and "mixed" not in head

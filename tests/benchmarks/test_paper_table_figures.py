@@ -187,6 +187,14 @@ def test_what_older_results_lack_is_left_out_or_a_dash(tmp_path, capsys):
             "|BLR-MoE from nothing|1|20.0|40.0|"]
 
 
+def test_a_language_that_a_test_does_not_have_is_a_dash(tmp_path, capsys):
+    languages = {"languages/test_in": np.array(["de", "fr"]), "languages/test_out": np.array(["de", "de"])}
+    write_results(tmp_path / "tiny", "lr_moe", 0, [2, 4], **languages)
+    lines = lines_of(tmp_path, capsys)
+    first = lines.index("### Word error rate out of domain by language, %")
+    assert lines[first + 4] == "|LR-MoE from nothing|1|30.0|-|"
+
+
 def test_systems_of_different_tests_are_not_compared(tmp_path):
     write_results(tmp_path / "tiny", "lr_moe", 0, [1, 2])
     arrays = {**np.load(tmp_path / "tiny/lr_moe_seed0.npz"), "domains/test_in": np.array(["noise"] * 3)}

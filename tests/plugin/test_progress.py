@@ -4,6 +4,7 @@ import fcntl
 import io
 import os
 import pty
+import select
 import struct
 import sys
 import termios
@@ -17,6 +18,7 @@ def all_of(ours: int) -> str:
     """What has been written to the terminal up to the end of a line, which may come in pieces."""
     shown = b""
     while not shown.endswith(b"\n"):
+        assert select.select([ours], [], [], 10)[0], shown
         shown += os.read(ours, 10_000)
     return shown.decode()
 
