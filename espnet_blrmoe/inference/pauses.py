@@ -17,7 +17,7 @@ MARGIN = 0.1  # seconds kept before and behind speech; with more, noise of the p
 LATE = 0.3  # seconds by which the network may miss where speech begins and ends; its end is noticed late
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
 LONG_GAP = 1.0  # seconds between stretches of speech, which are heard again by themselves, at their own loudness
-SENTENCE_GAP = 0.4  # seconds between stretches with their MARGIN, at which recordings are cut that may be one sentence
+SENTENCE_GAP = 0.4  # seconds between what is kept of speech, at which recordings are cut that may be one sentence
 # Seconds of a pause at which the language may change, whether the network notices it or not, and of the speech between
 # two, whose language is to be told. Stops (p, t, k) are quiet for nearly as long.
 SHORT_GAP, SHORTEST_PART = 0.1, 0.5

@@ -12,6 +12,7 @@ from tiny import CONFIG, RATE, speech_of, write_model
 from espnet_blrmoe import AbsRouter, Speech2Text, Transcript
 from espnet_blrmoe.bin import asr_inference, prune_experts
 from espnet_blrmoe.files.model_files import ModelFiles
+from espnet_blrmoe.inference import pauses
 from espnet_blrmoe.inference.pauses import SHORTEST_PART, at_pauses
 from espnet_blrmoe.inference.pieces import CHANGE_COST, Piece
 
@@ -31,6 +32,12 @@ class BrightnessRouter(AbsRouter):
         brightness = ((high - low) * valid).sum(1, keepdim=True) / valid.sum(1, keepdim=True)
         german = (2 * brightness + 5).clamp(-5, 5).expand(valid.shape)
         return torch.stack([-german, german, torch.full(valid.shape, -9.0)], dim=-1)
+
+
+@pytest.fixture(autouse=True)
+def sentences_with_long_pauses(monkeypatch):
+    """What is said here is silent for half a second at times, and stays a sentence."""
+    monkeypatch.setattr(pauses, "SENTENCE_GAP", 1.0)
 
 
 def english(seconds: float, seed: int) -> np.ndarray:
