@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 from espnet_blrmoe.inference.lid_scores import HeardSpeech, LidScores, hear
 from espnet_blrmoe.model.asr_model import BLRMoEModel
 from espnet_blrmoe.model.language_labels import IGNORED, LanguageLabels
+from espnet_blrmoe.model.packing import valid_frames
 from espnet_blrmoe.model.routing import Routing
 from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.training.router_task import RouterModel, RouterTask
@@ -48,7 +49,7 @@ class Speech:
 
     def loss(self, model: BLRMoEModel, rows: torch.Tensor) -> torch.Tensor:
         """The router's training loss on some of them, (B,) int64."""
-        valid = torch.arange(self.frames.size(1), device=rows.device) < self.lengths[rows].unsqueeze(1)
+        valid = valid_frames(self.lengths[rows], self.frames.size(1))
         routing = route(model, self.frames[rows], valid)
         return model.lid_loss_and_stats(routing, LanguageLabels.throughout(self.language[rows]))[0]
 

@@ -88,15 +88,14 @@ def _clock(seconds: float, point: str) -> str:
 
 def _cost_of_cut(word: Word, following: Word) -> float:
     """What it costs to begin a new subtitle between two words."""
-    pause = following.start - word.end
+    pause, changes = following.start - word.end, following.language != word.language
     if pause >= LONG_PAUSE:
         return AT_A_LONG_PAUSE
-    if pause >= PAUSE and following.language != word.language:
+    if pause >= PAUSE and changes:
         return AT_ANOTHER_LANGUAGE
     if word.text.endswith(SENTENCE_ENDS):
         return AT_A_SENTENCE_END
-    another = following.language != word.language
-    return AT_A_PAUSE if another or pause >= PAUSE or word.text.endswith(CLAUSE_ENDS) else WITHIN_A_CLAUSE
+    return AT_A_PAUSE if changes or pause >= PAUSE or word.text.endswith(CLAUSE_ENDS) else WITHIN_A_CLAUSE
 
 
 def _possible_ends(words: Sequence[Word], start: int) -> Iterator[int]:
