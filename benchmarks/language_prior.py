@@ -24,7 +24,7 @@ from pathlib import Path
 import jiwer
 import matplotlib.pyplot as plt
 import numpy as np
-from measuring import kept_results, named_folders, read_data_dir
+from measuring import kept_results, named_folders, read_data_dir, save_plot
 
 from espnet_blrmoe import Speech2Text
 from espnet_blrmoe.program import start
@@ -161,10 +161,7 @@ def draw_curves(measured: dict[tuple[str, str], dict[Condition, np.ndarray]], pa
     axes[0][0].set_ylabel("WER in %")
     axes[1][0].set_ylabel("LID accuracy in %")
     axes[0][0].legend(fontsize="small")
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    print(f"{path} is drawn")
+    save_plot(figure, path)
 
 
 def get_parser() -> argparse.ArgumentParser:

@@ -28,6 +28,7 @@ import multiprocessing
 import random
 import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -197,14 +198,18 @@ class Recordings:
             saids.append([LanguageSpan(start, end, self.languages[utterance])])
         return waves, saids
 
-    def score(self, name: str, recogniser: Speech2Text, is_alone: bool) -> Score:
-        """What becomes of a recording, or of its utterances one by one."""
-        if is_alone:
-            waves, saids = self.alone(name)
-        else:
-            recording, said = self.joined(name)
-            waves, saids = [recording], [said]
-        return measured(recogniser, waves, saids, " ".join(self.texts[u] for u in self.utterances[name]))
+    def score(self, name: str, recogniser: Speech2Text) -> Score:
+        """What becomes of a recording."""
+        recording, said = self.joined(name)
+        return measured(recogniser, [recording], [said], self.text(name))
+
+    def score_alone(self, name: str, recogniser: Speech2Text) -> Score:
+        """What becomes of a recording's utterances, one by one."""
+        return measured(recogniser, *self.alone(name), self.text(name))
+
+    def text(self, name: str) -> str:
+        """What is said in a recording."""
+        return " ".join(self.texts[u] for u in self.utterances[name])
 
 
 class ChangingRecordings:
@@ -224,7 +229,7 @@ class ChangingRecordings:
         parts = {BETWEEN: [u for u in self.files if u not in within], WITHIN: within}
         self.utterances = {name: own for name, own in parts.items() if own}
 
-    def score(self, name: str, recogniser: Speech2Text, is_alone: bool) -> Score:
+    def score(self, name: str, recogniser: Speech2Text) -> Score:
         """What becomes of those of a kind."""
         own = self.utterances[name]
         waves = [self.heard(n, u) for n, u in enumerate(own)]
@@ -278,11 +283,14 @@ def measure_hours(args: argparse.Namespace, recordings: Recordings) -> None:
 def measure_errors(args: argparse.Namespace, recordings: Recordings | ChangingRecordings) -> None:
     """Errors of every recording, for each setting."""
     names = args.recordings or list(recordings.utterances)
+    if unknown := [name for name in names if name not in recordings.utterances]:
+        sys.exit(f"long_audio: no {' '.join(unknown)} in {args.data_dir}: it has {' '.join(recordings.utterances)}")
     rows = []
     alone = [Setting(vad, math.inf) for vad in args.vad] if isinstance(recordings, Recordings) else []
     for setting in progress_bar([*alone, *settings_of(args)]):
         recogniser = setting.recogniser(args.model)
-        scores = {name: recordings.score(name, recogniser, setting.is_alone()) for name in names}
+        score = recordings.score_alone if setting.is_alone() else recordings.score
+        scores = {name: score(name, recogniser) for name in names}
         rtf = statistics.mean(score.rtf for score in scores.values())
         errors = [error for score in scores.values() for error in score.boundaries]
         cells = [score.cell() for score in scores.values()]

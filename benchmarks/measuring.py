@@ -12,6 +12,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import matplotlib.pyplot as plt
 import torch
 from humanfriendly import format_size
 from torch import nn
@@ -180,6 +181,14 @@ def gpu_peak(step: Callable[[], None]) -> int:
     torch.cuda.reset_peak_memory_stats()
     step()
     return torch.cuda.max_memory_allocated() - before
+
+
+def save_plot(figure: plt.Figure, path: Path) -> None:
+    """Write a figure as SVG, the same bytes whenever it is drawn of the same figures."""
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with plt.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(path, metadata={"Date": None})
 
 
 def machine(device: str) -> str:

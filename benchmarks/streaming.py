@@ -34,7 +34,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from humanfriendly.tables import format_pretty_table
-from measuring import kept_results, machine, read_data_dir
+from measuring import kept_results, machine, read_data_dir, save_plot
 
 from espnet_blrmoe import Speech2Text, StreamingRecogniser, audio
 from espnet_blrmoe.bin.summary import complete
@@ -229,9 +229,7 @@ def draw(measured: dict[str, list[Measured]], path: Path) -> None:
                     axes.axhline(each.wer[0], color=line.get_color(), linestyle=":")
         axes.set(title=Path(folder).name, xlabel="latency, ms", ylabel="WER, %")
     panels[0, 0].legend()
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    print(f"{path} is drawn")
+    save_plot(figure, path)
 
 
 def main(argv: list[str] | None = None) -> None:

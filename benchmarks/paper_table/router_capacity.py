@@ -51,7 +51,7 @@ from espnet_blrmoe.training.router_task import RouterTask
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
-from measuring import machine  # noqa: E402
+from measuring import machine, save_plot  # noqa: E402
 from router_pairs import combine, few_of_each  # noqa: E402
 from shared.data_dir import Utterance  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
@@ -219,8 +219,7 @@ def draw_curves(figures: dict, path: Path) -> None:
         axes.grid(alpha=0.3)
     panels[0][0].set_ylabel("utterances in the right language, %")
     panels[0][-1].legend(fontsize="small")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    save_plot(figure, path)
 
 
 def capacity_of(text: str) -> str:

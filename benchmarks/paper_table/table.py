@@ -22,6 +22,7 @@ from espnet_blrmoe.program import start
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "local"), str(ROOT / "benchmarks")]
 
+from measuring import save_plot  # noqa: E402
 from shared.kaldi_tables import UserError  # noqa: E402
 from shared.resampling import interval  # noqa: E402
 from shared.score_tables import markdown_table  # noqa: E402
@@ -249,9 +250,7 @@ def draw(measured: Mapping[Row, Measured], path: Path) -> None:
         axes.margins(x=0.16)
     panels[0].set_yticks(range(len(measured)), [row.title for row in measured])
     panels[0].invert_yaxis()
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
-    print(f"{path} is drawn")
+    save_plot(figure, path)
 
 
 def main(argv: list[str] | None = None) -> None:

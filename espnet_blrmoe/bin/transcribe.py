@@ -51,13 +51,14 @@ def get_parser() -> argparse.ArgumentParser:
     """The program's options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+", metavar="FILE", help="audio file, or - for standard input")
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
         "--format",
         choices=SHOWN,
         default="text",
         help="text (default), json for programs, srt or vtt for subtitles of one file, tsv for a table of words",
     )
-    parser.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
+    shown.add_argument("--json", action="store_const", dest="format", const="json", help="the same as --format json")
     group = parser.add_argument_group("The model: a shared one, a folder, or the files of a training")
     group.add_argument("--model_tag", help="packed file, URL, id on the Hugging Face hub, or name in espnet_model_zoo")
     add_model_options(group)
@@ -98,6 +99,8 @@ def main(cmd: list[str] | None = None) -> None:
         check_options(args)
         if args.format in WHOLE_FILES and len(args.files) > 1:
             raise ValueError(f"--format {args.format} is for one file at a time: give one FILE")
+        if "ngram_weight" in options and args.ngram is None:
+            raise ValueError("--ngram_weight needs --ngram FOLDER, whose n-grams it weighs")
         speech2text = load_model(args, options)
     except (ValueError, OSError) as error:
         sys.exit(f"transcribe: {error}")

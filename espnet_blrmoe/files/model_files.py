@@ -137,4 +137,4 @@ def check_model_options(args: argparse.Namespace) -> None:
     """
     files, tag = (args.asr_train_config, args.asr_model_file), getattr(args, "model_tag", None)
     if [bool(args.model), bool(tag), any(files)].count(True) != 1 or any(files) != all(files):
-        raise ValueError(WAYS + (", or --model_tag MODEL" if hasattr(args, "model_tag") else ""))
+        raise ValueError(f"{WAYS}, or --model_tag MODEL; only one" if hasattr(args, "model_tag") else WAYS)

@@ -41,7 +41,8 @@ class Stretch(NamedTuple):
 
 
 def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
-    """Cut a recording at its pauses, and speech that goes on for longer where it is quietest.
+    """Cut a recording at its pauses; speech that goes on for longer, at the widest short ones; without any, where it is
+    quietest.
 
     Args:
         wave: (samples,), floating point, at least one sample.
@@ -57,17 +58,14 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     parts = [part for span in spoken for part in _between_short_pauses(wave, *span, fs)]
     if len(wave) <= longest * fs:
         spoken = _merged(spoken, SENTENCE_GAP * fs)
-    stretches, last = [], 0
+    speech = []
     for start, end in spoken:
-        if start > last:
-            stretches.append(Stretch(last, start, False))
         own = parts[bisect_left(parts, (start,)) : bisect_left(parts, (end,))]
-        for a, b in audio.cut(wave[start:end], fs, longest):
-            stretches.append(Stretch(start + a, start + b, True, _parts(own, start + a, start + b, fs)))
-        last = end
-    if last < len(wave):
-        stretches.append(Stretch(last, len(wave), False))
-    return stretches
+        for run in _cut_at_widest(_long_enough(own, fs), longest * fs):
+            first, several = run[0][0], tuple(run) if len(run) > 1 else ()
+            chunks = audio.cut(wave[first : run[-1][1]], fs, longest)
+            speech += [Stretch(first + a, first + b, True, several) for a, b in chunks]
+    return _with_pauses(speech, len(wave))
 
 
 def at_quiet_places(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
@@ -157,18 +155,42 @@ def _between_short_pauses(wave: torch.Tensor, start: int, end: int, fs: int) -> 
     return list(zip(edges[::2], [*edges[1::2], end]))
 
 
-def _parts(spans: Iterable[Span], first: int, last: int, fs: int) -> tuple[Span, ...]:
-    """Those of the spans that lie between two samples, joined where they are shorter than SHORTEST_PART."""
+def _long_enough(parts: list[Span], fs: int) -> list[Span]:
+    """Parts of a span, joined where they are shorter than SHORTEST_PART."""
     shortest = SHORTEST_PART * fs
-    parts: list[Span] = []
-    for start, end in spans:
-        start, end = max(start, first), min(end, last)
-        if start >= end:
-            continue
-        if parts and min(parts[-1][1] - parts[-1][0], last - start) < shortest:
-            start = parts.pop()[0]
-        parts.append((start, end))
-    return tuple(parts) if len(parts) > 1 else ()
+    joined: list[Span] = []
+    for start, end in parts:
+        if joined and min(joined[-1][1] - joined[-1][0], parts[-1][1] - start) < shortest:
+            start = joined.pop()[0]
+        joined.append((start, end))
+    return joined
+
+
+def _cut_at_widest(parts: list[Span], longest: float) -> list[list[Span]]:
+    """Runs of parts that have `longest` samples at most, or one part each: cut at the widest pause, again and again."""
+    runs, uncut = [], [parts]
+    while uncut:
+        run = uncut.pop()
+        if len(run) == 1 or run[-1][1] - run[0][0] <= longest:
+            runs.append(run)
+        else:
+            place = _widest_pause(run)
+            uncut += [run[place:], run[:place]]
+    return runs
+
+
+def _widest_pause(parts: list[Span]) -> int:
+    """The position of the part behind it; of pauses that are alike, of the one with the most speech on either side."""
+    start, end = parts[0][0], parts[-1][1]
+    pauses = [(after[0] - before[1], min(before[1] - start, end - after[0])) for before, after in pairwise(parts)]
+    return pauses.index(max(pauses)) + 1
+
+
+def _with_pauses(speech: list[Stretch], samples: int) -> list[Stretch]:
+    """Stretches of speech of a recording of so many samples, and what is between and around them."""
+    edges = [0, *(edge for stretch in speech for edge in stretch[:2]), samples]
+    pauses = [Stretch(start, end, False) for start, end in zip(edges[::2], edges[1::2]) if start < end]
+    return sorted([*speech, *pauses])
 
 
 def _without_short_pauses(spans: list[Span], samples: int, fs: int) -> list[Span]:

@@ -59,6 +59,11 @@ def test_all_settings_are_rows(data, model, capsys):
     assert [row.split()[: len(start)] for row, start in zip(rows, expected, strict=True)] == expected
 
 
+def test_recordings_that_there_are_not(data, model):
+    with pytest.raises(SystemExit, match="long_audio: no between fr in .*: it has de en mixed"):
+        long_audio.main(["--model", model, "--data_dir", str(data), "--recordings", "de", "between", "fr"])
+
+
 def test_recordings_in_which_the_language_changes_stay_as_they_are(data, model, capsys):
     timelines = ['[[0.1, 0.7, "de", "a b"], [0.9, 1.4, "en", "c"]]', '[[0.1, 0.7, "de", "a b"], [0.7, 1.4, "en", "c"]]']
     lines = (f"utt{n} {timelines[n % 2]}\n" for n in range(4))

@@ -20,7 +20,7 @@ from espnet_blrmoe.bin import asr_inference, transcribe
 from espnet_blrmoe.inference.subtitles import as_srt, as_vtt, subtitles_of
 from espnet_blrmoe.model.prior import SWITCH_COST
 
-ONE_MODEL = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE, or --model_tag MODEL"
+ONE_MODEL = "give --model FOLDER, or --asr_train_config FILE and --asr_model_file FILE, or --model_tag MODEL; only one"
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +216,7 @@ def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_
         (["--language_smoothing", "word"], "language smoothing must be frame, utterance, viterbi or milliseconds"),
         (["--language_smoothing", "frame", "--language_switch_cost", "3"], "the cost of a language switch needs "),
         (["--language_smoothing", "viterbi", "--language_switch_cost", "nan"], "the cost of a language switch is a "),
+        (["--ngram_weight", "0.3"], "--ngram_weight needs --ngram FOLDER"),
         (["--beam_size", "0"], "beam_size must be at least 1, not 0"),
         (["--device", "abacus"], "cannot use device 'abacus'"),
         (["--asr_model_file", "missing.pth"], "missing.pth does not exist"),
@@ -225,6 +226,12 @@ def test_a_file_that_cannot_be_transcribed_is_named_and_the_others_are_done(tmp_
 def test_mistakes_in_the_options(files, model, options, message):
     with pytest.raises(SystemExit, match=f"^transcribe: {message}"):
         transcribe.main([*files, *model, *options])
+
+
+def test_one_format(files, model, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        transcribe.main([*files, *model, "--json", "--format", "srt"])
+    assert "argument --format: not allowed with argument --json" in capsys.readouterr().err
 
 
 def test_a_checkpoint_of_another_architecture(files, model, tmp_path):

@@ -121,6 +121,17 @@ def test_a_quiet_voice_between_loud_ones_is_found_where_it_speaks(loudness):
     assert found == [pytest.approx(span, abs=0.05) for span in ((0.0, 2.0), (4.0, 8.0), (10.0, 13.0))]
 
 
+def test_speech_longer_than_a_chunk_is_cut_at_its_widest_short_pauses():
+    speeches, seconds = [speech_of(1.0, seed) for seed in (0, 20, 40, 60)], (0.15, 0.25, 0.12)
+    parts = [part for one, gap in zip(speeches, (*seconds, 0.0)) for part in (one, pause(gap, 1e-3))]
+    wave, middles = np.concatenate(parts), [one + sum(seconds[:n]) + seconds[n] / 2 for n, one in enumerate((1, 2, 3))]
+    edges = {longest: [edge for span in spans(wave, longest=longest) for edge in span][1:-1] for longest in (1.5, 2.5)}
+    for longest, cut_at in ((2.5, [middles[1]]), (1.5, middles)):
+        ends, starts = edges[longest][::2], edges[longest][1::2]
+        assert [(end + start) / 2 for end, start in zip(ends, starts)] == pytest.approx(cut_at, abs=0.08)
+    assert 0.02 < edges[2.5][1] - edges[2.5][0] < 0.25  # the pause, but for what is kept around speech
+
+
 def test_all_is_pause_where_nobody_speaks():
     assert spans(pause(70.0)) == spans(pause(70.0, loudness=0.1)) == []
     assert at_pauses(torch.zeros(5 * RATE), RATE, 4.0) == [Stretch(0, 5 * RATE, False)]
