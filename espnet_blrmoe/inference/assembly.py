@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from espnet_blrmoe.espnet_internals import Hypothesis
-from espnet_blrmoe.inference.pieces import RecognisedPiece
+from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece
 from espnet_blrmoe.inference.timeline import timeline_of
 from espnet_blrmoe.inference.transcript import Chunk, NBest, Transcript
 from espnet_blrmoe.inference.words import join_tokens
@@ -50,6 +50,12 @@ class Assembly:
             chunks=tuple(self._chunk(chunk) for chunk in chunks),
             words=tuple(word for chunk in chunks for word in chunk.words),
         )
+
+    def unspoken(self, piece: Piece) -> RecognisedPiece:
+        """A piece in which there is nothing to recognise."""
+        hypotheses: NBest = [("", [], [], self.hypothesis([], torch.zeros(())))]
+        no_probs, no_frame = torch.zeros(len(self._languages)), torch.zeros(0, dtype=torch.int64)
+        return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame, ())
 
     def hypothesis(self, token_ids: list[int], score: torch.Tensor) -> Hypothesis:
         """ESPnet's, of a finished text."""

@@ -18,8 +18,8 @@ LATE = 0.3  # seconds by which the network may miss where speech begins and ends
 SHORTEST_PAUSE = 0.05  # seconds; what is shorter belongs to the speech around it
 LONG_GAP = 1.0  # seconds between stretches of speech, which are heard again by themselves, at their own loudness
 SENTENCE_GAP = 0.4  # seconds between what is kept of speech, at which recordings are cut that may be one sentence
-# Seconds of a pause at which the language may change, whether the network notices it or not, and of the speech between
-# two, whose language is to be told. Stops (p, t, k) are quiet for nearly as long.
+# Seconds of a pause, whether the network notices it or not, and of the speech between two, that may be recognised by
+# itself. Stops (p, t, k) are quiet for nearly as long.
 SHORT_GAP, SHORTEST_PART = 0.1, 0.5
 # Samples that differ by less from their neighbours are silence, dithered or not: at full scale, and by the distance
 # between the lowest and the highest sample of a quiet stretch, whose weak sounds are as weak.
@@ -31,7 +31,7 @@ Span = tuple[int, int]  # start and end, in samples
 class Stretch(NamedTuple):
     """A piece of a recording: from `start` to `end`, in samples, and whether anybody speaks there.
 
-    `parts`, two or more if any, are what is said between its short pauses, at which the language may change.
+    `parts`, two or more if any, are what is said between its short pauses, and may be recognised one by one.
     """
 
     start: int

@@ -1,17 +1,13 @@
 """What recognition works on: chunks of recordings, and the pauses between them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
-from operator import itemgetter
+from itertools import pairwise
 
 import torch
 
 from espnet_blrmoe import audio
 from espnet_blrmoe.inference.transcript import NBest, Word
-from espnet_blrmoe.model.prior import best_sequence
-
-CHANGE_COST = 40.0  # nats, between parts; benchmarks/NOTES.md, "Short pauses at which the language changes"
 
 
 @dataclass(frozen=True)
@@ -23,8 +19,7 @@ class Piece:
         wave: (samples,).
         start, end: samples.
         has_speech: whether there is anything to recognise.
-        parts: start and end of what is said between its short pauses, at which the language may change; none, or more
-            than one.
+        parts: start and end of what is said between its short pauses; none, or more than one.
     """
 
     utterance: int
@@ -38,26 +33,36 @@ class Piece:
         """What is between these samples of its recording."""
         return Piece(self.utterance, self.wave[start - self.start : end - self.start], start, end, has_speech)
 
-    def cut_at_changes(self, heard: Mapping[tuple[int, int], torch.Tensor]) -> list["Piece"]:
-        """The piece, cut at the pauses between parts in different languages.
-
-        The languages are the most probable sequence, if every change costs CHANGE_COST.
-
-        Args:
-            heard: by utterance and start of each part, (E,) log-probability of each language, added up over the part's
-                frames; minus infinity where it is excluded. Without its parts, the piece stays whole.
-        """
-        log_probs = [heard[self.utterance, start] for start, _ in self.parts if (self.utterance, start) in heard]
-        if not log_probs:
-            return [self]
-        of_parts, every = torch.stack(log_probs), torch.ones(1, len(log_probs), dtype=torch.bool)
-        # A list of languages that changes within a part may leave it none; it then goes with its neighbours.
-        of_parts[of_parts.isneginf().all(dim=1)] = 0.0
-        languages = best_sequence(of_parts.unsqueeze(0), every, CHANGE_COST)[0].tolist()
-        runs = [[part for part, _ in run] for _, run in groupby(zip(self.parts, languages), key=itemgetter(1))]
-        inner = [edge for one, following in pairwise(runs) for edge in (one[-1][1], following[0][0])]
-        edges = [self.start, *inner, self.end]
+    def in_parts(self) -> list["Piece"]:
+        """Its parts and the pauses between them, in time order; none without parts."""
+        edges = [edge for part in self.parts for edge in part]
         return [self.between(a, b, n % 2 == 0) for n, (a, b) in enumerate(pairwise(edges)) if a < b]
+
+
+@dataclass(frozen=True)
+class EncodedPiece:
+    """A chunk after the encoder.
+
+    Attributes:
+        piece: the chunk.
+        out: (T, D), the encoder's.
+        ctc_log_probs: (T, V) of each token, none for those that no allowed language has; None without CTC.
+        probs: (E,) probability of each language, averaged over the frames.
+        frame_languages: (T,) int64.
+        allowed: languages that it may be in.
+    """
+
+    piece: Piece
+    out: torch.Tensor
+    ctc_log_probs: torch.Tensor | None
+    probs: torch.Tensor
+    frame_languages: torch.Tensor
+    allowed: Sequence[str]
+
+    @property
+    def certainty(self) -> float:
+        """Log-probability of the CTC's best path, in nats; 0 without CTC."""
+        return 0.0 if self.ctc_log_probs is None else float(self.ctc_log_probs.float().amax(dim=-1).sum())
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from espnet_blrmoe.inference.hotwords import Hotwords
 from espnet_blrmoe.inference.ngram import NGRAM_WEIGHT
 from espnet_blrmoe.inference.ngram_scorer import NgramScorers
 from espnet_blrmoe.inference.pauses import VADS
-from espnet_blrmoe.inference.pieces import Piece, RecognisedPiece, in_batches, padded
+from espnet_blrmoe.inference.pieces import EncodedPiece, Piece, RecognisedPiece, in_batches, padded
 from espnet_blrmoe.inference.speech_activity import network
 from espnet_blrmoe.inference.transcript import NBest, Transcript, Word
 from espnet_blrmoe.inference.words import aligned, words_of
@@ -63,8 +63,10 @@ class Speech2Text(asr_inference.Speech2Text):
         chunk_seconds: longer audio is cut into chunks of at most this length; at least 1; infinity: never. About as
             long as the clips that the model was trained on.
         vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
-            speech that goes on for longer at the quietest place near the end of each chunk; "none", all audio so. With
-            "silero", shorter audio is cut at pauses of half a second, and all at short ones where the language changes.
+            speech that goes on for longer at its widest short pauses; "none", all audio at the quietest place near the
+            end of each chunk. With
+            "silero", shorter audio is cut at pauses of half a second, and all at short ones where the CTC is more
+            certain of the parts than of the whole.
         hotwords: words and phrases that are likely to be said, in all languages or some; see
             espnet_blrmoe.inference.hotwords. With some, the beam search replaces the CTC's best path, with a
             `beam_size` of TEXT_BEAM_SIZE.
@@ -207,9 +209,8 @@ class Speech2Text(asr_inference.Speech2Text):
             allowed = [AllowedLanguages.of(own, self.languages) for own in languages]
         scorers = self._hotwords if hotwords is None else self._hotword_scorers.of(hotwords)
         pieces = [piece for n, speech in enumerate(speeches) for piece in self._pieces(n, speech, rate)]
-        pieces = self._cut_at_changes(pieces, allowed)
-        recognised = [self._unspoken(piece) for piece in pieces if not piece.has_speech]
-        for batch in self._batches([piece for piece in pieces if piece.has_speech], "chunk"):
+        recognised = [self._assembly.unspoken(piece) for piece in pieces if not piece.has_speech]
+        for batch in self._batches([piece for piece in pieces if piece.has_speech]):
             recognised += self._recognise(batch, allowed, scorers)
         recognised.sort(key=lambda piece: (piece.utterance, piece.start))
         utterances = groupby(recognised, key=lambda piece: piece.utterance)
@@ -237,59 +238,69 @@ class Speech2Text(asr_inference.Speech2Text):
         wave = wave.to(getattr(torch, self.dtype))
         return [Piece(utterance, wave[stretch.start : stretch.end], *stretch) for stretch in stretches]
 
-    def _cut_at_changes(self, pieces: list[Piece], allowed: list[AllowedLanguages | None]) -> list[Piece]:
-        """The pieces, cut at those of their short pauses at which the language changes.
+    @property
+    def _most_samples(self) -> int:
+        """That are encoded at once."""
+        return (CPU_BATCH_SECONDS if torch.device(self.device).type == "cpu" else BATCH_SECONDS) * self.fs
 
-        Their parts are heard one by one: next to another language, blocks with attention hear one in both.
-        """
-        in_parts = [piece for piece in pieces if piece.parts and self._may_change(piece, allowed)]
-        parts = [piece.between(*part) for piece in in_parts for part in piece.parts]
-        heard: dict[tuple[int, int], torch.Tensor] = {}  # (E,) by utterance and start
-        for batch in self._batches(parts, "part"):
-            with self.asr_model.encoder.route(choice=self._choice_of(batch, allowed)):
-                log_probs = self.asr_model.route(*padded(batch, self.device)).summed_log_probs.cpu()
-            heard |= {(part.utterance, part.start): own for part, own in zip(batch, log_probs)}
-        return [own for piece in pieces for own in piece.cut_at_changes(heard)]
-
-    def _may_change(self, piece: Piece, allowed: list[AllowedLanguages | None]) -> bool:
-        """Whether the language of a piece may change, and when is not known from its list."""
-        choice = self._choice_of([piece], allowed)
-        return len(self.languages) > 1 and choice.window is not None and choice.only_language() is None
-
-    def _batches(self, pieces: list[Piece], unit: str) -> Iterator[list[Piece]]:
-        """Batches of pieces; shows progress, in `unit`."""
-        most = CPU_BATCH_SECONDS if torch.device(self.device).type == "cpu" else BATCH_SECONDS
-        with progress_bar(total=len(pieces), unit=unit, delay=5, leave=False) as progress:
-            for batch in in_batches(pieces, most * self.fs):
+    def _batches(self, pieces: list[Piece]) -> Iterator[list[Piece]]:
+        """Batches of pieces; shows progress."""
+        with progress_bar(total=len(pieces), unit="chunk", delay=5, leave=False) as progress:
+            for batch in in_batches(pieces, self._most_samples):
                 yield batch
                 progress.update(len(batch))
-
-    def _unspoken(self, piece: Piece) -> RecognisedPiece:
-        """A piece in which there is nothing to recognise."""
-        hypotheses: NBest = [("", [], [], self._assembly.hypothesis([], torch.zeros(())))]
-        no_probs, no_frame = torch.zeros(len(self.languages)), torch.zeros(0, dtype=torch.int64)
-        return RecognisedPiece(piece.utterance, piece.start, piece.end, hypotheses, no_probs, no_frame, ())
 
     def _recognise(
         self, batch: list[Piece], allowed: list[AllowedLanguages | None], hotwords: dict[str, HotwordScorer]
     ) -> list[RecognisedPiece]:
-        """The same pieces, recognised, each under its utterance's list of languages."""
-        choice = self._choice_of(batch, allowed)
-        encoder_out, out_lengths, routing = self.asr_model.encode_with_routing(*padded(batch, self.device), choice)
-        outs = [out[:length] for out, length in zip(encoder_out, out_lengths.tolist())]
-        probs, languages = routing.utterance_probs.cpu(), routing.language.cpu()
+        """The same pieces, recognised, each under its utterance's list of languages: whole, or part by part where the
+        CTC is more certain of the parts."""
         recognised = []
-        for piece, out, excluded, own_probs, of_frames in zip(batch, outs, routing.excluded, probs, languages):
-            of_frames = of_frames[: len(out)]
-            language = self._assembly.most_probable(own_probs)[0]
-            scorers: Scorers = dict(self._ngram_scorers.of(language))
-            if language in hotwords:
-                scorers["hotwords"] = hotwords[language]
-            nbest, spans = self._nbest(out, excluded, scorers)
-            words = self._words(nbest, spans, of_frames, piece.start / self.fs)
-            place = (piece.utterance, piece.start, piece.end)
-            recognised.append(RecognisedPiece(*place, nbest, own_probs, of_frames, words))
+        for whole, parts in zip(self._encode(batch, allowed), self._encode_parts(batch, allowed)):
+            if parts and sum(part.certainty for part in parts) > whole.certainty:
+                pauses = [piece for piece in whole.piece.in_parts() if not piece.has_speech]
+                recognised += [*map(self._assembly.unspoken, pauses), *(self._decode(part, hotwords) for part in parts)]
+            else:
+                recognised.append(self._decode(whole, hotwords))
         return recognised
+
+    def _encode_parts(
+        self, batch: list[Piece], allowed: list[AllowedLanguages | None]
+    ) -> Iterator[list[EncodedPiece]]:
+        """For each piece its parts, each heard by itself; none if it has no parts, or the model no CTC to compare."""
+        in_parts = [[part for part in piece.in_parts() if part.has_speech] for piece in batch]
+        if self.asr_model.ctc is None:
+            in_parts = [[] for _ in batch]
+        encoded: dict[tuple[int, int], EncodedPiece] = {}  # by utterance and start
+        for parts in in_batches(chain.from_iterable(in_parts), self._most_samples):
+            encoded |= {(own.piece.utterance, own.piece.start): own for own in self._encode(parts, allowed)}
+        return ([encoded[part.utterance, part.start] for part in parts] for parts in in_parts)
+
+    def _encode(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[EncodedPiece]:
+        """The same pieces after the encoder, each under its utterance's list of languages."""
+        choice = self._choice_of(batch, allowed)
+        outs, lengths, routing = self.asr_model.encode_with_routing(*padded(batch, self.device), choice)
+        probs, languages = routing.utterance_probs.cpu(), routing.language.cpu()
+        encoded = []
+        for n, (piece, length, excluded) in enumerate(zip(batch, lengths.tolist(), routing.excluded.tolist())):
+            out, log_probs = outs[n, :length], None
+            among = [language for language, is_out in zip(self.languages, excluded) if not is_out]
+            if self.asr_model.ctc is not None:
+                with self.asr_model.recognise_among(among):
+                    log_probs = self.asr_model.ctc.log_softmax(out.unsqueeze(0))[0]
+            encoded.append(EncodedPiece(piece, out, log_probs, probs[n], languages[n, :length], among))
+        return encoded
+
+    def _decode(self, encoded: EncodedPiece, hotwords: dict[str, HotwordScorer]) -> RecognisedPiece:
+        """What is said in a piece."""
+        language = self._assembly.most_probable(encoded.probs)[0]
+        scorers: Scorers = dict(self._ngram_scorers.of(language))
+        if language in hotwords:
+            scorers["hotwords"] = hotwords[language]
+        nbest, spans = self._nbest(encoded, scorers)
+        piece, of_frames = encoded.piece, encoded.frame_languages
+        words = self._words(nbest, spans, of_frames, piece.start / self.fs)
+        return RecognisedPiece(piece.utterance, piece.start, piece.end, nbest, encoded.probs, of_frames, words)
 
     def _choice_of(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> LanguageChoice:
         """The choice for a batch of pieces, each of which begins somewhere in its recording, whose list it has."""
@@ -303,23 +314,20 @@ class Speech2Text(asr_inference.Speech2Text):
         prior = LanguagePrior.allow(lists, self.languages, self._penalty, times=starts + middles)
         return replace(self._choice, prior=prior)
 
-    def _nbest(
-        self, encoder_out: torch.Tensor, excluded: torch.Tensor, scorers: Scorers
-    ) -> tuple[NBest, list[TokenSpan]]:
-        """The n-best list of (T, D), and where the best one's tokens are, if the model has a CTC.
-
-        Languages that are excluded, (E,) bool, do not get their own tokens into it.
-        """
-        languages = [language for language, is_out in zip(self.languages, excluded.tolist()) if not is_out]
-        has_ctc = self.asr_model.ctc is not None
-        with self.asr_model.recognise_among(languages):
-            log_probs = self.asr_model.ctc.log_softmax(encoder_out.unsqueeze(0))[0] if has_ctc else torch.empty(0)
-            is_best_path = self._is_best_path and not scorers
-            nbest = self._best_path(log_probs) if is_best_path else self._beam_search(encoder_out, scorers)
+    def _nbest(self, encoded: EncodedPiece, scorers: Scorers) -> tuple[NBest, list[TokenSpan]]:
+        """The n-best list of a piece, and where the best one's tokens are, if the model has a CTC."""
+        log_probs = encoded.ctc_log_probs
+        if self._is_best_path and not scorers:
+            assert log_probs is not None
+            nbest = self._best_path(log_probs)
+        else:
+            with self.asr_model.recognise_among(encoded.allowed):
+                nbest = self._beam_search(encoded.out, scorers)
         # Byte fallback can spell a line's end, which would break tables of texts.
         nbest = [(" ".join((text or "").split()), *rest) for text, *rest in nbest]
-        has_words = has_ctc and best_text(nbest)
-        return nbest, aligned(log_probs, nbest[0][2], self.asr_model.blank_id) if has_words else []
+        if log_probs is None or not best_text(nbest):
+            return nbest, []
+        return nbest, aligned(log_probs, nbest[0][2], self.asr_model.blank_id)
 
     def _words(self, nbest: NBest, spans: list[TokenSpan], of_frames: torch.Tensor, start: float) -> tuple[Word, ...]:
         """The words of a chunk that starts at so many seconds, (T,) the languages of its frames."""

@@ -68,12 +68,6 @@ class Routing:
         return probs.sum(1) / self.valid.sum(1, keepdim=True).clamp(min=1)
 
     @property
-    def summed_log_probs(self) -> torch.Tensor:
-        """(B, E) log-probability of each language, added up over the utterance's frames; minus infinity where
-        the prior excludes it at any of them."""
-        return self.log_probs.masked_fill(~self.valid.unsqueeze(-1), 0.0).sum(1)
-
-    @property
     def excluded(self) -> torch.Tensor:
         """(B, E) bool, True for languages that the prior made impossible for the utterance."""
         return self.logits.isneginf().all(dim=1)
