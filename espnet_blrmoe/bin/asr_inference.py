@@ -8,7 +8,8 @@ Beside ESPnet's files, OUTPUT_DIR/1best_recog gets
   timeline        utterance, JSON list of [start seconds, end seconds, language]
   expert_frames   utterance, language:encoder frames of every language
 `--batch_size` may exceed 1. Utterances of more than 30 s are cut, others only at pauses of half a second, or at shorter
-ones where the language changes. With Kaldi's `segments` beside wav.scp, utterances are its stretches of the recordings.
+ones where the CTC is more certain of the parts. With Kaldi's `segments` beside wav.scp, utterances are its stretches of
+the recordings.
 Models of other classes are decoded by ESPnet's own program.
 """
 

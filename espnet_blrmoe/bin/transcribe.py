@@ -80,8 +80,8 @@ def get_parser() -> argparse.ArgumentParser:
         "--vad",
         choices=("silero", "none"),
         default="silero",
-        help="where audio is cut: at pauses, which silero-vad's network finds and which are not recognised, and where "
-        "the language changes (default); or, whether anybody pauses or not, where it is quiet near the end of a chunk",
+        help="where audio is cut: at pauses, which silero-vad's network finds and which are not recognised (default); "
+        "or, whether anybody pauses or not, where it is quiet near the end of a chunk",
     )
     group.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1, ...")
     add_language_options(parser)

@@ -268,9 +268,8 @@ class Speech2Text(asr_inference.Speech2Text):
         self, batch: list[Piece], allowed: list[AllowedLanguages | None]
     ) -> Iterator[list[EncodedPiece]]:
         """For each piece its parts, each heard by itself; none if it has no parts, or the model no CTC to compare."""
-        in_parts = [[part for part in piece.in_parts() if part.has_speech] for piece in batch]
-        if self.asr_model.ctc is None:
-            in_parts = [[] for _ in batch]
+        has_ctc = self.asr_model.ctc is not None
+        in_parts = [[part for part in piece.in_parts() if part.has_speech and has_ctc] for piece in batch]
         encoded: dict[tuple[int, int], EncodedPiece] = {}  # by utterance and start
         for parts in in_batches(chain.from_iterable(in_parts), self._most_samples):
             encoded |= {(own.piece.utterance, own.piece.start): own for own in self._encode(parts, allowed)}
@@ -298,9 +297,9 @@ class Speech2Text(asr_inference.Speech2Text):
         if language in hotwords:
             scorers["hotwords"] = hotwords[language]
         nbest, spans = self._nbest(encoded, scorers)
-        piece, of_frames = encoded.piece, encoded.frame_languages
-        words = self._words(nbest, spans, of_frames, piece.start / self.fs)
-        return RecognisedPiece(piece.utterance, piece.start, piece.end, nbest, encoded.probs, of_frames, words)
+        piece, words = encoded.piece, self._words(encoded, nbest, spans)
+        place = (piece.utterance, piece.start, piece.end)
+        return RecognisedPiece(*place, nbest, encoded.probs, encoded.frame_languages, words)
 
     def _choice_of(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> LanguageChoice:
         """The choice for a batch of pieces, each of which begins somewhere in its recording, whose list it has."""
@@ -329,12 +328,12 @@ class Speech2Text(asr_inference.Speech2Text):
             return nbest, []
         return nbest, aligned(log_probs, nbest[0][2], self.asr_model.blank_id)
 
-    def _words(self, nbest: NBest, spans: list[TokenSpan], of_frames: torch.Tensor, start: float) -> tuple[Word, ...]:
-        """The words of a chunk that starts at so many seconds, (T,) the languages of its frames."""
+    def _words(self, encoded: EncodedPiece, nbest: NBest, spans: list[TokenSpan]) -> tuple[Word, ...]:
+        """The words of a piece, with the times of its recording."""
         if not spans:
             return ()
-        languages = [self.languages[language] for language in of_frames.tolist()]
-        to_text, seconds = self.tokenizer.tokens2text, self.seconds_per_frame
+        languages = [self.languages[language] for language in encoded.frame_languages.tolist()]
+        to_text, start, seconds = self.tokenizer.tokens2text, encoded.piece.start / self.fs, self.seconds_per_frame
         return words_of(nbest[0][1], spans, to_text, languages, start, seconds, self.calibration)
 
     def _beam_search(self, encoder_out: torch.Tensor, scorers: Scorers) -> NBest:
