@@ -5,8 +5,9 @@
 
 Joins the utterances of a data directory (wav.scp, text, utt2lang) to recordings of some minutes, one of every language
 and one of all languages mixed, in an order drawn from a seed, and recognises each with every --vad, --chunk_seconds and
---language_smoothing. Between them are pauses of 0.3 to 1 s: noise 40 dB below the speech, or zeros with --silent.
-Choose on a validation set. `alone`: the utterances one by one, with --around SECONDS of pause before and behind each.
+--language_smoothing. Between them are pauses of 0.3 to 1 s (--pauses): noise 40 dB below the speech, or zeros with
+--silent. With --sentences N, they are joined to recordings of so many. Choose on a validation set. `alone`: the
+utterances one by one, with --around SECONDS of pause before and behind each.
 A data directory with a `timeline`, such as the recipe's test_mixed, has recordings in which the language changes; they
 stay as they are: those in which it changes `between` sentences, and those in which it does so `within` one; or, with
 --condition, each gets noise, reverberation or what else router fine-tuning can put speech under.
@@ -52,7 +53,6 @@ from espnet_blrmoe.progress import progress_bar
 from espnet_blrmoe.tables import text_table
 from espnet_blrmoe.training.conditions import CONDITIONS, degrade
 
-PAUSE_SECONDS = (0.3, 1.0)
 PAUSE_DB = -40.0
 ALONE, MIXED = "alone", "mixed"
 BETWEEN, WITHIN = "between", "within"
@@ -110,13 +110,14 @@ def pause_of(seconds: float, wave: torch.Tensor, fs: int, loudness: float, gener
 
 
 def join(
-    waves: list[torch.Tensor], languages: list[str], fs: int, loudness: float, draw: random.Random
+    waves: list[torch.Tensor], languages: list[str], fs: int, loudness: float, pauses: tuple[float, float],
+    draw: random.Random,
 ) -> tuple[torch.Tensor, list[LanguageSpan]]:
-    """One recording (samples,), its pauses so loud against the speech, and what is said in it."""
+    """One recording (samples,), its pauses so loud against the speech and so long, and what is said in it."""
     generator = torch.Generator().manual_seed(0)
     parts, said, samples = [], [], 0
     for wave, language in zip(waves, languages):
-        pause = pause_of(draw.uniform(*PAUSE_SECONDS), wave, fs, loudness, generator)
+        pause = pause_of(draw.uniform(*pauses), wave, fs, loudness, generator)
         start, end = (samples / fs + seconds for seconds in extent(wave, fs))
         said.append(LanguageSpan(start, end, language))
         parts += [wave, pause]
@@ -169,46 +170,56 @@ class Recordings:
         data_dir: with wav.scp, text and utt2lang.
         fs: sampling rate in Hz.
         loudness: of the pauses, against the speech.
+        pauses: seconds of the shortest and the longest.
+        sentences: utterances of each recording; None: all of them.
         around: seconds of pause before and behind utterances that are alone.
     """
 
-    def __init__(self, data_dir: Path, fs: int, loudness: float, around: float = 0.0) -> None:
+    def __init__(
+        self, data_dir: Path, fs: int, loudness: float, pauses: tuple[float, float] = (0.3, 1.0),
+        sentences: int | None = None, around: float = 0.0,
+    ) -> None:
         self.files, self.texts, self.languages = read_data_dir(data_dir, "text", "utt2lang")
-        self.fs, self.loudness, self.around = fs, loudness, around
+        self.fs, self.loudness, self.pauses, self.around = fs, loudness, pauses, around
+        self.sentences = sentences or len(self.files)
         self.utterances = {
             code: [u for u in self.files if self.languages[u] == code] for code in sorted({*self.languages.values()})
         }
         self.utterances[MIXED] = random.Random(0).sample(sorted(self.files), len(self.files))
 
-    def waves(self, name: str) -> list[torch.Tensor]:
-        """(samples,) of each utterance of a recording."""
-        return [audio.load(self.files[u], self.fs) for u in self.utterances[name]]
+    def waves(self, utterances: list[str]) -> list[torch.Tensor]:
+        """(samples,) of each."""
+        return [audio.load(self.files[u], self.fs) for u in utterances]
 
-    def joined(self, name: str) -> tuple[torch.Tensor, list[LanguageSpan]]:
-        """A recording, (samples,), and what is said in it."""
-        languages = [self.languages[u] for u in self.utterances[name]]
-        return join(self.waves(name), languages, self.fs, self.loudness, random.Random(0))
+    def joined(self, name: str) -> tuple[list[torch.Tensor], list[list[LanguageSpan]]]:
+        """Recordings, (samples,) each, and what is said in each."""
+        every, draw, joined = self.utterances[name], random.Random(0), []
+        for first in range(0, len(every), self.sentences):
+            own = every[first : first + self.sentences]
+            languages = [self.languages[u] for u in own]
+            joined.append(join(self.waves(own), languages, self.fs, self.loudness, self.pauses, draw))
+        waves, saids = zip(*joined)
+        return list(waves), list(saids)
 
     def alone(self, name: str) -> tuple[list[torch.Tensor], list[list[LanguageSpan]]]:
-        """A recording's utterances, (samples,) each, and what is said in each."""
+        """The utterances of recordings, (samples,) each, and what is said in each."""
         waves, saids = [], []
-        for wave, utterance in zip(self.waves(name), self.utterances[name]):
+        for wave, utterance in zip(self.waves(self.utterances[name]), self.utterances[name]):
             start, end = (self.around + seconds for seconds in extent(wave, self.fs))
             waves.append(surrounded(wave, self.around, self.fs, self.loudness))
             saids.append([LanguageSpan(start, end, self.languages[utterance])])
         return waves, saids
 
     def score(self, name: str, recogniser: Speech2Text) -> Score:
-        """What becomes of a recording."""
-        recording, said = self.joined(name)
-        return measured(recogniser, [recording], [said], self.text(name))
+        """What becomes of recordings."""
+        return measured(recogniser, *self.joined(name), self.text(name))
 
     def score_alone(self, name: str, recogniser: Speech2Text) -> Score:
-        """What becomes of a recording's utterances, one by one."""
+        """What becomes of their utterances, one by one."""
         return measured(recogniser, *self.alone(name), self.text(name))
 
     def text(self, name: str) -> str:
-        """What is said in a recording."""
+        """What is said in recordings."""
         return " ".join(self.texts[u] for u in self.utterances[name])
 
 
@@ -266,7 +277,7 @@ def cost(model: str, file: str, setting: Setting, threads: int) -> tuple[float, 
 
 def measure_hours(args: argparse.Namespace, recordings: Recordings) -> None:
     """Time and memory of a long file, for each setting."""
-    recording = recordings.joined(MIXED)[0].numpy()
+    recording = torch.cat(recordings.joined(MIXED)[0]).numpy()
     seconds = 3600 * args.hours
     repeated = np.resize(recording, round(seconds * recordings.fs))
     rows = []
@@ -313,6 +324,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--recordings", nargs="+", help=f"{kinds} (default: all)")
     parser.add_argument("--condition", choices=CONDITIONS, default="clean", help=f"of {BETWEEN} and {WITHIN}")
     parser.add_argument("--silent", action="store_true", help="pauses of zeros, as some programs write them")
+    parser.add_argument("--pauses", type=float, nargs=2, default=[0.3, 1.0], metavar="SECONDS",
+                        help="the shortest and the longest between utterances (default: 0.3 1)")
+    parser.add_argument("--sentences", type=int, metavar="N", help="utterances of a recording (default: all)")
     parser.add_argument("--around", type=float, default=0.0, metavar="SECONDS", help="of pause, around those alone")
     parser.add_argument("--hours", type=float, help="measure the time and memory of so long a recording")
     parser.add_argument("--threads", type=int, default=1, help="for --hours (default: 1)")
@@ -326,7 +340,8 @@ def main(argv: list[str] | None = None) -> None:
     if (args.data_dir / "timeline").is_file() and not args.hours:
         measure_errors(args, ChangingRecordings(args.data_dir, fs, args.condition))
         return
-    recordings = Recordings(args.data_dir, fs, 0.0 if args.silent else 10 ** (PAUSE_DB / 20), args.around)
+    loudness = 0.0 if args.silent else 10 ** (PAUSE_DB / 20)
+    recordings = Recordings(args.data_dir, fs, loudness, tuple(args.pauses), args.sentences, args.around)
     (measure_hours if args.hours else measure_errors)(args, recordings)
 
 

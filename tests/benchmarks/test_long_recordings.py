@@ -12,7 +12,7 @@ from tiny import RATE, speech_of, write_model
 def test_a_recording_and_what_is_said_in_it(monkeypatch):
     monkeypatch.setattr(long_audio, "extent", lambda wave, fs: (0.1, len(wave) / fs - 0.1))
     waves = [torch.ones(RATE), torch.ones(2 * RATE)]
-    recording, said = long_audio.join(waves, ["de", "en"], RATE, 0.0, long_audio.random.Random(0))
+    recording, said = long_audio.join(waves, ["de", "en"], RATE, 0.0, (0.3, 1.0), long_audio.random.Random(0))
     assert recording.sum() == 3 * RATE
     assert [one.language for one in said] == ["de", "en"]
     for one in said:
@@ -28,6 +28,17 @@ def test_utterances_alone_with_pauses_around_them(data):
         assert len(wave) == 5.5 * RATE
         assert not wave[: 2 * RATE].any() and not wave[-2 * RATE :].any()
         assert (said.start, said.end, said.language) == (pytest.approx(2.0, abs=0.1), pytest.approx(3.5, abs=0.1), "de")
+
+
+def test_recordings_of_some_utterances(data):
+    for sentences, seconds in ((None, [6.0]), (3, [4.5, 1.5]), (1, [1.5] * 4)):
+        recordings = long_audio.Recordings(data, RATE, loudness=0.0, pauses=(0.2, 0.2), sentences=sentences)
+        waves, saids = recordings.joined("mixed")
+        assert [len(wave) / RATE for wave in waves] == pytest.approx([s + 0.2 * round(s / 1.5) for s in seconds])
+        assert [len(said) for said in saids] == [round(s / 1.5) for s in seconds]
+        assert [one.language for said in saids for one in said] == [
+            recordings.languages[u] for u in recordings.utterances["mixed"]
+        ]
 
 
 @pytest.fixture
@@ -92,4 +103,4 @@ def test_a_long_file_is_made_of_the_mixed_recording(data, monkeypatch, capsys):
     long_audio.measure_hours(args, recordings)
     assert heard == [(36.0, Setting("none", 8.0)), (36.0, Setting("silero", 8.0))]
     assert "0.05556" in capsys.readouterr().out
-    assert np.isfinite(recordings.joined("mixed")[0].numpy()).all()
+    assert np.isfinite(recordings.joined("mixed")[0][0].numpy()).all()
