@@ -59,26 +59,23 @@ BETWEEN, WITHIN = "between", "within"
 
 
 class Setting(NamedTuple):
-    """A way to recognise."""
+    """A way to recognise; no chunk_seconds: utterances one by one."""
 
     vad: str
-    chunk_seconds: float
+    chunk_seconds: float | None
     language_smoothing: str = "viterbi"
     language_switch_cost: float | None = SWITCH_COST
 
     def recogniser(self, model: str) -> Speech2Text:
         """Of the model in a folder."""
-        return Speech2Text.from_pretrained(model, beam_size=1, **self._asdict())
+        chunk_seconds = math.inf if self.chunk_seconds is None else self.chunk_seconds
+        return Speech2Text.from_pretrained(model, beam_size=1, **self._asdict() | {"chunk_seconds": chunk_seconds})
 
     def cells(self) -> list[str]:
         """For a table."""
         cost = "" if self.language_switch_cost is None else f" {self.language_switch_cost:g}"
-        seconds = ALONE if self.is_alone() else f"{self.chunk_seconds:g}"
+        seconds = ALONE if self.chunk_seconds is None else f"{self.chunk_seconds:g}"
         return [self.vad, seconds, f"{self.language_smoothing}{cost}"]
-
-    def is_alone(self) -> bool:
-        """Whether utterances are recognised one by one."""
-        return math.isinf(self.chunk_seconds)
 
 
 @dataclass(frozen=True)
@@ -295,12 +292,14 @@ def measure_errors(args: argparse.Namespace, recordings: Recordings | ChangingRe
     """Errors of every recording, for each setting."""
     names = args.recordings or list(recordings.utterances)
     if unknown := [name for name in names if name not in recordings.utterances]:
-        sys.exit(f"long_audio: no {' '.join(unknown)} in {args.data_dir}: it has {' '.join(recordings.utterances)}")
+        there = ", ".join(recordings.utterances)
+        sys.exit(f"long_audio: {args.data_dir} has no recordings {', '.join(unknown)}; it has {there}")
     rows = []
-    alone = [Setting(vad, math.inf) for vad in args.vad] if isinstance(recordings, Recordings) else []
-    for setting in progress_bar([*alone, *settings_of(args)]):
+    ways = [(setting, recordings.score) for setting in settings_of(args)]
+    if isinstance(recordings, Recordings):
+        ways = [*((Setting(vad, None), recordings.score_alone) for vad in args.vad), *ways]
+    for setting, score in progress_bar(ways):
         recogniser = setting.recogniser(args.model)
-        score = recordings.score_alone if setting.is_alone() else recordings.score
         scores = {name: score(name, recogniser) for name in names}
         rtf = statistics.mean(score.rtf for score in scores.values())
         errors = [error for score in scores.values() for error in score.boundaries]
@@ -336,7 +335,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     torch.set_num_threads(1)
-    fs = Setting(args.vad[0], math.inf).recogniser(args.model).fs
+    fs = Setting(args.vad[0], None).recogniser(args.model).fs
+    if args.sentences is not None and args.sentences < 1:
+        sys.exit(f"long_audio: --sentences must be at least 1, not {args.sentences}")
     if (args.data_dir / "timeline").is_file() and not args.hours:
         measure_errors(args, ChangingRecordings(args.data_dir, fs, args.condition))
         return

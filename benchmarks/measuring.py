@@ -184,7 +184,7 @@ def gpu_peak(step: Callable[[], None]) -> int:
 
 
 def save_plot(figure: plt.Figure, path: Path) -> None:
-    """Write a figure as SVG, the same bytes whenever it is drawn of the same figures."""
+    """Write a figure as SVG, the same bytes whenever it shows the same numbers."""
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     with plt.rc_context({"svg.hashsalt": path.stem}):

@@ -1,6 +1,6 @@
 """Where a recording is cut before it is recognised: at the pauses that silero-vad finds, or at quiet places only."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -41,8 +41,8 @@ class Stretch(NamedTuple):
 
 
 def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
-    """Cut a recording at its pauses; speech that goes on for longer, at the widest short ones; without any, where it is
-    quietest.
+    """Cut a recording at its pauses. Speech longer than `longest` is cut at its widest short pauses, or, where it has
+    none, where it is quietest.
 
     Args:
         wave: (samples,), floating point, at least one sample.
@@ -53,17 +53,18 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     Returns:
         stretches in time order, without gaps; those without speech may have any length.
     """
-    spoken = [_without_still_ends(wave, *span) for span in _with_margins(wave, _spoken(wave, fs), fs)]
-    spoken = _without_short_pauses(spoken, len(wave), fs)
-    parts = [part for span in spoken for part in _between_short_pauses(wave, *span, fs)]
+    sounds = _Sounds(wave, fs)
+    spoken = _without_short_pauses(_with_margins(wave, _spoken(wave, fs), fs, sounds), len(wave), fs)
+    parts = [part for span in spoken for part in _between_short_pauses(wave, *span, fs, sounds)]
     if len(wave) <= longest * fs:
         spoken = _merged(spoken, SENTENCE_GAP * fs)
     speech = []
     for start, end in spoken:
         own = parts[bisect_left(parts, (start,)) : bisect_left(parts, (end,))]
         for run in _cut_at_widest(_long_enough(own, fs), longest * fs):
-            first, several = run[0][0], tuple(run) if len(run) > 1 else ()
-            chunks = audio.cut(wave[first : run[-1][1]], fs, longest)
+            first, last = run[0][0], run[-1][1]
+            several = tuple(run) if len(run) > 1 else ()
+            chunks = audio.cut(wave[first:last], fs, longest)
             speech += [Stretch(first + a, first + b, True, several) for a, b in chunks]
     return _with_pauses(speech, len(wave))
 
@@ -121,37 +122,57 @@ def _rooms(spans: list[Span], samples: int) -> Iterable[Span]:
     return pairwise([0, *middles, samples])
 
 
-def _with_margins(wave: torch.Tensor, spans: list[Span], fs: int) -> list[Span]:
+def _with_margins(wave: torch.Tensor, spans: list[Span], fs: int, sounds: "_Sounds") -> list[Span]:
     """Each narrowed to what is loud in it, by LATE at most, with MARGIN around that: before it if there is room, behind
-    it within the span. What a recording has before and behind all that, if too short for a pause, belongs to it."""
-    margin, late, shortest = (round(seconds * fs) for seconds in (MARGIN, LATE, SHORTEST_SILENCE))
+    it within the span. What there is before and behind all that, up to the recording's ends or to digital silence, if
+    too short for a pause, belongs to it."""
+    margin, late = round(MARGIN * fs), round(LATE * fs)
     found = []
     for (start, end), (first, last) in zip(spans, _rooms(spans, len(wave))):
         loud_start, loud_end = (start + round(seconds * fs) for seconds in audio.extent(wave[start:end], fs))
         start, end = max(min(loud_start, start + late) - margin, first), min(end, max(loud_end + margin, end - late))
-        if first == 0 and start < shortest:
-            start = 0
-        if last == len(wave) and last - end < shortest:
-            end = last
-        found.append((start, end))
+        found.append((sounds.start(start, first), sounds.end(end, last)))
     return found
 
 
-def _without_still_ends(wave: torch.Tensor, start: int, end: int) -> Span:
-    """Without digital silence at the ends of a span; a recording's noise goes on through its pauses."""
-    lowest, highest = wave[start:end].aminmax()
-    moves = wave[start:end].diff().abs() > min(STILL, STILL_SHARE * float(highest - lowest))
-    if not moves.any():
-        return start, end
-    return start + int(moves.byte().argmax()), end - int(moves.flip(0).byte().argmax())
+class _Sounds:
+    """What is no digital silence in a recording (samples,); its noise goes on through its pauses."""
+
+    def __init__(self, wave: torch.Tensor, fs: int):
+        lowest, highest = wave.aminmax()
+        moves = wave.diff().abs() > min(STILL, STILL_SHARE * float(highest - lowest))
+        places = moves.nonzero().squeeze(1)
+        parted = places.diff() > SHORTEST_PAUSE * fs
+        self._starts = [*places[:1].tolist(), *places[1:][parted].tolist()] or [0]
+        self._ends = [*(places[:-1][parted] + 2).tolist(), *(places[-1:] + 2).tolist()] or [len(wave)]
+        self._shortest = round(SHORTEST_SILENCE * fs)
+
+    def start(self, place: int, first: int) -> int:
+        """Where speech may start: not in digital silence; behind it, if that is near, and not before `first`."""
+        following = bisect_right(self._starts, place)
+        if following == 0 or self._ends[following - 1] <= place and following < len(self._starts):
+            return self._starts[following]
+        start = self._starts[following - 1]
+        return start if start >= first and place - start < self._shortest else place
+
+    def end(self, place: int, last: int) -> int:
+        """Where speech may end, in the same way, and not behind `last`."""
+        following = bisect_left(self._ends, place)
+        if following == len(self._ends) or place <= self._starts[following] and following > 0:
+            return self._ends[following - 1]
+        end = self._ends[following]
+        return end if end <= last and end - place < self._shortest else place
 
 
-def _between_short_pauses(wave: torch.Tensor, start: int, end: int, fs: int) -> list[Span]:
+def _between_short_pauses(wave: torch.Tensor, start: int, end: int, fs: int, sounds: _Sounds) -> list[Span]:
     """What is loud in a span, with up to MARGIN around it: between pauses that the network may not notice."""
     edges = [start]
     for first, last in audio.quiet_gaps(wave[start:end], fs, SHORT_GAP):
-        kept = min(round(MARGIN * fs), (last - first) // 2)
-        edges += [start + first + kept, start + last - kept]
+        first, last = start + first, start + last
+        kept = round(MARGIN * fs)
+        if last - first - 2 * kept < SHORTEST_PAUSE * fs:
+            kept = (last - first) // 2
+        edges += [sounds.end(first + kept, first + kept), sounds.start(last - kept, last - kept)]
     return list(zip(edges[::2], [*edges[1::2], end]))
 
 
@@ -180,7 +201,8 @@ def _cut_at_widest(parts: list[Span], longest: float) -> list[list[Span]]:
 
 
 def _widest_pause(parts: list[Span]) -> int:
-    """The position of the part behind it; of pauses that are alike, of the one with the most speech on either side."""
+    """The position of the part behind it; of pauses that are alike, as are all of which nothing is left beside what
+    the parts keep, the one with the most speech on either side."""
     start, end = parts[0][0], parts[-1][1]
     pauses = [(after[0] - before[1], min(before[1] - start, end - after[0])) for before, after in pairwise(parts)]
     return pauses.index(max(pauses)) + 1

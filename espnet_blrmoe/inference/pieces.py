@@ -45,24 +45,17 @@ class EncodedPiece:
 
     Attributes:
         piece: the chunk.
-        out: (T, D), the encoder's.
-        ctc_log_probs: (T, V) of each token, none for those that no allowed language has; None without CTC.
+        out: (T, D) encoder output.
         probs: (E,) probability of each language, averaged over the frames.
-        frame_languages: (T,) int64.
+        frame_languages: (T,) int64, language of each frame.
         allowed: languages that it may be in.
     """
 
     piece: Piece
     out: torch.Tensor
-    ctc_log_probs: torch.Tensor | None
     probs: torch.Tensor
     frame_languages: torch.Tensor
     allowed: Sequence[str]
-
-    @property
-    def certainty(self) -> float:
-        """Log-probability of the CTC's best path, in nats; 0 without CTC."""
-        return 0.0 if self.ctc_log_probs is None else float(self.ctc_log_probs.float().amax(dim=-1).sum())
 
 
 @dataclass(frozen=True)

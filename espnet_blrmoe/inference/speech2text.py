@@ -64,9 +64,8 @@ class Speech2Text(asr_inference.Speech2Text):
             long as the clips that the model was trained on.
         vad: where it is cut: "silero", at the pauses that silero-vad's network finds, which are not recognised, and
             speech that goes on for longer at its widest short pauses; "none", all audio at the quietest place near the
-            end of each chunk. With
-            "silero", shorter audio is cut at pauses of half a second, and all at short ones where the CTC is more
-            certain of the parts than of the whole.
+            end of each chunk. With "silero", shorter audio is cut at pauses of half a second, and any audio at shorter
+            ones where the CTC is more certain of the parts.
         hotwords: words and phrases that are likely to be said, in all languages or some; see
             espnet_blrmoe.inference.hotwords. With some, the beam search replaces the CTC's best path, with a
             `beam_size` of TEXT_BEAM_SIZE.
@@ -240,7 +239,7 @@ class Speech2Text(asr_inference.Speech2Text):
 
     @property
     def _most_samples(self) -> int:
-        """That are encoded at once."""
+        """The most samples that are encoded at once, padding included."""
         return (CPU_BATCH_SECONDS if torch.device(self.device).type == "cpu" else BATCH_SECONDS) * self.fs
 
     def _batches(self, pieces: list[Piece]) -> Iterator[list[Piece]]:
@@ -254,10 +253,10 @@ class Speech2Text(asr_inference.Speech2Text):
         self, batch: list[Piece], allowed: list[AllowedLanguages | None], hotwords: dict[str, HotwordScorer]
     ) -> list[RecognisedPiece]:
         """The same pieces, recognised, each under its utterance's list of languages: whole, or part by part where the
-        CTC is more certain of the parts."""
+        CTC's best paths are together more probable. The parts have the pauses' frames less, which counts for them."""
         recognised = []
         for whole, parts in zip(self._encode(batch, allowed), self._encode_parts(batch, allowed)):
-            if parts and sum(part.certainty for part in parts) > whole.certainty:
+            if parts and sum(map(self._best_path_log_prob, parts)) > self._best_path_log_prob(whole):
                 pauses = [piece for piece in whole.piece.in_parts() if not piece.has_speech]
                 recognised += [*map(self._assembly.unspoken, pauses), *(self._decode(part, hotwords) for part in parts)]
             else:
@@ -266,14 +265,15 @@ class Speech2Text(asr_inference.Speech2Text):
 
     def _encode_parts(
         self, batch: list[Piece], allowed: list[AllowedLanguages | None]
-    ) -> Iterator[list[EncodedPiece]]:
-        """For each piece its parts, each heard by itself; none if it has no parts, or the model no CTC to compare."""
-        has_ctc = self.asr_model.ctc is not None
-        in_parts = [[part for part in piece.in_parts() if part.has_speech and has_ctc] for piece in batch]
+    ) -> list[list[EncodedPiece]]:
+        """For each piece its parts, each heard by itself; none without CTC, or where a piece gets one language."""
+        if self.asr_model.ctc is None or self._choice.window is None:
+            return [[] for _ in batch]
+        in_parts = [[part for part in piece.in_parts() if part.has_speech] for piece in batch]
         encoded: dict[tuple[int, int], EncodedPiece] = {}  # by utterance and start
         for parts in in_batches(chain.from_iterable(in_parts), self._most_samples):
             encoded |= {(own.piece.utterance, own.piece.start): own for own in self._encode(parts, allowed)}
-        return ([encoded[part.utterance, part.start] for part in parts] for parts in in_parts)
+        return [[encoded[part.utterance, part.start] for part in parts] for parts in in_parts]
 
     def _encode(self, batch: list[Piece], allowed: list[AllowedLanguages | None]) -> list[EncodedPiece]:
         """The same pieces after the encoder, each under its utterance's list of languages."""
@@ -282,13 +282,13 @@ class Speech2Text(asr_inference.Speech2Text):
         probs, languages = routing.utterance_probs.cpu(), routing.language.cpu()
         encoded = []
         for n, (piece, length, excluded) in enumerate(zip(batch, lengths.tolist(), routing.excluded.tolist())):
-            out, log_probs = outs[n, :length], None
             among = [language for language, is_out in zip(self.languages, excluded) if not is_out]
-            if self.asr_model.ctc is not None:
-                with self.asr_model.recognise_among(among):
-                    log_probs = self.asr_model.ctc.log_softmax(out.unsqueeze(0))[0]
-            encoded.append(EncodedPiece(piece, out, log_probs, probs[n], languages[n, :length], among))
+            encoded.append(EncodedPiece(piece, outs[n, :length], probs[n], languages[n, :length], among))
         return encoded
+
+    def _best_path_log_prob(self, encoded: EncodedPiece) -> float:
+        """Of the CTC, in nats."""
+        return float(self.asr_model.ctc_log_probs(encoded.out, encoded.allowed).float().amax(dim=-1).sum())
 
     def _decode(self, encoded: EncodedPiece, hotwords: dict[str, HotwordScorer]) -> RecognisedPiece:
         """What is said in a piece."""
@@ -315,9 +315,9 @@ class Speech2Text(asr_inference.Speech2Text):
 
     def _nbest(self, encoded: EncodedPiece, scorers: Scorers) -> tuple[NBest, list[TokenSpan]]:
         """The n-best list of a piece, and where the best one's tokens are, if the model has a CTC."""
-        log_probs = encoded.ctc_log_probs
-        if self._is_best_path and not scorers:
-            assert log_probs is not None
+        has_ctc = self.asr_model.ctc is not None
+        log_probs = self.asr_model.ctc_log_probs(encoded.out, encoded.allowed) if has_ctc else None
+        if log_probs is not None and self._is_best_path and not scorers:
             nbest = self._best_path(log_probs)
         else:
             with self.asr_model.recognise_among(encoded.allowed):

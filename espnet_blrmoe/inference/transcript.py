@@ -72,8 +72,9 @@ class Transcript:
         timeline: the language of every stretch of speech, in time order; chunks without speech are gaps. Empty if it
             was not asked for.
         frames: encoder frames of each language, in the model's order of languages; of chunks with speech.
-        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks with speech, one
-            hypothesis: their best, joined by the token of a space, if the model has one.
+        hypotheses: ESPnet's n-best list of (text, tokens, token ids, Hypothesis); of several chunks with speech, also
+            where a short recording is recognised in parts, one hypothesis: their best, joined by the token of a space,
+            if the model has one.
         chunks: the audio in pieces, without gaps: speech of at most `chunk_seconds`, and pauses of any length.
         words: those of `text`, in time order; of a model without CTC, none.
     """

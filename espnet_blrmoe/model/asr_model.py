@@ -186,6 +186,11 @@ class BLRMoEModel(ESPnetASRModel):
         finally:
             _FOREIGN_TOKENS.reset(token)
 
+    def ctc_log_probs(self, encoder_out: torch.Tensor, languages: Iterable[str]) -> torch.Tensor:
+        """(T, D) of one utterance -> (T, V), of each token; minus infinity for those foreign to these languages."""
+        with self.recognise_among(languages):
+            return self.ctc.log_softmax(encoder_out.unsqueeze(0))[0]
+
     def route(
         self, speech: torch.Tensor, speech_lengths: torch.Tensor, specaug: AbsSpecAug | None = None
     ) -> Routing:

@@ -70,8 +70,13 @@ def test_all_settings_are_rows(data, model, capsys):
     assert [row.split()[: len(start)] for row, start in zip(rows, expected, strict=True)] == expected
 
 
-def test_recordings_that_there_are_not(data, model):
-    with pytest.raises(SystemExit, match="long_audio: no between fr in .*: it has de en mixed"):
+def test_a_number_of_sentences(data, model):
+    with pytest.raises(SystemExit, match="--sentences must be at least 1, not 0"):
+        long_audio.main(["--model", model, "--data_dir", str(data), "--sentences", "0"])
+
+
+def test_unknown_recordings_are_named(data, model):
+    with pytest.raises(SystemExit, match="long_audio: .* has no recordings between, fr; it has de, en, mixed"):
         long_audio.main(["--model", model, "--data_dir", str(data), "--recordings", "de", "between", "fr"])
 
 

@@ -132,6 +132,32 @@ def test_speech_longer_than_a_chunk_is_cut_at_its_widest_short_pauses():
     assert 0.02 < edges[2.5][1] - edges[2.5][0] < 0.25  # the pause, but for what is kept around speech
 
 
+@pytest.mark.parametrize("ends", [(10, 20, 30, 40), (1, 20, 39, 40), (2, 3, 21, 40)])
+def test_of_pauses_that_are_alike_that_with_most_speech_on_either_side_is_the_widest(ends):
+    parts = list(zip((0, *ends), ends))
+    place = pauses._widest_pause(parts)
+    assert abs(ends[place - 1] - 20) == min(abs(end - 20) for end in ends)
+    assert pauses._widest_pause([*parts, (41, 50)]) == len(parts)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.1, 0.15])
+def test_what_a_clip_has_at_its_ends_is_kept_up_to_digital_silence(seconds):
+    room = pause(seconds, 0.003)
+    clip = np.concatenate([room, FIRST, room])
+    zeros = pause(1.0)
+    [(start, end)] = spans(np.concatenate([zeros, clip, zeros]))
+    assert (start, end) == (pytest.approx(1.0, abs=0.01), pytest.approx(1.0 + len(clip) / RATE, abs=0.01))
+
+
+def test_no_pause_is_shorter_than_the_shortest():
+    parts = [part for n in range(12) for part in (speech_of(0.8, n), pause(0.1 + 0.012 * n, 1e-3))]
+    for longest in (1.0, 2.0, 5.0):
+        stretches = at_pauses(torch.from_numpy(np.concatenate(parts)), RATE, longest)
+        edges = [edge for stretch in stretches for part in stretch.parts or [stretch[:2]] for edge in part]
+        gaps = [b - a for a, b in itertools.pairwise(edges)][1::2]
+        assert all(gap == 0 or gap >= pauses.SHORTEST_PAUSE * RATE for gap in gaps)
+
+
 def test_all_is_pause_where_nobody_speaks():
     assert spans(pause(70.0)) == spans(pause(70.0, loudness=0.1)) == []
     assert at_pauses(torch.zeros(5 * RATE), RATE, 4.0) == [Stretch(0, 5 * RATE, False)]

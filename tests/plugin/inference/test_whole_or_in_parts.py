@@ -114,8 +114,20 @@ def test_decoding_programs_recognise_alike(tiny_model, recogniser, tmp_path):
     expect_results(tmp_path / "out/1best_recog", recogniser, tmp_path, [None] * 8)
 
 
-def test_without_regard_to_pauses_it_is_whole(uncut):
-    assert [len(uncut(wave).chunks) for wave in RECORDINGS[:6]] == [1] * 6
+@pytest.mark.parametrize("options", [{"vad": "none"}, {"language_smoothing": "utterance"}], ids=str)
+def test_it_is_whole_without_regard_to_pauses_and_where_an_utterance_has_one_language(tiny_model, options):
+    recogniser = Speech2Text(tiny_model.config, tiny_model.weights, **options)
+    for wave in RECORDINGS[:12]:
+        assert [bool(chunk.language) for chunk in recogniser(wave).chunks].count(True) == 1
+
+
+def test_all_hypotheses_are_of_the_parts(tiny_model):
+    recogniser = Speech2Text(tiny_model.config, tiny_model.weights, nbest=2, **BEAM_SEARCH)
+    for wave in RECORDINGS[:12]:
+        transcript = recogniser(wave)
+        several = [bool(chunk.language) for chunk in transcript.chunks].count(True) > 1
+        assert len(transcript.hypotheses) == (1 if several else 2)
+        assert transcript.hypotheses[0][0] == transcript.text
 
 
 def test_a_model_without_ctc_recognises_it_whole(tmp_path):
@@ -135,12 +147,12 @@ def test_parts_lie_in_their_stretch_and_are_long_enough():
         pieces = [[speech_of(draw.uniform(0.1, 2.0), seed), pause(draw.uniform(0.02, 0.7))] for _ in range(8)]
         wave = torch.from_numpy(np.concatenate([part for pair in pieces for part in pair]))
         for longest in (1.5, 4.0, 30.0):
-            for start, end, _, parts in at_pauses(wave, RATE, longest):
+            for start, end, has_speech, parts in at_pauses(wave, RATE, longest):
                 assert len(parts) != 1
                 assert not parts or (start, end) == (parts[0][0], parts[-1][1])
                 assert all(b - a >= SHORTEST_PART * RATE for a, b in parts)
                 assert all(one[1] <= following[0] for one, following in itertools.pairwise(parts))
-                assert end - start <= longest * RATE or not parts
+                assert end - start <= longest * RATE or not has_speech
                 several += len(parts) > 1
     assert several > 10
 
