@@ -1,5 +1,6 @@
 """Where a recording is cut before it is recognised: at the pauses that silero-vad finds, or at quiet places only."""
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -53,9 +54,8 @@ def at_pauses(wave: torch.Tensor, fs: int, longest: float) -> list[Stretch]:
     Returns:
         stretches in time order, without gaps; those without speech may have any length.
     """
-    sounds = _Sounds(wave, fs)
-    spoken = _without_short_pauses(_with_margins(wave, _spoken(wave, fs), fs, sounds), len(wave), fs)
-    parts = [part for span in spoken for part in _between_short_pauses(wave, *span, fs, sounds)]
+    spoken = _without_short_pauses(_with_margins(wave, _spoken(wave, fs), fs), len(wave), fs)
+    parts = [part for span in spoken for part in _between_short_pauses(wave, span, fs)]
     if len(wave) <= longest * fs:
         spoken = _merged(spoken, SENTENCE_GAP * fs)
     speech = []
@@ -122,58 +122,59 @@ def _rooms(spans: list[Span], samples: int) -> Iterable[Span]:
     return pairwise([0, *middles, samples])
 
 
-def _with_margins(wave: torch.Tensor, spans: list[Span], fs: int, sounds: "_Sounds") -> list[Span]:
+def _with_margins(wave: torch.Tensor, spans: list[Span], fs: int) -> list[Span]:
     """Each narrowed to what is loud in it, by LATE at most, with MARGIN around that: before it if there is room, behind
     it within the span. What there is before and behind all that, up to the recording's ends or to digital silence, if
     too short for a pause, belongs to it."""
-    margin, late = round(MARGIN * fs), round(LATE * fs)
+    margin, late, shortest = (round(seconds * fs) for seconds in (MARGIN, LATE, SHORTEST_SILENCE))
     found = []
-    for (start, end), (first, last) in zip(spans, _rooms(spans, len(wave))):
+    for (start, end), room in zip(spans, _rooms(spans, len(wave))):
+        sounds = _Sounds(wave, (start, end), room, fs)
         loud_start, loud_end = (start + round(seconds * fs) for seconds in audio.extent(wave[start:end], fs))
-        start, end = max(min(loud_start, start + late) - margin, first), min(end, max(loud_end + margin, end - late))
-        found.append((sounds.start(start, first), sounds.end(end, last)))
+        start, end = max(min(loud_start, start + late) - margin, room[0]), min(end, max(loud_end + margin, end - late))
+        found.append((sounds.start(start, shortest), sounds.end(end, shortest)))
     return found
 
 
 class _Sounds:
-    """What is no digital silence in a recording (samples,); its noise goes on through its pauses."""
+    """What is no digital silence in the room of a span of speech; a recording's noise goes on through its pauses."""
 
-    def __init__(self, wave: torch.Tensor, fs: int):
-        lowest, highest = wave.aminmax()
-        moves = wave.diff().abs() > min(STILL, STILL_SHARE * float(highest - lowest))
-        places = moves.nonzero().squeeze(1)
-        parted = places.diff() > SHORTEST_PAUSE * fs
-        self._starts = [*places[:1].tolist(), *places[1:][parted].tolist()] or [0]
-        self._ends = [*(places[:-1][parted] + 2).tolist(), *(places[-1:] + 2).tolist()] or [len(wave)]
-        self._shortest = round(SHORTEST_SILENCE * fs)
+    def __init__(self, wave: torch.Tensor, span: Span, room: Span, fs: int):
+        lowest, highest = wave[slice(*span)].aminmax()
+        moves = wave[slice(*room)].diff().abs() > min(STILL, STILL_SHARE * float(highest - lowest))
+        places, longest = room[0] + moves.nonzero().squeeze(1), SHORTEST_PAUSE * fs
+        parted = places.diff() > longest
+        self._starts = [*places[:1].tolist(), *places[1:][parted].tolist()] or [-math.inf]
+        self._ends = [*(places[:-1][parted] + 2).tolist(), *(places[-1:] + 2).tolist()] or [math.inf]
+        if 0 < room[0] >= self._starts[0] - longest:  # it goes on beyond the room
+            self._starts[0] = -math.inf
+        if len(wave) > room[1] <= self._ends[-1] + longest:
+            self._ends[-1] = math.inf
 
-    def start(self, place: int, first: int) -> int:
-        """Where speech may start: not in digital silence; behind it, if that is near, and not before `first`."""
-        following = bisect_right(self._starts, place)
-        if following == 0 or self._ends[following - 1] <= place and following < len(self._starts):
-            return self._starts[following]
-        start = self._starts[following - 1]
-        return start if start >= first and place - start < self._shortest else place
+    def start(self, place: int, reach: int) -> int:
+        """Where to start instead of a place: not in digital silence, and behind it if it is less than `reach` away."""
+        sound = bisect_right(self._starts, place) - 1
+        if sound < 0 or self._ends[sound] <= place and sound + 1 < len(self._starts):
+            return int(self._starts[sound + 1])
+        return int(self._starts[sound]) if place - self._starts[sound] < reach else place
 
-    def end(self, place: int, last: int) -> int:
-        """Where speech may end, in the same way, and not behind `last`."""
-        following = bisect_left(self._ends, place)
-        if following == len(self._ends) or place <= self._starts[following] and following > 0:
-            return self._ends[following - 1]
-        end = self._ends[following]
-        return end if end <= last and end - place < self._shortest else place
+    def end(self, place: int, reach: int) -> int:
+        """Where to end, in the same way."""
+        sound = bisect_left(self._ends, place)
+        if sound == len(self._ends) or self._starts[sound] >= place and sound > 0:
+            return int(self._ends[sound - 1])
+        return int(self._ends[sound]) if self._ends[sound] - place < reach else place
 
 
-def _between_short_pauses(wave: torch.Tensor, start: int, end: int, fs: int, sounds: _Sounds) -> list[Span]:
+def _between_short_pauses(wave: torch.Tensor, span: Span, fs: int) -> list[Span]:
     """What is loud in a span, with up to MARGIN around it: between pauses that the network may not notice."""
-    edges = [start]
-    for first, last in audio.quiet_gaps(wave[start:end], fs, SHORT_GAP):
-        first, last = start + first, start + last
-        kept = round(MARGIN * fs)
-        if last - first - 2 * kept < SHORTEST_PAUSE * fs:
-            kept = (last - first) // 2
-        edges += [sounds.end(first + kept, first + kept), sounds.start(last - kept, last - kept)]
-    return list(zip(edges[::2], [*edges[1::2], end]))
+    sounds, margin = _Sounds(wave, span, span, fs), round(MARGIN * fs)
+    edges = [span[0]]
+    for first, last in audio.quiet_gaps(wave[slice(*span)], fs, SHORT_GAP):
+        gap = last - first
+        kept = margin if gap - 2 * margin >= SHORTEST_PAUSE * fs else gap // 2
+        edges += [sounds.end(span[0] + first + kept, 0), sounds.start(span[0] + last - kept, 0)]
+    return list(zip(edges[::2], [*edges[1::2], span[1]]))
 
 
 def _long_enough(parts: list[Span], fs: int) -> list[Span]:

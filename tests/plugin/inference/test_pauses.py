@@ -158,6 +158,19 @@ def test_no_pause_is_shorter_than_the_shortest():
         assert all(gap == 0 or gap >= pauses.SHORTEST_PAUSE * RATE for gap in gaps)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_zeros_anywhere(seed):
+    draw = np.random.default_rng(seed)
+    wave = np.concatenate([pause(0.2, 0.002), *(speech_of(draw.uniform(0.2, 1.5), n) for n in range(8))])
+    for start, seconds in zip(draw.integers(0, len(wave), 12), draw.uniform(0.01, 0.6, 12)):
+        wave[start : start + round(seconds * RATE)] = draw.choice([0.0, 0.1])
+    for longest in (1.0, 3.0, 20.0):
+        stretches = at_pauses(torch.from_numpy(wave), RATE, longest)
+        assert_covered(stretches, len(wave))
+        for stretch in stretches:
+            assert all(start < end for start, end in stretch.parts)
+
+
 def test_all_is_pause_where_nobody_speaks():
     assert spans(pause(70.0)) == spans(pause(70.0, loudness=0.1)) == []
     assert at_pauses(torch.zeros(5 * RATE), RATE, 4.0) == [Stretch(0, 5 * RATE, False)]
