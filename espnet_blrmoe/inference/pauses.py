@@ -128,16 +128,17 @@ def _with_margins(wave: torch.Tensor, spans: list[Span], fs: int) -> list[Span]:
     too short for a pause, belongs to it."""
     margin, late, shortest = (round(seconds * fs) for seconds in (MARGIN, LATE, SHORTEST_SILENCE))
     found = []
-    for (start, end), room in zip(spans, _rooms(spans, len(wave))):
-        sounds = _Sounds(wave, (start, end), room, fs)
+    for (start, end), (first, last) in zip(spans, _rooms(spans, len(wave))):
         loud_start, loud_end = (start + round(seconds * fs) for seconds in audio.extent(wave[start:end], fs))
-        start, end = max(min(loud_start, start + late) - margin, room[0]), min(end, max(loud_end + margin, end - late))
-        found.append((sounds.start(start, shortest), sounds.end(end, shortest)))
+        before = _Sounds(wave, (start, end), (first, min(loud_start + margin, end)), fs)
+        behind = _Sounds(wave, (start, end), (max(loud_end - margin, start), last), fs)
+        start, end = max(min(loud_start, start + late) - margin, first), min(end, max(loud_end + margin, end - late))
+        found.append((before.start(start, shortest), behind.end(end, shortest)))
     return found
 
 
 class _Sounds:
-    """What is no digital silence in the room of a span of speech; a recording's noise goes on through its pauses."""
+    """What is no digital silence in a room within or beside a span of speech; noise goes on through pauses."""
 
     def __init__(self, wave: torch.Tensor, span: Span, room: Span, fs: int):
         lowest, highest = wave[slice(*span)].aminmax()
@@ -168,12 +169,12 @@ class _Sounds:
 
 def _between_short_pauses(wave: torch.Tensor, span: Span, fs: int) -> list[Span]:
     """What is loud in a span, with up to MARGIN around it: between pauses that the network may not notice."""
-    sounds, margin = _Sounds(wave, span, span, fs), round(MARGIN * fs)
-    edges = [span[0]]
+    margin, edges = round(MARGIN * fs), [span[0]]
     for first, last in audio.quiet_gaps(wave[slice(*span)], fs, SHORT_GAP):
-        gap = last - first
-        kept = margin if gap - 2 * margin >= SHORTEST_PAUSE * fs else gap // 2
-        edges += [sounds.end(span[0] + first + kept, 0), sounds.start(span[0] + last - kept, 0)]
+        first, last = span[0] + first, span[0] + last
+        kept = margin if last - first - 2 * margin >= SHORTEST_PAUSE * fs else (last - first) // 2
+        sounds = _Sounds(wave, span, (first, last), fs)
+        edges += [sounds.end(first + kept, 0), sounds.start(last - kept, 0)]
     return list(zip(edges[::2], [*edges[1::2], span[1]]))
 
 
