@@ -138,7 +138,7 @@ def _with_margins(wave: torch.Tensor, spans: list[Span], fs: int) -> list[Span]:
 
 
 class _Sounds:
-    """What is no digital silence in a room within or beside a span of speech; noise goes on through pauses."""
+    """What is no digital silence in a room with a span's speech at one end or both; noise goes on through pauses."""
 
     def __init__(self, wave: torch.Tensor, span: Span, room: Span, fs: int):
         lowest, highest = wave[slice(*span)].aminmax()
@@ -173,7 +173,7 @@ def _between_short_pauses(wave: torch.Tensor, span: Span, fs: int) -> list[Span]
     for first, last in audio.quiet_gaps(wave[slice(*span)], fs, SHORT_GAP):
         first, last = span[0] + first, span[0] + last
         kept = margin if last - first - 2 * margin >= SHORTEST_PAUSE * fs else (last - first) // 2
-        sounds = _Sounds(wave, span, (first, last), fs)
+        sounds = _Sounds(wave, span, (max(first - margin, span[0]), min(last + margin, span[1])), fs)
         edges += [sounds.end(first + kept, 0), sounds.start(last - kept, 0)]
     return list(zip(edges[::2], [*edges[1::2], span[1]]))
 

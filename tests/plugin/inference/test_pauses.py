@@ -149,6 +149,16 @@ def test_what_a_clip_has_at_its_ends_is_kept_up_to_digital_silence(seconds):
     assert (start, end) == (pytest.approx(1.0, abs=0.01), pytest.approx(1.0 + len(clip) / RATE, abs=0.01))
 
 
+@pytest.mark.parametrize("seconds", [0.12, 0.18, 0.3])
+def test_parts_have_no_digital_silence_at_their_ends(monkeypatch, seconds):
+    monkeypatch.setattr(pauses, "SENTENCE_GAP", 1.0)
+    wave = np.concatenate([FIRST, pause(seconds), SECOND])
+    [stretch] = [own for own in at_pauses(torch.from_numpy(wave), RATE, 30.0) if own.has_speech]
+    [(end, start)] = [(end, start) for (_, end), (start, _) in itertools.pairwise(stretch.parts)
+                      if end - 800 < len(FIRST) < start + 800]
+    assert end <= len(FIRST) + 2 and start >= len(FIRST) + seconds * RATE - 2
+
+
 def test_no_pause_is_shorter_than_the_shortest():
     parts = [part for n in range(12) for part in (speech_of(0.8, n), pause(0.1 + 0.012 * n, 1e-3))]
     for longest in (1.0, 2.0, 5.0):
